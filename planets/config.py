@@ -1,0 +1,159 @@
+"""The validated form of `configs/`: what a run is made of, checked before anything starts.
+
+Every field has its value in YAML; a model here declares its type, its range and what it means.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=40)]
+"""Names become parts of step names, and ClearML allows these characters there."""
+
+Queue = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Settings(BaseModel):
+    """Base of every model here: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ClearMLNames(Settings):
+    """What things are called in ClearML."""
+
+    project: str = Field(min_length=1, description="project that holds runs, steps and models")
+    pipeline: str = Field(min_length=1, description="name of the pipeline within the project")
+    dataset: str = Field(min_length=1, description="name of the registered dataset")
+
+
+class Queues(Settings):
+    """Which queue each kind of work waits on; the controller needs one of its own."""
+
+    controller: Queue
+    data: Queue = Field(description="ingest, register, split and select")
+    train: Queue
+    evaluate: Queue
+
+    @model_validator(mode="after")
+    def _controller_alone(self) -> "Queues":
+        if self.controller in {self.data, self.train, self.evaluate}:
+            raise ValueError(f"the controller's queue {self.controller!r} must serve no step, or runs block themselves")
+        return self
+
+    def names(self) -> list[str]:
+        """Every queue that a run uses, once, in the order of use."""
+        return list(dict.fromkeys([self.controller, self.data, self.train, self.evaluate]))
+
+
+class SampleSource(Settings):
+    """The synthetic sample, made when `dataset.source` is `sample`."""
+
+    chips: int = Field(ge=50)
+    seed: int = Field(ge=0)
+
+
+class DatasetSource(Settings):
+    """Where the chips come from."""
+
+    source: Literal["sample", "local", "kaggle"]
+    path: str = Field(description="folder in the Kaggle layout, for source `local`")
+    kaggle: str = Field(pattern=r"^[\w-]+/[\w.-]+$", description="owner/dataset on Kaggle, for source `kaggle`")
+    max_bad_fraction: Fraction = Field(description="more missing or unreadable chips than this stop the run")
+    sample: SampleSource
+
+    @model_validator(mode="after")
+    def _local_has_a_path(self) -> "DatasetSource":
+        if self.source == "local" and not self.path:
+            raise ValueError("source `local` needs `path`, a folder in the Kaggle layout (DATASET_PATH=/some/folder)")
+        return self
+
+
+class SplitSettings(Settings):
+    """How chips are divided; what is not valid or test is train."""
+
+    valid: Fraction = Field(gt=0)
+    test: Fraction = Field(gt=0)
+    seed: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _leaves_a_train_part(self) -> "SplitSettings":
+        if self.valid + self.test >= 0.9:
+            raise ValueError(f"valid {self.valid} + test {self.test} leave less than a tenth of the chips to train on")
+        return self
+
+
+class TrainingSettings(Settings):
+    """One training. A model entry may change any of these under `training:`."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    image_size: int = Field(ge=32, le=1024, description="pixels a side of what the network sees")
+    seed: int = Field(ge=0)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    warmup: Fraction = Field(description="share of all steps in which the learning rate rises; a cosine follows")
+    label_smoothing: float = Field(ge=0, lt=0.5)
+    gradient_clip: float = Field(ge=0, description="greatest norm of the gradient; 0 for none")
+    ema_decay: Fraction = Field(description="decay of the averaged weights that are kept; 0 for none")
+    checkpoint_metric: Literal["f2_at_0.2", "map", "loss"] = Field(
+        description="validation score that chooses the checkpoint; none of them needs fitted thresholds"
+    )
+    patience: int = Field(ge=0, description="epochs without improvement before the training stops; 0 for never")
+    precision: Literal["auto", "32-true", "bf16-mixed"] = Field(description="auto: bf16 on a GPU that has it")
+
+
+class ModelEntry(Settings):
+    """One line of models.yaml: one training of a run."""
+
+    name: Name
+    architecture: str = Field(min_length=1, description="name of a timm model")
+    pretrained: bool = Field(description="start from timm's pretrained weights")
+    weights: str = Field(default="", description="file with pretrained weights, instead of timm's hub")
+    licence: str = Field(min_length=1, description="licence of the pretrained weights, or `none`")
+    drop_rate: Fraction = 0.0
+    training: dict[str, Any] = Field(default_factory=dict, description="what differs from the project's `training`")
+
+
+class StackSettings(Settings):
+    """The local stack: the embedded server and the agents that `up` starts on this machine."""
+
+    host: str = Field(description="address that the embedded server listens on")
+    api_port: int = Field(ge=0, le=65535, description="API and page; 0 for any free port")
+    files_port: int = Field(ge=0, le=65535, description="file server; 0 for any free port")
+    workers: dict[Queue, Annotated[int, Field(ge=0, le=64)]] = Field(description="agents per queue")
+
+
+class Config(Settings):
+    """All settings of a run."""
+
+    clearml: ClearMLNames
+    queues: Queues
+    dataset: DatasetSource
+    split: SplitSettings
+    training: TrainingSettings
+    models: tuple[ModelEntry, ...] = Field(min_length=1)
+    stack: StackSettings
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "Config":
+        names = [entry.name for entry in self.models]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"model names must be unique; twice: {', '.join(twice)}")
+        return self
+
+    def model(self, name: str) -> ModelEntry:
+        """The entry called `name`. Raises KeyError for a name that no entry has."""
+        return next(entry for entry in self.models if entry.name == name)
+
+    def training_of(self, name: str, **overrides: Any) -> TrainingSettings:
+        """The project's training settings, changed by those of the entry `name`, changed by `overrides`."""
+        merged = self.training.model_dump() | self.model(name).training | overrides
+        return TrainingSettings.model_validate(merged)
+
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+"""Folder of the YAML files, in the checkout that this package was installed from."""

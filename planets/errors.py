@@ -1,0 +1,33 @@
+"""What can go wrong in the domain library: one tree, every message says what to do."""
+
+
+class PlanetsError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class ConfigError(PlanetsError):
+    """A setting is unknown, ill-typed or contradicts another; the message names file, key and allowed values."""
+
+
+class ArchiveError(PlanetsError):
+    """A folder of chips cannot be used; the message names the file, and where it applies the line and the value."""
+
+
+class UnknownTag(ArchiveError):
+    """A tag that is none of the 17 labels."""
+
+
+class BadChips(ArchiveError):
+    """More chips are missing or unreadable than the configuration allows."""
+
+
+class SourceError(PlanetsError):
+    """The data source (folder, Kaggle, sample) could not be reached or used."""
+
+
+class WeightsError(PlanetsError):
+    """Pretrained weights cannot be had; the message names the ways out."""
+
+
+class BundleError(PlanetsError):
+    """A bundle is incomplete, or was made for other labels than it is asked for."""
