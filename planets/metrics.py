@@ -1,0 +1,167 @@
+"""How good predictions are: F2 per sample, which is the data set's score, and what a report sets beside it.
+
+Every number is of a whole set at once. The mean of batch scores is another number, so are macro and micro F2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import average_precision_score
+
+FIXED_CUT = 0.2
+"""Where F2 puts the cut for calibrated scores: predicting a label pays from a chance of about 1 in 5 on."""
+
+
+def f2(tp: ArrayLike, true: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
+    """Return 5 tp / (4 true + predicted), F-beta for beta = 2, and 0 where nothing is true or predicted.
+
+    Args:
+        tp: how many predictions are right; the arguments broadcast.
+        true: how many labels are true.
+        predicted: how many are predicted.
+    """
+    below = 4.0 * np.asarray(true) + np.asarray(predicted)
+    above, below = np.broadcast_arrays(5.0 * np.asarray(tp), below)
+    score: NDArray[np.float64] = np.divide(above, below, out=np.zeros(below.shape), where=below > 0)
+    return score
+
+
+def f2_per_sample(targets: ArrayLike, predictions: ArrayLike) -> NDArray[np.float64]:
+    """Return the F2 of each row, float64 of shape `(N,)`, each 0 to 1.
+
+    The mean equals scikit-learn's `fbeta_score(beta=2, average="samples", zero_division=0)`.
+
+    Args:
+        targets: 0/1 of shape `(N, L)`.
+        predictions: 0/1 of shape `(N, L)`; scores must be compared with thresholds first.
+
+    Raises:
+        ValueError: the shapes differ, or a value is neither 0 nor 1.
+    """
+    true, predicted = _binary(targets, predictions)
+    return f2((true & predicted).sum(1), true.sum(1), predicted.sum(1))
+
+
+def f2_score(targets: ArrayLike, predictions: ArrayLike) -> float:
+    """Return the data set's score: the mean of `f2_per_sample`."""
+    return float(f2_per_sample(targets, predictions).mean())
+
+
+def f2_interval(per_sample: ArrayLike, seed: int = 0, resamples: int = 1000) -> tuple[float, float]:
+    """Return a 95 % bootstrap interval of the mean of `per_sample`, `(low, high)`.
+
+    F2 takes few values, so drawing how often each occurs (a multinomial) draws rows with replacement.
+    """
+    values, counts = np.unique(np.asarray(per_sample, dtype=np.float64), return_counts=True)
+    total = counts.sum()
+    draws = np.random.default_rng(seed).multinomial(total, counts / total, size=resamples)
+    low, high = np.percentile(draws @ values / total, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def average_precision(targets: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    """Return the average precision of each label, float64 of shape `(L,)`; NaN where no row carries it."""
+    true, ranked = _binary(targets)[0], np.asarray(scores)
+    pairs = zip(true.T, ranked.T, strict=True)
+    return np.array([average_precision_score(*pair) if pair[0].any() else np.nan for pair in pairs])
+
+
+def mean_average_precision(targets: ArrayLike, scores: ArrayLike) -> float:
+    """Return the mean of `average_precision` over the labels that some row carries; 0 if there is none."""
+    per_label = average_precision(targets, scores)
+    return 0.0 if np.isnan(per_label).all() else float(np.nanmean(per_label))
+
+
+def best_constant(targets_fit: ArrayLike, targets_score: ArrayLike) -> tuple[NDArray[np.uint8], float]:
+    """Find the best prediction that looks at no picture on one part, and score it on another.
+
+    Exact: with k labels predicted, a row adds 5 / (4 true + k) for each of its labels among them. So labels
+    count separately, and the best k are those with the largest sums.
+
+    Returns:
+        The 0/1 prediction, uint8 of shape `(L,)`, and its F2 on `targets_score`.
+    """
+    true, other = _binary(targets_fit)[0], _binary(targets_score)[0]
+    best, best_sum = np.zeros(true.shape[1], dtype=np.uint8), 0.0
+    for k in range(1, true.shape[1] + 1):
+        sums = (true * f2(1, true.sum(1, keepdims=True), k)).sum(0)
+        chosen = np.argsort(-sums, kind="stable")[:k]
+        if sums[chosen].sum() > best_sum:
+            best_sum = sums[chosen].sum()
+            best = np.isin(np.arange(true.shape[1]), chosen).astype(np.uint8)
+    return best, f2_score(other, np.broadcast_to(best, other.shape))
+
+
+def summary(
+    targets: ArrayLike,
+    scores: ArrayLike,
+    predictions: ArrayLike,
+    thresholds: ArrayLike,
+    labels: Sequence[str],
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return everything that a report says about one part, ready for JSON; shares are 0 to 1.
+
+    Args:
+        targets: 0/1 of shape `(N, L)`.
+        scores: probabilities of shape `(N, L)`.
+        predictions: 0/1 of shape `(N, L)`; not always `scores >= thresholds`, they may be cross-fitted.
+        thresholds: shape `(L,)`, stated beside the scores of their labels.
+        labels: the L labels, in the order of the columns.
+        seed: of the bootstrap.
+
+    Returns:
+        `chips`, `f2` (per sample) and `f2_interval` (95 %), `f2_macro`, `f2_micro`, `map`, `labels_per_chip`
+        (predicted), and `per_label`: for each label `precision`, `recall`, `f2`, `ap` (None without support),
+        `support`, `predicted` and `threshold`.
+    """
+    true, predicted = _binary(targets, predictions)
+    per_sample = f2_per_sample(true, predicted)
+    counts = (true & predicted).sum(0), true.sum(0), predicted.sum(0)
+    return {
+        "chips": len(true),
+        "f2": float(per_sample.mean()),
+        "f2_interval": list(f2_interval(per_sample, seed)),
+        "f2_macro": float(f2(*counts).mean()),
+        "f2_micro": float(f2(*(count.sum() for count in counts))),
+        "map": mean_average_precision(true, scores),
+        "labels_per_chip": float(predicted.sum(1).mean()),
+        "per_label": _per_label(counts, average_precision(true, scores), np.asarray(thresholds), labels),
+    }
+
+
+def _per_label(
+    counts: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    precisions: NDArray[np.float64],
+    thresholds: NDArray[np.float64],
+    labels: Sequence[str],
+) -> dict[str, dict[str, float | int | None]]:
+    rows = zip(labels, *counts, precisions, thresholds, strict=True)
+    return {
+        label: {
+            "precision": float(tp / predicted) if predicted else 0.0,
+            "recall": float(tp / true) if true else 0.0,
+            "f2": float(f2(tp, true, predicted)),
+            "ap": None if np.isnan(ap) else float(ap),
+            "support": int(true),
+            "predicted": int(predicted),
+            "threshold": float(threshold),
+        }
+        for label, tp, true, predicted, ap, threshold in rows
+    }
+
+
+def _binary(*arrays: ArrayLike) -> list[NDArray[np.bool_]]:
+    """Return boolean arrays of one shape `(N, L)`, N at least 1."""
+    made = [np.asarray(array) for array in arrays]
+    if any(array.shape != made[0].shape or array.ndim != 2 or not len(array) for array in made):
+        shapes = ", ".join(str(array.shape) for array in made)
+        raise ValueError(f"non-empty arrays of one shape (N, L) are needed, not {shapes}")
+    for array in made:
+        if array.dtype != np.bool_ and not np.isin(array, (0, 1)).all():
+            raise ValueError("0 and 1 are needed; compare scores with thresholds first")
+    return [array.astype(np.bool_) for array in made]
