@@ -1,0 +1,175 @@
+"""The process: two listening sockets, one event loop, one database."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from server import clock
+from server.credentials import Credentials
+from server.database import Database
+from server.errors import StartError
+from server.files import Files
+from server.folder import DataFolder
+from server.guard import Guard
+from server.rpc import Api, Service
+from server.services import (
+    auth,
+    events,
+    models,
+    pipelines,
+    projects,
+    queues,
+    task_parts,
+    task_removal,
+    task_status,
+    tasks,
+    users,
+    workers,
+)
+from server.services.queue_store import DEFAULT_TAG, ensure_queue
+from server.watchdog import Watchdog
+
+SERVICES: tuple[Service, ...] = tuple(
+    module.service
+    for module in (
+        auth,
+        events,
+        models,
+        pipelines,
+        projects,
+        queues,
+        task_parts,
+        task_removal,
+        task_status,
+        tasks,
+        users,
+        workers,
+    )
+)
+
+API_METHODS = ["GET", "POST", "PUT"]
+FILE_METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE"]
+SHUTDOWN_SECONDS = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    api_port: int = 8008
+    files_port: int = 8081
+    worker_timeout: float = 120.0
+    allowed_hosts: tuple[str, ...] = ()
+
+
+class ByPort:
+    """Two origins in one process: which application answers depends on the port that was called."""
+
+    def __init__(self, apps: dict[int, ASGIApp]) -> None:
+        self._apps = apps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._apps[scope["server"][1]](scope, receive, send)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with our own signals, and a word to the launcher once the sockets listen."""
+
+    def __init__(self, config: uvicorn.Config, folder: DataFolder, api: str, files: str) -> None:
+        super().__init__(config)
+        self._announcement = (folder, api, files)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        folder, api, files = self._announcement
+        folder.announce(api, files)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn would raise the signal again after its shutdown and so cut ours short.
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+def run(settings: Settings) -> None:
+    """Serve until a signal; raises StartError if that cannot even begin."""
+    os.umask(0o077)
+    folder = DataFolder(settings.data)
+    folder.claim()
+    try:
+        with contextlib.closing(_listen(settings.host, settings.api_port, "--api-port")) as api:
+            with contextlib.closing(_listen(settings.host, settings.files_port, "--files-port")) as files:
+                asyncio.run(_serve(settings, folder, api, files))
+    finally:
+        folder.release()
+
+
+async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, files: socket.socket) -> None:
+    credentials = Credentials.of(folder.path)
+    database = Database(folder.database)
+    with database.write() as db:
+        ensure_queue(db, "default", clock.now(), (DEFAULT_TAG,))
+    calls = Api(database, credentials, SERVICES)
+    hosts = frozenset(name.lower() for name in (settings.host, *settings.allowed_hosts))
+    app = ByPort(
+        {
+            api.getsockname()[1]: Guard(api_app(calls), hosts),
+            files.getsockname()[1]: Guard(files_app(Files(folder.files, folder.uploads, credentials)), hosts),
+        }
+    )
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    server = Server(config, folder, _url(settings.host, api), _url(settings.host, files))
+    watching = asyncio.create_task(Watchdog(database, settings.worker_timeout).run())
+    try:
+        await server.serve([api, files])
+    finally:
+        watching.cancel()
+        calls.close()
+        database.close()
+
+
+def api_app(calls: Api) -> Starlette:
+    return Starlette(routes=[Route("/{path:path}", calls.handle, methods=API_METHODS)])
+
+
+def files_app(files: Files) -> Starlette:
+    return Starlette(routes=[Route("/{path:path}", files.handle, methods=FILE_METHODS)])
+
+
+def _listen(host: str, port: int, option: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StartError(
+            f"cannot listen on {host} port {port}: {reason}; choose another with {option}"
+        ) from error
+
+
+def _url(host: str, listening: socket.socket) -> str:
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{name}:{listening.getsockname()[1]}"

@@ -1,0 +1,105 @@
+"""Documents in the database: JSON objects with an id, read, changed and written whole."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+from uuid import uuid4
+
+from server.errors import InvalidArgument
+
+Document = dict[str, Any]
+
+TABLES = frozenset({"projects", "tasks", "models", "queues", "workers"})
+
+
+def new_id() -> str:
+    return uuid4().hex
+
+
+def dump(value: object) -> str:
+    """JSON text; raises InvalidArgument for a number that JSON has no word for (NaN, infinity)."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError as error:
+        raise InvalidArgument("Validation error: a number is NaN or infinite") from error
+
+
+def find(db: sqlite3.Connection, table: str, id: str) -> Document | None:
+    row = db.execute(f"SELECT doc FROM {_known(table)} WHERE id = ?", (id,)).fetchone()
+    return json.loads(row["doc"]) if row else None
+
+
+def insert(db: sqlite3.Connection, table: str, document: Document) -> None:
+    db.execute(f"INSERT INTO {_known(table)} (id, doc) VALUES (?, ?)", (document["id"], dump(document)))
+
+
+def save(db: sqlite3.Connection, table: str, document: Document) -> None:
+    db.execute(f"UPDATE {_known(table)} SET doc = ? WHERE id = ?", (dump(document), document["id"]))
+
+
+def delete(db: sqlite3.Connection, table: str, id: str) -> bool:
+    return db.execute(f"DELETE FROM {_known(table)} WHERE id = ?", (id,)).rowcount > 0
+
+
+def where(
+    db: sqlite3.Connection, table: str, condition: str, values: Iterable[object] = ()
+) -> list[Document]:
+    """The documents for which ``condition`` (SQL written in this package, never user text) holds."""
+    rows = db.execute(f"SELECT doc FROM {_known(table)} WHERE {condition}", tuple(values))
+    return [json.loads(row["doc"]) for row in rows]
+
+
+def names(db: sqlite3.Connection, table: str, ids: Iterable[str]) -> dict[str, str]:
+    """id -> name of those that exist."""
+    wanted = json.dumps(sorted(set(ids)))
+    sql = f"SELECT id, name FROM {_known(table)} WHERE id IN (SELECT value FROM json_each(?))"
+    return {row["id"]: row["name"] for row in db.execute(sql, (wanted,))}
+
+
+def dig(document: Document, path: str) -> Any:
+    """The value at a dotted path, or None where the path leads nowhere."""
+    value: Any = document
+    for key in path.split("."):
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value
+
+
+def project_fields(document: Document, fields: Iterable[str]) -> Document:
+    """Only the dotted ``fields`` of the document; those it does not have are left out."""
+    chosen: Document = {}
+    for field in fields:
+        _copy(document, chosen, field.split("."))
+    return chosen
+
+
+def _copy(source: Document, target: Document, path: list[str]) -> None:
+    key, rest = path[0], path[1:]
+    if key not in source:
+        return
+    value = source[key]
+    if not rest:
+        target[key] = value
+    elif isinstance(value, dict):
+        inner = target.setdefault(key, {})
+        if inner is not value:
+            _copy(value, inner, rest)
+    elif isinstance(value, list):
+        _copy_items(value, target, key, rest)
+
+
+def _copy_items(source: list[Any], target: Document, key: str, path: list[str]) -> None:
+    kept = target.setdefault(key, [{} for _ in source])
+    if kept is source:
+        return
+    for item, chosen in zip(source, kept, strict=True):
+        if isinstance(item, dict):
+            _copy(item, chosen, path)
+
+
+def _known(table: str) -> str:
+    if table not in TABLES:
+        raise KeyError(table)
+    return table

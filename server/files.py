@@ -1,0 +1,130 @@
+"""The file server: artifacts, models, data sets and images by their path."""
+
+import errno
+import logging
+import mimetypes
+import os
+import stat
+from pathlib import Path
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from server import identity
+from server.credentials import COOKIE, Credentials
+from server.errors import ApiError, BadRequest
+from server.rpc import envelope
+from server.upload import Upload
+
+log = logging.getLogger("server")
+
+# An uploaded page runs no script and is of no origin: it cannot speak to the server as the user.
+SANDBOX = "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; font-src data:"
+
+
+class NotFound(ApiError):
+    code = 404
+    subcode = 0
+
+
+class PathTaken(ApiError):
+    code = 409
+    subcode = 0
+
+
+class DiskFull(ApiError):
+    code = 507
+    subcode = 0
+
+
+class Files:
+    """An ASGI endpoint over the folder ``root``; ``drafts`` is on the same file system."""
+
+    def __init__(self, root: Path, drafts: Path, credentials: Credentials) -> None:
+        self._root = root.resolve()
+        self._drafts = drafts
+        self._credentials = credentials
+
+    async def handle(self, request: Request) -> Response:
+        try:
+            self._credentials.authenticate(request.headers.get("authorization"), request.cookies.get(COOKIE))
+            return await self._answer(request)
+        except ApiError as error:
+            return envelope("files", identity.API_VERSION, None, error=error)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except OSError as error:
+            return envelope("files", identity.API_VERSION, None, error=_explained(error))
+
+    async def _answer(self, request: Request) -> Response:
+        path = request.scope["path"]
+        if request.method in ("GET", "HEAD"):
+            return self._download(path)
+        if request.method == "DELETE":
+            return self._delete(path)
+        if request.method in ("POST", "PUT"):
+            return await self._upload(request)
+        return Response(status_code=405, headers={"allow": "GET, HEAD, POST, PUT, DELETE"})
+
+    def _download(self, path: str) -> Response:
+        file = self._existing(path)
+        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        headers = {"content-security-policy": SANDBOX, "cache-control": "private, no-cache"}
+        return FileResponse(
+            file, media_type=kind, headers=headers, filename=file.name, content_disposition_type="inline"
+        )
+
+    def _delete(self, path: str) -> Response:
+        file = self._existing(path)
+        file.unlink()
+        for folder in file.parents:
+            if folder == self._root or any(folder.iterdir()):
+                break
+            folder.rmdir()
+        return JSONResponse([path.lstrip("/")])
+
+    async def _upload(self, request: Request) -> Response:
+        upload = Upload(request.headers.get("content-type", ""), self._drafts)
+        try:
+            await upload.receive(request.stream())
+            targets = [(self._target(name), draft) for name, draft in upload.parts]
+            for target, draft in targets:
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                draft.replace(target)
+        finally:
+            upload.discard()
+        return JSONResponse([name.lstrip("/") for name, _ in upload.parts])
+
+    def _existing(self, path: str) -> Path:
+        file = self._target(path)
+        try:
+            regular = stat.S_ISREG(file.lstat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            regular = False
+        if not regular:
+            raise NotFound(f"File not found: {path:.500}")
+        return file
+
+    def _target(self, path: str) -> Path:
+        """Where ``path`` lives; raises BadRequest for one that leads out of the root."""
+        parts = path.removeprefix("/").split("/")
+        if any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
+            raise BadRequest(f"Invalid path: {path!r:.200}")
+        if any(len(os.fsencode(part)) > 255 for part in parts):
+            raise BadRequest(f"A name in the path is too long: {path!r:.200}")
+        target = self._root.joinpath(*parts)
+        # Components are plain names, so only a symbolic link could still lead elsewhere.
+        if target.parent.resolve() != target.parent or target.is_symlink():
+            raise BadRequest(f"Invalid path: {path!r:.200}")
+        return target
+
+
+def _explained(error: OSError) -> ApiError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull("No space left for the file")
+    if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY):
+        return PathTaken("The path is taken: a file is where a folder should be, or the other way round")
+    if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+        return BadRequest("Invalid path")
+    log.exception("the file server failed")
+    return ApiError("General error (see the server's log)")

@@ -1,0 +1,50 @@
+"""The data folder: one server at a time owns it and says in it where it listens."""
+
+import fcntl
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from server.credentials import write_private
+from server.errors import StartError
+
+
+class DataFolder:
+    """``path`` with everything the server keeps; readable by its owner only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.database = self.path / "server.db"
+        self.files = self.path / "files"
+        self.uploads = self.path / "uploads"
+        self.address = self.path / "server.json"
+        self._lock: int | None = None
+
+    def claim(self) -> None:
+        """Make the folder and lock it; raises StartError if it cannot be written or is taken."""
+        try:
+            for folder in (self.path, self.files, self.uploads):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                folder.chmod(0o700)
+            self._lock = os.open(self.path / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StartError(f"cannot write the data folder {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StartError(f"another server runs on the data folder {self.path}; stop it first") from error
+        for left_over in self.uploads.iterdir():
+            left_over.unlink()
+
+    def announce(self, api: str, files: str) -> None:
+        """Tell the launcher that both sockets listen, and where."""
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        address = {"pid": os.getpid(), "api": api, "web": api, "files": files, "started": started}
+        write_private(self.address, json.dumps(address, indent=2))
+
+    def release(self) -> None:
+        self.address.unlink(missing_ok=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

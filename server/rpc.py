@@ -1,0 +1,164 @@
+"""The wire of the API: a call in, an envelope out."""
+
+import asyncio
+import logging
+import re
+import sqlite3
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from server import clock, identity
+from server.arguments import Arguments
+from server.body import is_batch, parse_lines, parse_object, read_body
+from server.credentials import COOKIE, TOKEN_LIFE, Credentials
+from server.database import Database
+from server.documents import Document, dump, new_id
+from server.errors import ApiError, UnknownEndpoint
+
+log = logging.getLogger("server")
+
+PATH = re.compile(r"/(?:v(?P<version>\d{1,3}(?:\.\d{1,3})?)/)?(?P<name>[a-z_]{1,40}\.[a-z0-9_]{1,60})")
+THREADS = 8
+REMEMBERED_UNKNOWN = 500
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a handler is given: an open transaction and the request's arguments."""
+
+    db: sqlite3.Connection
+    arguments: Arguments
+    lines: list[bytes]
+    credentials: Credentials
+    now: str
+    address: str
+
+
+Handler = Callable[[Call], Document]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    handler: Handler
+    writes: bool
+    version: str
+
+
+class Service:
+    """A named group of endpoints; a handler registers itself under the name that the API gives it."""
+
+    def __init__(self, name: str, version: str = "1.0") -> None:
+        self.name = name
+        self.version = version
+        self.endpoints: dict[str, Endpoint] = {}
+
+    def reads(self, action: str) -> Callable[[Handler], Handler]:
+        """The handler sees a snapshot and changes nothing."""
+        return self._register(action, writes=False)
+
+    def writes(self, action: str) -> Callable[[Handler], Handler]:
+        """The handler runs in the one write transaction, committed before the answer leaves."""
+        return self._register(action, writes=True)
+
+    def _register(self, action: str, writes: bool) -> Callable[[Handler], Handler]:
+        def register(handler: Handler) -> Handler:
+            self.endpoints[f"{self.name}.{action}"] = Endpoint(handler, writes, self.version)
+            return handler
+
+        return register
+
+
+class Api:
+    """Runs calls: authenticates, parses, opens the transaction, turns what happens into an envelope."""
+
+    def __init__(self, database: Database, credentials: Credentials, services: Iterable[Service]) -> None:
+        self._database = database
+        self._credentials = credentials
+        self._endpoints = {name: found for service in services for name, found in service.endpoints.items()}
+        # Off the event loop, a long query or a wait for the writer delays its own caller only.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
+        self._unknown: set[str] = set()
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self._endpoints)
+
+    async def handle(self, request: Request) -> Response:
+        match = PATH.fullmatch(request.url.path)
+        name = match["name"] if match else request.url.path.strip("/")
+        requested = (match["version"] if match else None) or identity.API_VERSION
+        known = self._endpoints.get(name)
+        version = known.version if known else None
+        try:
+            data = await self._answer(name, requested, request)
+        except ApiError as error:
+            return envelope(name, requested, version, error=error)
+        except Exception:
+            log.exception("%.100r failed", name)
+            return envelope(name, requested, version, error=ApiError("General error (see the server's log)"))
+        response = envelope(name, requested, version, data)
+        if name == "auth.login":
+            set_session(response, data["token"])
+        return response
+
+    def close(self) -> None:
+        """Wait for the calls in progress."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def _answer(self, name: str, requested: str, request: Request) -> Document:
+        self._credentials.authenticate(request.headers.get("authorization"), request.cookies.get(COOKIE))
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            self._note_unknown(name)
+            raise UnknownEndpoint(f"Unable to find endpoint for name {name} and version {requested}")
+        body = await read_body(request)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._run, endpoint, request, body)
+
+    def _run(self, endpoint: Endpoint, request: Request, body: bytes) -> Document:
+        lines = parse_lines(body) if is_batch(request) else []
+        values: Document = {} if lines else parse_object(body)
+        arguments = Arguments({**request.query_params, **values})
+        address = request.client.host if request.client else ""
+        transaction = self._database.write if endpoint.writes else self._database.read
+        with transaction() as db:
+            call = Call(db, arguments, lines or [body], self._credentials, clock.now(), address)
+            return endpoint.handler(call)
+
+    def _note_unknown(self, name: str) -> None:
+        if name not in self._unknown and len(self._unknown) < REMEMBERED_UNKNOWN:
+            self._unknown.add(name)
+            log.warning("no such endpoint: %.100r", name)
+
+
+def envelope(
+    name: str,
+    requested: str,
+    version: str | None,
+    data: Document | None = None,
+    error: ApiError | None = None,
+) -> Response:
+    """The answer as every client expects it: ``meta`` about the call, ``data`` from the handler."""
+    id = new_id()
+    code = error.code if error else 200
+    meta = {
+        "id": id,
+        "trx": id,
+        "endpoint": {"name": name, "requested_version": requested, "actual_version": version},
+        "result_code": code,
+        "result_subcode": error.subcode if error else 0,
+        "result_msg": error.message if error else "OK",
+        "error_stack": None,
+        "error_data": {},
+    }
+    body = dump({"meta": meta, "data": data or {}}).encode("utf-8", "replace")
+    return Response(body, code, media_type="application/json")
+
+
+def set_session(response: Response, token: str) -> None:
+    """The browser keeps the token where no script and no other site can use it."""
+    response.set_cookie(COOKIE, token, max_age=TOKEN_LIFE, httponly=True, samesite="strict", path="/")

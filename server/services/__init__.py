@@ -1,0 +1,1 @@
+"""The services of the API, each under the API's own name."""

@@ -1,0 +1,250 @@
+"""The events service: scalars, plots, debug images and the log of tasks."""
+
+import json
+from typing import Any
+
+from server.documents import Document
+from server.errors import InvalidArgument
+from server.rpc import Call, Service
+from server.services.event_writer import IMAGE, LOG, PLOT, SCALAR, TYPES, VECTOR, add_events
+from server.services.last_metrics import SINGLE_VALUE_ITERATION
+from server.services.scalars import curves
+from server.services.task_store import load_task, save_task, touch
+
+service = Service("events")
+
+BATCH = 500
+LARGEST_BATCH = 10_000
+
+
+@service.writes("add")
+def add(call: Call) -> Document:
+    return add_events(call, call.lines)
+
+
+@service.writes("add_batch")
+def add_batch(call: Call) -> Document:
+    return add_events(call, call.lines)
+
+
+@service.reads("get_task_events")
+def get_task_events(call: Call) -> Document:
+    kind = call.arguments.maybe_text("event_type")
+    if kind is not None and kind not in TYPES:
+        raise InvalidArgument(f"Validation error: event_type: {kind!r:.60} is not one of {sorted(TYPES)}")
+    condition, values = "task = ?" + (" AND type = ?" if kind else ""), [call.arguments.text("task")]
+    return _scrolled(call, condition, values + ([kind] if kind else []), "asc")
+
+
+@service.reads("get_task_log")
+def get_task_log(call: Call) -> Document:
+    """A page of the log. ``navigate_earlier`` walks to the past from ``from_timestamp`` (or from the end)."""
+    task = call.arguments.text("task")
+    earlier = call.arguments.flag("navigate_earlier", True)
+    start = call.arguments.integer("from_timestamp", -1)
+    size = _batch_size(call, 500)
+    sign, direction = ("<", "DESC") if earlier else (">", "ASC")
+    rows = call.db.execute(
+        f"SELECT doc FROM events WHERE task = ? AND type = 'log' AND (? OR timestamp {sign} ?)"
+        f" ORDER BY timestamp {direction}, number {direction} LIMIT ?",
+        (task, start < 0, start, size),
+    )
+    found = [json.loads(row["doc"]) for row in rows]
+    descending = (call.arguments.maybe_text("order") or ("desc" if earlier else "asc")) == "desc"
+    if descending != earlier:
+        found.reverse()
+    return {"events": found, "returned": len(found), "total": _count(call, task, LOG)}
+
+
+@service.reads("download_task_log")
+def download_task_log(call: Call) -> Document:
+    rows = call.db.execute(
+        "SELECT doc FROM events WHERE task = ? AND type = 'log' ORDER BY timestamp, number",
+        (call.arguments.text("task"),),
+    )
+    return {"lines": [json.loads(row["doc"]).get("msg", "") for row in rows]}
+
+
+@service.reads("get_task_plots")
+def get_task_plots(call: Call) -> Document:
+    found = _latest(call, [call.arguments.text("task")], PLOT)
+    return {"plots": found, "returned": len(found), "total": len(found), "scroll_id": ""}
+
+
+@service.reads("get_multi_task_plots")
+def get_multi_task_plots(call: Call) -> Document:
+    plots: dict[str, Any] = {}
+    found = _latest(call, call.arguments.texts("tasks"), PLOT)
+    for event in found:
+        task = plots.setdefault(event.get("metric", ""), {}).setdefault(event.get("variant", ""), {})
+        iteration = task.setdefault(event["task"], {}).setdefault(
+            str(event.get("iter", 0)), {"name": event["task"], "plots": []}
+        )
+        iteration["plots"].append(event)
+    return {"plots": plots, "returned": len(found), "total": len(found), "scroll_id": ""}
+
+
+@service.reads("debug_images")
+def debug_images(call: Call) -> Document:
+    """For every task asked for, its latest iterations with images."""
+    answers = []
+    for item in call.arguments.mappings("metrics"):
+        task, metric = item.get("task"), item.get("metric")
+        if not isinstance(task, str):
+            raise InvalidArgument("Validation error: metrics: each needs a task")
+        events = [e for e in _latest(call, [task], IMAGE) if metric is None or e.get("metric") == metric]
+        iterations = sorted({event.get("iter", 0) for event in events}, reverse=True)
+        grouped = [{"iter": n, "events": [e for e in events if e.get("iter", 0) == n]} for n in iterations]
+        answers.append({"task": task, "metric": metric, "iterations": grouped})
+    return {"metrics": answers, "scroll_id": ""}
+
+
+@service.reads("scalar_metrics_iter_histogram")
+def scalar_metrics_iter_histogram(call: Call) -> Document:
+    wanted = {item.get("metric"): item.get("variants") for item in call.arguments.mappings("metrics")}
+    return curves(call, call.arguments.text("task"), wanted)
+
+
+@service.reads("multi_task_scalar_metrics_iter_histogram")
+def multi_task_scalar_metrics_iter_histogram(call: Call) -> Document:
+    metrics: Document = {}
+    for id in call.arguments.texts("tasks"):
+        name = load_task(call.db, id)["name"]
+        for metric, variants in curves(call, id, {}).items():
+            for variant, curve in variants.items():
+                metrics.setdefault(metric, {}).setdefault(variant, {})[id] = {**curve, "name": name}
+    return {"metrics": metrics}
+
+
+@service.reads("get_scalar_metric_data")
+def get_scalar_metric_data(call: Call) -> Document:
+    condition = "task = ? AND type = ? AND (? IS NULL OR metric = ?)"
+    metric = call.arguments.maybe_text("metric")
+    return _scrolled(call, condition, [call.arguments.text("task"), SCALAR, metric, metric], "asc")
+
+
+@service.reads("get_task_single_value_metrics")
+def get_task_single_value_metrics(call: Call) -> Document:
+    return {
+        "tasks": [{"task": id, "values": _single_values(call, id)} for id in call.arguments.texts("tasks")]
+    }
+
+
+@service.reads("get_task_latest_scalar_values")
+def get_task_latest_scalar_values(call: Call) -> Document:
+    task = load_task(call.db, call.arguments.text("task"))
+    metrics: dict[str, list[Document]] = {}
+    for variants in task["last_metrics"].values():
+        for entry in variants.values():
+            value = {"name": entry["variant"], "last_value": entry["value"], "last_timestamp": 0}
+            metrics.setdefault(entry["metric"], []).append(value)
+    return {"metrics": [{"name": name, "variants": variants} for name, variants in metrics.items()]}
+
+
+@service.reads("get_task_metrics")
+def get_task_metrics(call: Call) -> Document:
+    kind = call.arguments.maybe_text("event_type")
+    sql = "SELECT DISTINCT metric FROM events WHERE task = ? AND (? IS NULL OR type = ?) ORDER BY metric"
+    answers = []
+    for id in call.arguments.texts("tasks"):
+        rows = call.db.execute(sql, (id, kind, kind))
+        answers.append({"task": id, "metrics": [row["metric"] for row in rows if row["metric"]]})
+    return {"metrics": answers}
+
+
+@service.reads("get_scalar_metrics_and_variants")
+def get_scalar_metrics_and_variants(call: Call) -> Document:
+    return {"metrics": _variants(call, SCALAR)}
+
+
+@service.reads("get_vector_metrics_and_variants")
+def get_vector_metrics_and_variants(call: Call) -> Document:
+    return {"metrics": _variants(call, VECTOR)}
+
+
+@service.writes("delete_for_task")
+def delete_for_task(call: Call) -> Document:
+    task = load_task(call.db, call.arguments.text("task"))
+    gone = call.db.execute("DELETE FROM events WHERE task = ?", (task["id"],)).rowcount
+    task |= {"last_metrics": {}, "metric_stats": {}, "last_iteration": 0}
+    touch(task, call.now)
+    save_task(call.db, task)
+    return {"deleted": gone > 0}
+
+
+@service.reads("clear_scroll")
+def clear_scroll(call: Call) -> Document:
+    return {}
+
+
+def _scrolled(call: Call, condition: str, values: list[Any], default_order: str) -> Document:
+    """Events page by page. The scroll id is where the last page ended, so nothing is kept between calls."""
+    total = call.db.execute(f"SELECT count(*) AS n FROM events WHERE {condition}", values).fetchone()["n"]
+    ascending = (call.arguments.maybe_text("order") or default_order) == "asc"
+    comparison, direction = (">", "ASC") if ascending else ("<", "DESC")
+    timestamp, number = _position(call.arguments.maybe_text("scroll_id"))
+    parameters = list(values)
+    if timestamp is not None:
+        condition += f" AND (timestamp, number) {comparison} (?, ?)"
+        parameters += [timestamp, number]
+    rows = call.db.execute(
+        f"SELECT timestamp, number, doc FROM events WHERE {condition}"
+        f" ORDER BY timestamp {direction}, number {direction} LIMIT ?",
+        (*parameters, _batch_size(call, BATCH)),
+    ).fetchall()
+    events = [json.loads(row["doc"]) for row in rows]
+    end = (
+        f"{rows[-1]['timestamp']}:{rows[-1]['number']}"
+        if rows
+        else call.arguments.maybe_text("scroll_id") or ""
+    )
+    return {"returned": len(events), "total": total, "scroll_id": end, "events": events}
+
+
+def _position(scroll: str | None) -> tuple[int | None, int]:
+    timestamp, _, number = (scroll or "").partition(":")
+    digits = timestamp.removeprefix("-")
+    if digits.isascii() and digits.isdigit() and number.isascii() and number.isdigit():
+        return int(timestamp[:19]), int(number[:18])
+    return None, 0
+
+
+def _batch_size(call: Call, default: int) -> int:
+    return min(max(call.arguments.integer("batch_size", default), 1), LARGEST_BATCH)
+
+
+def _latest(call: Call, tasks: list[str], kind: str) -> list[Document]:
+    """Of every metric and variant the last ``iters`` iterations, oldest first."""
+    iterations = min(max(call.arguments.integer("iters", 1), 1), LARGEST_BATCH)
+    rows = call.db.execute(
+        "SELECT doc FROM (SELECT doc, task, metric, variant, iter, row_number() OVER"
+        " (PARTITION BY task, metric, variant ORDER BY iter DESC) AS place FROM events"
+        " WHERE task IN (SELECT value FROM json_each(?)) AND type = ?) WHERE place <= ?"
+        " ORDER BY task, metric, variant, iter",
+        (json.dumps(tasks), kind, iterations),
+    )
+    return [json.loads(row["doc"]) for row in rows]
+
+
+def _single_values(call: Call, task: str) -> list[Document]:
+    rows = call.db.execute(
+        "SELECT metric, variant, value, timestamp FROM events WHERE task = ? AND type = ? AND iter = ?",
+        (task, SCALAR, SINGLE_VALUE_ITERATION),
+    )
+    return [dict(row) for row in rows]
+
+
+def _variants(call: Call, kind: str) -> dict[str, list[str]]:
+    rows = call.db.execute(
+        "SELECT DISTINCT metric, variant FROM events WHERE task = ? AND type = ? ORDER BY metric, variant",
+        (call.arguments.text("task"), kind),
+    )
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row["metric"], []).append(row["variant"])
+    return found
+
+
+def _count(call: Call, task: str, kind: str) -> int:
+    sql = "SELECT count(*) AS n FROM events WHERE task = ? AND type = ?"
+    return int(call.db.execute(sql, (task, kind)).fetchone()["n"])

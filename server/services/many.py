@@ -1,0 +1,23 @@
+"""The ``*_many`` calls: one action over a list of ids."""
+
+from collections.abc import Callable
+
+from server.documents import Document
+from server.errors import ApiError
+from server.rpc import Call
+
+
+def each(call: Call, ids: list[str], act: Callable[[str], Document]) -> Document:
+    """Run ``act(id)`` for every id: one that fails is undone and reported, and stops no other."""
+    succeeded: list[Document] = []
+    failed: list[Document] = []
+    for id in ids:
+        call.db.execute("SAVEPOINT item")
+        try:
+            succeeded.append({"id": id, **act(id)})
+        except ApiError as error:
+            call.db.execute("ROLLBACK TO item")
+            codes = [error.code, error.subcode]
+            failed.append({"id": id, "error": {"codes": codes, "msg": error.message, "data": {}}})
+        call.db.execute("RELEASE item")
+    return {"succeeded": succeeded, "failed": failed}

@@ -1,0 +1,239 @@
+"""The models service: the registry of trained weights."""
+
+from server import documents, identity
+from server.documents import Document, new_id
+from server.errors import InvalidModel, ModelIsReady
+from server.query import Collection, answer, fetch, translate
+from server.rpc import Call, Service
+from server.services.many import each
+from server.services.metadata import merged
+from server.services.project_store import ensure_project, load_project
+from server.services.references import resolve
+from server.services.task_parts import attach_model
+from server.services.task_store import load_task, save_task, touch
+
+service = Service("models")
+
+MODELS = Collection(
+    table="models",
+    answer="models",
+    columns={"id": "id", "name": "name", "project": "project", "task": "task"},
+    values=frozenset({"project", "task", "framework", "uri", "user", "ready", "parent"}),
+    dates=frozenset({"created", "last_update", "last_change"}),
+)
+
+TEXTS = ("name", "comment", "framework", "parent", "project", "task", "uri")
+
+
+@service.writes("create")
+def create(call: Call) -> Document:
+    call.arguments.require("name", "uri")
+    model = blank_model(call) | _given(call)
+    documents.insert(call.db, "models", model)
+    return {"created": True, "id": model["id"]}
+
+
+@service.reads("get_by_id")
+def get_by_id(call: Call) -> Document:
+    return {"model": load_model(call, call.arguments.text("model"))}
+
+
+@service.reads("get_all")
+def get_all(call: Call) -> Document:
+    found, scroll = fetch(call.db, MODELS, call.arguments, translate(MODELS, call.arguments))
+    return answer(MODELS, call.arguments, found, scroll)
+
+
+@service.reads("get_all_ex")
+def get_all_ex(call: Call) -> Document:
+    found, scroll = fetch(call.db, MODELS, call.arguments, translate(MODELS, call.arguments))
+    return resolve(call, MODELS, found, {"project": "projects", "task": "tasks"}, scroll)
+
+
+@service.reads("get_by_task_id")
+def get_by_task_id(call: Call) -> Document:
+    found = documents.where(call.db, "models", "task = ? ORDER BY rowid DESC", (call.arguments.text("task"),))
+    if not found:
+        raise InvalidModel(f"No model of task {call.arguments.text('task')}")
+    return {"model": found[0]}
+
+
+@service.reads("get_frameworks")
+def get_frameworks(call: Call) -> Document:
+    found = {model.get("framework") for model in documents.where(call.db, "models", "1")}
+    return {"frameworks": sorted(name for name in found if name)}
+
+
+@service.writes("edit")
+def edit(call: Call) -> Document:
+    return _change(call, {"ui_cache": {}, **_given(call)})
+
+
+@service.writes("update")
+def update(call: Call) -> Document:
+    return _change(call, _given(call))
+
+
+@service.writes("update_for_task")
+def update_for_task(call: Call) -> Document:
+    """The output model of a task: changed where there is one, made where there is none."""
+    task = load_task(call.db, call.arguments.text("task"))
+    outputs = task["models"].get("output", [])
+    model_id = call.arguments.maybe_text("override_model_id") or (outputs[-1]["model"] if outputs else None)
+    if model_id is None:
+        model = (
+            blank_model(call)
+            | {"name": task["name"], "project": task.get("project"), "uri": ""}
+            | _given(call)
+        )
+        documents.insert(call.db, "models", model)
+    else:
+        model = load_model(call, model_id) | _given(call)
+        _save(call, model)
+    attach_model(task, "output", model["name"], model["id"], call.now)
+    touch(task, call.now)
+    save_task(call.db, task)
+    return {
+        "id": model["id"],
+        "created": model_id is None,
+        "updated": int(model_id is not None),
+        "fields": _given(call),
+    }
+
+
+@service.writes("set_ready")
+def set_ready(call: Call) -> Document:
+    return _publish(call, call.arguments.text("model"))
+
+
+@service.writes("publish_many")
+def publish_many(call: Call) -> Document:
+    return each(call, call.arguments.texts("ids"), lambda id: {"published": True, **_publish(call, id)})
+
+
+@service.writes("delete")
+def delete(call: Call) -> Document:
+    return _delete(call, call.arguments.text("model"))
+
+
+@service.writes("delete_many")
+def delete_many(call: Call) -> Document:
+    return each(call, call.arguments.texts("ids"), lambda id: _delete(call, id))
+
+
+@service.writes("archive_many")
+def archive_many(call: Call) -> Document:
+    return each(call, call.arguments.texts("ids"), lambda id: {"archived": _tag(call, id, archive=True)})
+
+
+@service.writes("unarchive_many")
+def unarchive_many(call: Call) -> Document:
+    return each(call, call.arguments.texts("ids"), lambda id: {"unarchived": _tag(call, id, archive=False)})
+
+
+@service.writes("move")
+def move(call: Call) -> Document:
+    if "project_name" in call.arguments:
+        project = ensure_project(call.db, call.arguments.text("project_name"), call.now)
+    else:
+        project = load_project(call.db, call.arguments.text("project"))
+    for id in call.arguments.texts("ids"):
+        _save(call, load_model(call, id) | {"project": project["id"]})
+    return {"project_id": project["id"], "updated": len(call.arguments.texts("ids"))}
+
+
+@service.writes("add_or_update_metadata")
+def add_or_update_metadata(call: Call) -> Document:
+    model = load_model(call, call.arguments.text("model"))
+    model["metadata"] = merged(model["metadata"], call.arguments)
+    _save(call, model)
+    return {"updated": 1}
+
+
+@service.writes("delete_metadata")
+def delete_metadata(call: Call) -> Document:
+    model = load_model(call, call.arguments.text("model"))
+    gone = set(call.arguments.texts("keys"))
+    model["metadata"] = {key: item for key, item in model["metadata"].items() if key not in gone}
+    _save(call, model)
+    return {"updated": 1}
+
+
+def load_model(call: Call, id: str) -> Document:
+    """Raises InvalidModel for an id that no model has."""
+    model = documents.find(call.db, "models", id)
+    if model is None:
+        raise InvalidModel(f"Invalid model id: id={id}, company={identity.COMPANY}")
+    return model
+
+
+def blank_model(call: Call) -> Document:
+    return {
+        "id": new_id(),
+        "company": identity.COMPANY,
+        "user": identity.USER,
+        "name": "",
+        "created": call.now,
+        "comment": "",
+        "tags": [],
+        "system_tags": [],
+        "framework": "",
+        "design": {},
+        "labels": {},
+        "ready": True,
+        "last_update": call.now,
+        "last_change": call.now,
+        "last_changed_by": identity.USER,
+        "metadata": {},
+        "last_iteration": 0,
+        "last_metrics": {},
+    }
+
+
+def _given(call: Call) -> Document:
+    """The fields of a model that the call sets."""
+    arguments = call.arguments
+    fields: Document = {name: arguments.text(name) for name in TEXTS if name in arguments}
+    fields |= {name: arguments.texts(name) for name in ("tags", "system_tags") if name in arguments}
+    fields |= {name: arguments.mapping(name) for name in ("design", "labels") if name in arguments}
+    if "ready" in arguments:
+        fields["ready"] = arguments.flag("ready")
+    if "iteration" in arguments:
+        fields["last_iteration"] = arguments.integer("iteration", 0)
+    if "metadata" in arguments:
+        fields["metadata"] = merged({}, arguments)
+    return fields
+
+
+def _change(call: Call, fields: Document) -> Document:
+    model = load_model(call, call.arguments.text("model"))
+    return {"fields": fields | _save(call, model | fields), "updated": 1}
+
+
+def _save(call: Call, model: Document) -> Document:
+    marks = {"last_change": call.now, "last_changed_by": identity.USER, "last_update": call.now}
+    documents.save(call.db, "models", model | marks)
+    return marks
+
+
+def _publish(call: Call, id: str) -> Document:
+    model = load_model(call, id)
+    if model["ready"] and not call.arguments.flag("force_publish_task"):
+        return {"updated": 0, "published_task": None}
+    _save(call, model | {"ready": True})
+    return {"updated": 1, "published_task": None}
+
+
+def _delete(call: Call, id: str) -> Document:
+    model = load_model(call, id)
+    if model["ready"] and not call.arguments.flag("force"):
+        raise ModelIsReady(f"Model is published, use force=true to delete: id={id}")
+    documents.delete(call.db, "models", id)
+    return {"deleted": True, "url": model.get("uri")}
+
+
+def _tag(call: Call, id: str, archive: bool) -> bool:
+    model = load_model(call, id)
+    kept = [tag for tag in model["system_tags"] if tag != "archived"]
+    _save(call, model | {"system_tags": [*kept, "archived"] if archive else kept})
+    return True

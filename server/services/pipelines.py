@@ -1,0 +1,62 @@
+"""The pipelines service: a new run of a pipeline, as the web page starts it."""
+
+import re
+import sqlite3
+
+from server import documents
+from server.arguments import Arguments
+from server.documents import Document
+from server.errors import InvalidArgument
+from server.rpc import Call, Service
+from server.services.task_clone import clone_task
+from server.services.task_status import enqueue_task
+from server.services.task_store import load_task, save_task
+
+service = Service("pipelines")
+
+NUMBERED = re.compile(r"(?P<base>.*?)(?: #(?P<number>\d{1,9}))?", re.DOTALL)
+
+
+@service.writes("start_pipeline")
+def start_pipeline(call: Call) -> Document:
+    """Clone the run, give the clone the arguments, and enqueue it where a queue is named."""
+    source = load_task(call.db, call.arguments.text("task"))
+    task = clone_task(source, Arguments({}), call.now)
+    task["name"] = next_name(call.db, source)
+    task["hyperparams"]["Args"] = task["hyperparams"].get("Args", {}) | _args(call)
+    task |= {"status_reason": "", "status_message": ""}
+    documents.insert(call.db, "tasks", task)
+    if "queue" not in call.arguments:
+        return {"pipeline": task["id"], "enqueued": False}
+    queued = enqueue_task(call, task["id"])
+    task = load_task(call.db, task["id"])
+    task["status_message"] = "Starting pipeline"
+    save_task(call.db, task)
+    watched = {"queue_watched": queued["queue_watched"]} if "queue_watched" in queued else {}
+    return {"pipeline": task["id"], "enqueued": True, **watched}
+
+
+def next_name(db: sqlite3.Connection, source: Document) -> str:
+    """``run #7`` after ``run`` ... ``run #6`` of the same project."""
+    match = NUMBERED.fullmatch(source["name"])
+    base = match["base"] if match else source["name"]
+    siblings = documents.where(
+        db, "tasks", "project IS ? AND substr(name, 1, ?) = ?", (source.get("project"), len(base), base)
+    )
+    numbers = [_number(base, task["name"]) for task in siblings]
+    return f"{base} #{max(numbers, default=1) + 1}"
+
+
+def _number(base: str, name: str) -> int:
+    match = NUMBERED.fullmatch(name)
+    return int(match["number"] or 1) if match and match["base"] == base else 0
+
+
+def _args(call: Call) -> Document:
+    items: Document = {}
+    for item in call.arguments.mappings("args"):
+        name, value = item.get("name"), item.get("value")
+        if not isinstance(name, str):
+            raise InvalidArgument("Validation error: args: each needs a name")
+        items[name] = {"section": "Args", "name": name, "value": "" if value is None else str(value)}
+    return items

@@ -1,0 +1,94 @@
+"""Projects as documents: a tree by name, where ``a/b`` is a child of ``a``."""
+
+import sqlite3
+
+from server import documents, identity
+from server.documents import Document, find, insert, new_id, save
+from server.errors import InvalidArgument, InvalidProject, NotUnique
+from server.query import Collection
+
+PROJECTS = Collection(
+    table="projects",
+    answer="projects",
+    columns={"id": "id", "name": "name", "parent": "parent"},
+    values=frozenset({"basename", "parent", "user"}),
+    dates=frozenset({"created", "last_update"}),
+)
+
+
+def load_project(db: sqlite3.Connection, id: str) -> Document:
+    """Raises InvalidProject for an id that no project has."""
+    project = find(db, "projects", id)
+    if project is None:
+        raise InvalidProject(f"Invalid project id: id={id}, company={identity.COMPANY}")
+    return project
+
+
+def named(db: sqlite3.Connection, name: str) -> Document | None:
+    found = documents.where(db, "projects", "name = ?", (name,))
+    return found[0] if found else None
+
+
+def ensure_project(db: sqlite3.Connection, name: str, now: str) -> Document:
+    """The project of that name, made (with its parents) if there is none."""
+    parts = name.split("/")
+    if not all(part.strip() for part in parts):
+        raise InvalidArgument(f"Validation error: invalid project name {name!r:.200}: an empty part")
+    existing = named(db, name)
+    if existing:
+        return existing
+    parent = ensure_project(db, "/".join(parts[:-1]), now)["id"] if len(parts) > 1 else None
+    project: Document = {
+        "id": new_id(),
+        "company": identity.COMPANY,
+        "user": identity.USER,
+        "name": name,
+        "basename": parts[-1],
+        "description": "",
+        "created": now,
+        "tags": [],
+        "system_tags": ["hidden"] if parts[-1].startswith(".") else [],
+        "last_update": now,
+        "featured": 9999,
+    }
+    project |= {"parent": parent} if parent else {}
+    insert(db, "projects", project)
+    return project
+
+
+def tree(db: sqlite3.Connection, root: str) -> list[str]:
+    """The ids of the project and everything below it."""
+    rows = db.execute(
+        "WITH RECURSIVE below(id) AS (SELECT ? UNION SELECT p.id FROM projects p JOIN below ON p.parent = below.id)"
+        " SELECT id FROM below",
+        (root,),
+    )
+    return [row["id"] for row in rows]
+
+
+def rename(db: sqlite3.Connection, project: Document, name: str, now: str) -> None:
+    """Give the project a new full name; everything below it moves along."""
+    if name == project["name"]:
+        return
+    if named(db, name):
+        raise NotUnique(
+            f"Value combination already exists (unique field already contains this value): name={name}"
+        )
+    if name.startswith(project["name"] + "/"):
+        raise InvalidArgument(f"Validation error: project {project['name']!r} cannot move below itself")
+    below = [load_project(db, id) for id in tree(db, project["id"])[1:]]
+    old = project["name"]
+    parent = ensure_project(db, name.rpartition("/")[0], now) if "/" in name else None
+    project |= {"name": name, "basename": name.rpartition("/")[2], "parent": parent["id"] if parent else None}
+    save(db, "projects", project)
+    for child in below:
+        child["name"] = name + child["name"].removeprefix(old)
+        save(db, "projects", child)
+
+
+def touch_project(db: sqlite3.Connection, id: str | None, now: str) -> None:
+    """Something in the project changed."""
+    project = find(db, "projects", id) if id else None
+    if project:
+        project["last_update"] = now
+        save(db, "projects", project)

@@ -1,0 +1,176 @@
+"""The queues service."""
+
+from collections.abc import Callable
+
+from server import documents, identity
+from server.documents import Document
+from server.errors import NotUnique, QueueNotEmpty
+from server.query import answer, fetch, translate
+from server.rpc import Call, Service
+from server.services import entries
+from server.services.queue_store import (
+    QUEUES,
+    default_queue,
+    ensure_queue,
+    load_queue,
+    named,
+    touch_queue,
+    watchers,
+    with_entries,
+)
+from server.services.task_status import change, enqueue_task
+from server.services.task_store import load_task, save_task, touch
+
+service = Service("queues", version="2.4")
+
+
+@service.reads("get_by_id")
+def get_by_id(call: Call) -> Document:
+    limit = call.arguments.integer("max_task_entries", -1)
+    return {"queue": with_entries(call.db, load_queue(call.db, call.arguments.text("queue")), limit)}
+
+
+@service.reads("get_all")
+def get_all(call: Call) -> Document:
+    found, scroll = fetch(call.db, QUEUES, call.arguments, translate(QUEUES, call.arguments))
+    limit = call.arguments.integer("max_task_entries", -1)
+    return answer(QUEUES, call.arguments, [with_entries(call.db, queue, limit) for queue in found], scroll)
+
+
+@service.reads("get_all_ex")
+def get_all_ex(call: Call) -> Document:
+    found, scroll = fetch(call.db, QUEUES, call.arguments, translate(QUEUES, call.arguments))
+    return answer(QUEUES, call.arguments, [_extended(call, queue) for queue in found], scroll)
+
+
+@service.reads("get_default")
+def get_default(call: Call) -> Document:
+    queue = default_queue(call.db)
+    return {"id": queue["id"], "name": queue["name"]}
+
+
+@service.reads("get_num_entries")
+def get_num_entries(call: Call) -> Document:
+    return {"num": entries.count(call.db, load_queue(call.db, call.arguments.text("queue"))["id"])}
+
+
+@service.reads("peek_task")
+def peek_task(call: Call) -> Document:
+    waiting = entries.entries_of(call.db, load_queue(call.db, call.arguments.text("queue"))["id"], limit=1)
+    return {"task": waiting[0]["task"] if waiting else None}
+
+
+@service.writes("create")
+def create(call: Call) -> Document:
+    name = call.arguments.text("name")
+    if named(call.db, name):
+        raise NotUnique(
+            f"Value combination already exists (unique field already contains this value): name={name}"
+        )
+    queue = ensure_queue(call.db, name, call.now, tuple(call.arguments.texts("system_tags")))
+    documents.save(call.db, "queues", {**queue, "tags": call.arguments.texts("tags")})
+    return {"id": queue["id"]}
+
+
+@service.writes("update")
+def update(call: Call) -> Document:
+    queue = load_queue(call.db, call.arguments.text("queue"))
+    fields: Document = {}
+    if "name" in call.arguments:
+        fields["name"] = call.arguments.text("name")
+        other = named(call.db, fields["name"])
+        if other and other["id"] != queue["id"]:
+            raise NotUnique(f"Value combination already exists: name={fields['name']}")
+    for name in ("tags", "system_tags"):
+        if name in call.arguments:
+            fields[name] = call.arguments.texts(name)
+    touch_queue(call.db, queue | fields, call.now)
+    return {"fields": fields, "updated": 1}
+
+
+@service.writes("delete")
+def delete(call: Call) -> Document:
+    queue = load_queue(call.db, call.arguments.text("queue"))
+    waiting = entries.entries_of(call.db, queue["id"])
+    if waiting and not call.arguments.flag("force"):
+        raise QueueNotEmpty(f"Queue is not empty: id={queue['id']}, use force=true to delete")
+    for entry in waiting:
+        _unqueue(call, entry["task"])
+    documents.delete(call.db, "queues", queue["id"])
+    return {"deleted": 1}
+
+
+@service.writes("add_task")
+def add_task(call: Call) -> Document:
+    load_queue(call.db, call.arguments.text("queue"))
+    enqueue_task(call, call.arguments.text("task"))
+    return {"added": 1}
+
+
+@service.writes("remove_task")
+def remove_task(call: Call) -> Document:
+    queue = load_queue(call.db, call.arguments.text("queue"))
+    entries.index_of(call.db, queue["id"], call.arguments.text("task"))
+    _unqueue(call, call.arguments.text("task"))
+    touch_queue(call.db, queue, call.now)
+    return {"removed": 1}
+
+
+@service.writes("get_next_task")
+def get_next_task(call: Call) -> Document:
+    """What an agent asks all the time; the task stays "queued" until the agent says that it started."""
+    queue = load_queue(call.db, call.arguments.text("queue"))
+    entry = entries.pop(call.db, queue["id"])
+    if entry is None:
+        return {}
+    touch_queue(call.db, queue, call.now)
+    task = load_task(call.db, entry["task"])
+    touch(task, call.now)
+    save_task(call.db, task)
+    info = {"company": identity.COMPANY, "user": identity.USER}
+    return {"entry": entry} | ({"task_info": info} if call.arguments.flag("get_task_info") else {})
+
+
+@service.writes("move_task_to_front")
+def move_task_to_front(call: Call) -> Document:
+    return _move(call, lambda index: 0)
+
+
+@service.writes("move_task_to_back")
+def move_task_to_back(call: Call) -> Document:
+    return _move(call, lambda index: entries.count(call.db, call.arguments.text("queue")))
+
+
+@service.writes("move_task_forward")
+def move_task_forward(call: Call) -> Document:
+    return _move(call, lambda index: index - call.arguments.integer("count", 1))
+
+
+@service.writes("move_task_backward")
+def move_task_backward(call: Call) -> Document:
+    return _move(call, lambda index: index + call.arguments.integer("count", 1))
+
+
+def _move(call: Call, target: Callable[[int], int]) -> Document:
+    queue, task = call.arguments.text("queue"), call.arguments.text("task")
+    load_queue(call.db, queue)
+    index = entries.index_of(call.db, queue, task)
+    return {"position": entries.move(call.db, queue, task, target(index))}
+
+
+def _unqueue(call: Call, id: str) -> None:
+    """The task goes back to what it was before it was enqueued."""
+    entries.remove(call.db, id)
+    task = load_task(call.db, id)
+    change(call, task, task.pop("enqueue_status", None) or "created")
+
+
+def _extended(call: Call, queue: Document) -> Document:
+    waiting = entries.entries_of(call.db, queue["id"])
+    names = documents.names(call.db, "tasks", [entry["task"] for entry in waiting])
+    items = [{**entry, "task": {"id": entry["task"], "name": names.get(entry["task"])}} for entry in waiting]
+    serving = [
+        {"name": worker["id"], "ip": worker["ip"], "key": worker["key"], "task": worker.get("task")}
+        for worker in watchers(call.db, queue["id"])
+    ]
+    return {**queue, "company": {"id": identity.COMPANY}, "entries": items, "workers": serving}

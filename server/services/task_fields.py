@@ -1,0 +1,85 @@
+"""The fields of a task that a client may set, read from a request and checked for shape."""
+
+from typing import Any
+
+from server.arguments import Arguments, wrong_type
+from server.documents import Document
+from server.errors import InvalidArgument
+
+TEXTS = ("name", "type", "comment", "parent", "project")
+LISTS = ("tags", "system_tags")
+OBJECTS = ("script", "container", "runtime")
+
+
+def read_task_fields(arguments: Arguments, now: str) -> Document:
+    """The fields given, in the form in which the task's document holds them."""
+    fields: Document = {name: arguments.text(name) for name in TEXTS if name in arguments}
+    fields |= {name: arguments.texts(name) for name in LISTS if name in arguments}
+    fields |= {name: arguments.mapping(name) for name in OBJECTS if name in arguments}
+    if fields.get("name") == "":
+        raise InvalidArgument("Validation error: name cannot be empty")
+    if "hyperparams" in arguments:
+        fields["hyperparams"] = read_hyperparams(arguments.mapping("hyperparams"))
+    if "configuration" in arguments:
+        fields["configuration"] = read_items("configuration", arguments.mapping("configuration"))
+    if "execution" in arguments:
+        fields["execution"] = read_execution(arguments.mapping("execution"))
+    if "models" in arguments:
+        fields["models"] = read_models(arguments.mapping("models"), now)
+    if "output_dest" in arguments:
+        fields["output"] = {"destination": arguments.text("output_dest")}
+    return fields
+
+
+def read_hyperparams(sections: Document) -> Document:
+    """section -> name -> parameter."""
+    return {name: read_items(f"hyperparams.{name}", items) for name, items in sections.items()}
+
+
+def read_items(field: str, items: Any) -> Document:
+    """name -> object; the name inside the object is the key where the client left it out."""
+    if not isinstance(items, dict):
+        raise wrong_type(field, "object", items)
+    for key, item in items.items():
+        if not isinstance(item, dict):
+            raise wrong_type(f"{field}.{key}", "object", item)
+    return {key: {"name": key, **item} for key, item in items.items()}
+
+
+def read_execution(execution: Document) -> Document:
+    artifacts = execution.get("artifacts")
+    if artifacts is None:
+        return {key: value for key, value in execution.items() if key != "artifacts"}
+    if not isinstance(artifacts, list):
+        raise wrong_type("execution.artifacts", "array of object", artifacts)
+    return {**execution, "artifacts": [read_artifact(artifact) for artifact in artifacts]}
+
+
+def read_artifact(artifact: Any) -> Document:
+    if not isinstance(artifact, dict) or not isinstance(artifact.get("key"), str):
+        raise wrong_type("artifacts", "array of artifacts, each with a key", artifact)
+    if not isinstance(artifact.get("mode", "output"), str):
+        raise wrong_type("artifacts.mode", "string", artifact["mode"])
+    return {"mode": "output", "display_data": [], **artifact}
+
+
+def read_models(models: Document, now: str) -> Document:
+    """``input`` and ``output``: lists of {name, model, updated}."""
+    return {
+        kind: [_read_model(kind, item, now) for item in _list(kind, models)] for kind in ("input", "output")
+    }
+
+
+def _list(kind: str, models: Document) -> list[Any]:
+    items = models.get(kind)
+    if items is not None and not isinstance(items, list):
+        raise wrong_type(f"models.{kind}", "array of object", items)
+    return items or []
+
+
+def _read_model(kind: str, item: Any, now: str) -> Document:
+    if not isinstance(item, dict) or not isinstance(item.get("model"), str):
+        raise wrong_type(f"models.{kind}", "array of objects with name and model", item)
+    if not isinstance(item.get("name", ""), str):
+        raise wrong_type(f"models.{kind}.name", "string", item["name"])
+    return {"name": item["model"], **item, "updated": now}

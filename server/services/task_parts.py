@@ -1,0 +1,163 @@
+"""Single parts of a task: hyperparameters, configuration objects, artifacts, models."""
+
+from server import documents
+from server.documents import Document
+from server.errors import InvalidArgument, InvalidModel, InvalidTaskStatus
+from server.rpc import Call, Service
+from server.services.task_fields import read_artifact
+from server.services.task_store import load_task, save_task, touch
+
+service = Service("tasks")
+
+LOCKED = frozenset({"published", "publishing", "completed"})
+
+
+@service.writes("edit_hyper_params")
+def edit_hyper_params(call: Call) -> Document:
+    task = _unlocked(call)
+    items = call.arguments.mappings("hyperparams")
+    replace = call.arguments.maybe_text("replace_hyperparams") or "none"
+    if replace == "all":
+        task["hyperparams"] = {}
+    elif replace == "section":
+        for item in items:
+            task["hyperparams"].pop(_word(item, "section"), None)
+    for item in items:
+        section = task["hyperparams"].setdefault(_word(item, "section"), {})
+        section[_word(item, "name")] = item
+    return _saved(call, task)
+
+
+@service.writes("delete_hyper_params")
+def delete_hyper_params(call: Call) -> Document:
+    task = _unlocked(call)
+    for item in call.arguments.mappings("hyperparams"):
+        section = _word(item, "section")
+        if item.get("name") is None:
+            task["hyperparams"].pop(section, None)
+        else:
+            task["hyperparams"].get(section, {}).pop(_word(item, "name"), None)
+    return _saved(call, task)
+
+
+@service.reads("get_hyper_params")
+def get_hyper_params(call: Call) -> Document:
+    return {"params": [_parameters(load_task(call.db, id)) for id in call.arguments.texts("tasks")]}
+
+
+@service.writes("edit_configuration")
+def edit_configuration(call: Call) -> Document:
+    task = _unlocked(call)
+    items = {_word(item, "name"): item for item in call.arguments.mappings("configuration")}
+    kept = {} if call.arguments.flag("replace_configuration") else task["configuration"]
+    task["configuration"] = kept | items
+    return _saved(call, task)
+
+
+@service.writes("delete_configuration")
+def delete_configuration(call: Call) -> Document:
+    task = _unlocked(call)
+    for name in call.arguments.texts("configuration"):
+        task["configuration"].pop(name, None)
+    return _saved(call, task)
+
+
+@service.reads("get_configurations")
+def get_configurations(call: Call) -> Document:
+    wanted = set(call.arguments.texts("names"))
+    found = []
+    for id in call.arguments.texts("tasks"):
+        items = load_task(call.db, id)["configuration"]
+        chosen = [item for name, item in items.items() if not wanted or name in wanted]
+        found.append({"task": id, "configuration": chosen})
+    return {"configurations": found}
+
+
+@service.reads("get_configuration_names")
+def get_configuration_names(call: Call) -> Document:
+    found = [
+        {"task": id, "names": sorted(load_task(call.db, id)["configuration"])}
+        for id in call.arguments.texts("tasks")
+    ]
+    return {"configurations": found}
+
+
+@service.writes("add_or_update_artifacts")
+def add_or_update_artifacts(call: Call) -> Document:
+    """Artifacts are told apart by key and mode."""
+    task = _unlocked(call)
+    artifacts = task["execution"].setdefault("artifacts", [])
+    places = {(artifact["key"], artifact["mode"]): place for place, artifact in enumerate(artifacts)}
+    for artifact in map(read_artifact, call.arguments.mappings("artifacts")):
+        key = (artifact["key"], artifact["mode"])
+        if key in places:
+            artifacts[places[key]] = artifact
+        else:
+            places[key] = len(artifacts)
+            artifacts.append(artifact)
+    return _saved(call, task)
+
+
+@service.writes("delete_artifacts")
+def delete_artifacts(call: Call) -> Document:
+    task = _unlocked(call)
+    gone = {(item["key"], item["mode"]) for item in map(read_artifact, call.arguments.mappings("artifacts"))}
+    artifacts = task["execution"].get("artifacts", [])
+    kept = [artifact for artifact in artifacts if (artifact["key"], artifact["mode"]) not in gone]
+    task["execution"]["artifacts"] = kept
+    return {"deleted": len(artifacts) - len(kept), **_saved(call, task)}
+
+
+@service.writes("add_or_update_model")
+def add_or_update_model(call: Call) -> Document:
+    """A task has one model of each name on either side, input and output."""
+    task = load_task(call.db, call.arguments.text("task"))
+    kind, name, model = (call.arguments.text(argument) for argument in ("type", "name", "model"))
+    if kind not in ("input", "output"):
+        raise InvalidArgument(f"Validation error: type must be input or output, not {kind!r:.80}")
+    if documents.find(call.db, "models", model) is None:
+        raise InvalidModel(f"Invalid model id: {model}")
+    attach_model(task, kind, name, model, call.now)
+    return _saved(call, task)
+
+
+@service.writes("delete_models")
+def delete_models(call: Call) -> Document:
+    task = load_task(call.db, call.arguments.text("task"))
+    for item in call.arguments.mappings("models"):
+        kind, name = _word(item, "type"), _word(item, "name")
+        kept = [model for model in task["models"].get(kind, []) if model["name"] != name]
+        task["models"] |= {kind: kept} if kind in ("input", "output") else {}
+    return _saved(call, task)
+
+
+def attach_model(task: Document, kind: str, name: str, model: str, now: str) -> None:
+    kept = [item for item in task["models"].get(kind, []) if item["name"] != name]
+    task["models"][kind] = [*kept, {"name": name, "model": model, "updated": now}]
+
+
+def _unlocked(call: Call) -> Document:
+    task = load_task(call.db, call.arguments.text("task"))
+    if task["status"] in LOCKED and not call.arguments.flag("force"):
+        raise InvalidTaskStatus(
+            f"Invalid task status: task={task['id']} is {task['status']}, use force=true to edit"
+        )
+    return task
+
+
+def _saved(call: Call, task: Document) -> Document:
+    touch(task, call.now)
+    save_task(call.db, task)
+    return {"updated": 1}
+
+
+def _word(item: Document, name: str) -> str:
+    value = item.get(name)
+    if not isinstance(value, str):
+        raise InvalidArgument(f"Validation error: {name} must be a string, got {value!r:.80}")
+    return value
+
+
+def _parameters(task: Document) -> Document:
+    items = [item for section in task["hyperparams"].values() for item in section.values()]
+    return {"task": task["id"], "hyperparams": items}

@@ -1,0 +1,171 @@
+"""Deleting, resetting and archiving tasks."""
+
+import sqlite3
+
+from server import documents, identity
+from server.documents import Document
+from server.errors import InvalidTaskStatus
+from server.rpc import Call, Service
+from server.services import entries
+from server.services.many import each
+from server.services.task_store import blank_execution, load_task, save_task, touch
+
+service = Service("tasks")
+
+ARCHIVED = "archived"
+
+
+@service.writes("delete")
+def delete(call: Call) -> Document:
+    return {"deleted": True, **_delete(call, call.arguments.text("task"))}
+
+
+@service.writes("delete_many")
+def delete_many(call: Call) -> Document:
+    return each(call, call.arguments.texts("ids"), lambda id: {"deleted": True, **_delete(call, id)})
+
+
+@service.writes("reset")
+def reset(call: Call) -> Document:
+    return _reset(call, call.arguments.text("task"))
+
+
+@service.writes("reset_many")
+def reset_many(call: Call) -> Document:
+    return each(call, call.arguments.texts("ids"), lambda id: _reset(call, id))
+
+
+@service.writes("archive")
+def archive(call: Call) -> Document:
+    for id in call.arguments.texts("tasks"):
+        _archive(call, id)
+    return {"archived": len(call.arguments.texts("tasks"))}
+
+
+@service.writes("archive_many")
+def archive_many(call: Call) -> Document:
+    return each(call, call.arguments.texts("ids"), lambda id: {"archived": _archive(call, id)})
+
+
+@service.writes("unarchive_many")
+def unarchive_many(call: Call) -> Document:
+    return each(call, call.arguments.texts("ids"), lambda id: {"unarchived": _unarchive(call, id)})
+
+
+def delete_task(db: sqlite3.Connection, task: Document, with_models: bool = True) -> Document:
+    """Remove the task, its events, its place in a queue and its unpublished models; children lose their parent."""
+    id = task["id"]
+    children = documents.where(db, "tasks", "parent = ?", (id,))
+    for child in children:
+        child.pop("parent")
+        save_task(db, child)
+    counts = _release_models(db, id, with_models)
+    db.execute("DELETE FROM events WHERE task = ?", (id,))
+    entries.remove(db, id)
+    documents.delete(db, "tasks", id)
+    return {"updated_children": len(children), **counts}
+
+
+def _release_models(db: sqlite3.Connection, task: str, remove: bool) -> Document:
+    updated = deleted = 0
+    for model in documents.where(db, "models", "task = ?", (task,)):
+        if remove and not model.get("ready"):
+            deleted += documents.delete(db, "models", model["id"])
+        else:
+            model.pop("task")
+            documents.save(db, "models", model)
+            updated += 1
+    return {"updated_models": updated, "deleted_models": deleted}
+
+
+def _delete(call: Call, id: str) -> Document:
+    task = load_task(call.db, id)
+    if task["status"] in ("in_progress", "queued", "published") and not call.arguments.flag("force"):
+        raise InvalidTaskStatus(
+            f"Invalid task status: task={id} is {task['status']}, use force=true to delete"
+        )
+    urls = _urls(call.db, task) if call.arguments.flag("return_file_urls") else None
+    return {**delete_task(call.db, task, call.arguments.flag("delete_output_models", True)), "urls": urls}
+
+
+def _urls(db: sqlite3.Connection, task: Document) -> Document:
+    """Where the files of the task are, for a client that deletes them itself."""
+    images = db.execute(
+        "SELECT DISTINCT json_extract(doc, '$.url') AS url FROM events WHERE task = ? AND type = 'training_debug_image'",
+        (task["id"],),
+    )
+    artifacts = [a.get("uri") for a in task["execution"].get("artifacts", []) if a.get("mode") == "output"]
+    models = [model.get("uri") for model in documents.where(db, "models", "task = ?", (task["id"],))]
+    return {
+        "event_urls": [row["url"] for row in images if row["url"]],
+        "artifact_urls": [uri for uri in artifacts if uri],
+        "model_urls": [uri for uri in models if uri],
+    }
+
+
+def _reset(call: Call, id: str) -> Document:
+    task = load_task(call.db, id)
+    if task["status"] == "published" and not call.arguments.flag("force"):
+        raise InvalidTaskStatus(f"Invalid task status: task={id} is published, use force=true to reset")
+    urls = _urls(call.db, task) if call.arguments.flag("return_file_urls") else None
+    counts = _release_models(call.db, id, call.arguments.flag("delete_output_models", True))
+    call.db.execute("DELETE FROM events WHERE task = ?", (id,))
+    dequeued = int(entries.remove(call.db, id))
+    changes = _cleared(call, task)
+    save_task(call.db, task)
+    return {"updated": 1, "fields": changes, "dequeued": {"removed": dequeued}, "urls": urls, **counts}
+
+
+def _cleared(call: Call, task: Document) -> Document:
+    """Back to a draft: what the run left goes, what the user set stays (unless clear_all)."""
+    for name in (
+        "started",
+        "completed",
+        "active_duration",
+        "last_worker",
+        "last_worker_report",
+        "enqueue_status",
+    ):
+        task.pop(name, None)
+    kept = [a for a in task["execution"].get("artifacts", []) if a.get("mode") == "input"]
+    execution = blank_execution() if call.arguments.flag("clear_all") else task["execution"]
+    execution = {key: value for key, value in execution.items() if key != "queue"}
+    changes: Document = {
+        "status": "created",
+        "status_reason": "reset",
+        "status_message": "reset",
+        "status_changed": call.now,
+        "last_iteration": 0,
+        "last_metrics": {},
+        "metric_stats": {},
+        "unique_metrics": [],
+        "runtime": {},
+        "output": {key: value for key, value in task["output"].items() if key == "destination"},
+        "execution": {**execution, "artifacts": kept},
+        "models": {"input": task["models"].get("input", []), "output": []},
+    }
+    if call.arguments.flag("clear_all"):
+        changes |= {"hyperparams": {}, "configuration": {}, "script": {"requirements": {}}}
+    task |= changes
+    return changes | touch(task, call.now)
+
+
+def _archive(call: Call, id: str) -> bool:
+    task = load_task(call.db, id)
+    if entries.remove(call.db, id):
+        task |= {"status": task.pop("enqueue_status", "created"), "status_changed": call.now}
+    task["system_tags"] = sorted({*task["system_tags"], ARCHIVED})
+    for argument in ("status_message", "status_reason"):
+        if argument in call.arguments:
+            task[argument] = call.arguments.text(argument)
+    task |= {"last_change": call.now, "last_changed_by": identity.USER}
+    save_task(call.db, task)
+    return True
+
+
+def _unarchive(call: Call, id: str) -> bool:
+    task = load_task(call.db, id)
+    task["system_tags"] = [tag for tag in task["system_tags"] if tag != ARCHIVED]
+    task |= {"last_change": call.now, "last_changed_by": identity.USER}
+    save_task(call.db, task)
+    return True

@@ -1,0 +1,232 @@
+"""The life of a task: created, queued, in progress, and how it ends."""
+
+import sqlite3
+
+from server import documents, identity
+from server.documents import Document
+from server.errors import InvalidArgument, InvalidId, InvalidTaskStatus, TaskNotQueued
+from server.rpc import Call, Service
+from server.services import entries, queue_store
+from server.services.many import each
+from server.services.project_store import touch_project
+from server.services.task_store import load_task, save_task, touch
+
+service = Service("tasks")
+
+STATUSES = frozenset(
+    "created queued in_progress stopped published publishing closed failed completed unknown".split()
+)
+FINAL = frozenset({"published", "publishing", "closed"})
+STOPPING = "stopping"
+
+# What each change may start from without force.
+STARTS = STATUSES - FINAL - {"completed"}
+ENDS = frozenset({"created", "in_progress", "stopped", "failed", "completed", "closed", "unknown"})
+ENQUEUES = frozenset({"created", "stopped", "failed", "completed", "closed", "unknown"})
+PUBLISHES = frozenset({"stopped", "completed", "failed", "closed", "published"})
+
+
+@service.writes("started")
+def started(call: Call) -> Document:
+    id = call.arguments.text("task")
+    task = documents.find(call.db, "tasks", id)
+    if task is None:
+        raise InvalidId("Invalid object id: task=None")
+    _allow(call, task, STARTS)
+    first = {} if task["status"] == "in_progress" else {"started": call.now}
+    if first:
+        task.pop("completed", None)
+        task.pop("active_duration", None)
+    return {"fields": change(call, task, "in_progress", **first), "started": 1, "updated": 1}
+
+
+@service.writes("completed")
+def completed(call: Call) -> Document:
+    task = load_task(call.db, call.arguments.text("task"))
+    _allow(call, task, ENDS)
+    fields = change(call, task, "completed", completed=call.now)
+    published = call.arguments.flag("publish")
+    if published:
+        _publish(call, task["id"])
+    return {"fields": fields, "published": int(published), "updated": 1}
+
+
+@service.writes("stopped")
+def stopped(call: Call) -> Document:
+    return _end(call, call.arguments.text("task"), "stopped")
+
+
+@service.writes("failed")
+def failed(call: Call) -> Document:
+    return _end(call, call.arguments.text("task"), "failed")
+
+
+@service.writes("close")
+def close(call: Call) -> Document:
+    return _end(call, call.arguments.text("task"), "closed")
+
+
+@service.writes("stop")
+def stop(call: Call) -> Document:
+    return _stop(call, call.arguments.text("task"))
+
+
+@service.writes("stop_request")
+def stop_request(call: Call) -> Document:
+    return _stop(call, call.arguments.text("task"))
+
+
+@service.writes("stop_many")
+def stop_many(call: Call) -> Document:
+    return each(call, call.arguments.texts("ids"), lambda id: {"stopped": True, **_stop(call, id)})
+
+
+@service.writes("publish")
+def publish(call: Call) -> Document:
+    return {"committed_versions_results": [], **_publish(call, call.arguments.text("task"))}
+
+
+@service.writes("publish_many")
+def publish_many(call: Call) -> Document:
+    return each(call, call.arguments.texts("ids"), lambda id: {"published": True, **_publish(call, id)})
+
+
+@service.writes("enqueue")
+def enqueue(call: Call) -> Document:
+    return enqueue_task(call, call.arguments.text("task"))
+
+
+@service.writes("enqueue_many")
+def enqueue_many(call: Call) -> Document:
+    return each(call, call.arguments.texts("ids"), lambda id: {"enqueued": True, **enqueue_task(call, id)})
+
+
+@service.writes("dequeue")
+def dequeue(call: Call) -> Document:
+    return _dequeue(call, call.arguments.text("task"))
+
+
+@service.writes("dequeue_many")
+def dequeue_many(call: Call) -> Document:
+    return each(call, call.arguments.texts("ids"), lambda id: _dequeue(call, id))
+
+
+def change(call: Call, task: Document, status: str, **extra: object) -> Document:
+    """Give the task its new status, with the reason and message of the call; returns what changed."""
+    fields = {
+        "status": status,
+        "status_reason": call.arguments.maybe_text("status_reason") or "",
+        "status_message": call.arguments.maybe_text("status_message") or "",
+        "status_changed": call.now,
+    }
+    return settle(call.db, task, fields, call.now, **extra)
+
+
+def settle(db: sqlite3.Connection, task: Document, fields: Document, now: str, **extra: object) -> Document:
+    """Store a change of status, whoever made it; a task that does not wait is in no queue."""
+    if fields["status"] != "queued":
+        entries.remove(db, task["id"])
+    # The run's time counts up to this very moment, so it is marked before the status moves on.
+    marks = touch(task, now)
+    task |= fields | extra
+    save_task(db, task)
+    touch_project(db, task.get("project"), now)
+    return fields | marks | extra
+
+
+def enqueue_task(call: Call, id: str) -> Document:
+    task = load_task(call.db, id)
+    if task["status"] not in ENQUEUES and not (call.arguments.flag("force") and task["status"] != "queued"):
+        raise InvalidTaskStatus(_expected(task, ENQUEUES))
+    queue = _queue_of(call, task)
+    entries.push(call.db, queue["id"], id, call.now)
+    queue_store.touch_queue(call.db, queue, call.now)
+    before = task["status"]
+    task["execution"]["queue"] = queue["id"]
+    task["enqueue_status"] = before
+    fields = change(call, task, "queued")
+    data = {
+        "fields": {**fields, "enqueue_status": before, "execution.queue": queue["id"]},
+        "queued": 1,
+        "updated": 1,
+    }
+    if call.arguments.flag("verify_watched_queue"):
+        data["queue_watched"] = queue_store.is_watched(call.db, queue["id"])
+    return data
+
+
+def _queue_of(call: Call, task: Document) -> Document:
+    """The queue named by the call, else the one the task was in before, else the default."""
+    if "queue" in call.arguments:
+        return queue_store.load_queue(call.db, call.arguments.text("queue"))
+    if "queue_name" in call.arguments:
+        return queue_store.ensure_queue(call.db, call.arguments.text("queue_name"), call.now)
+    return queue_store.default_queue(call.db)
+
+
+def _dequeue(call: Call, id: str) -> Document:
+    """Take the task out of its queue. An agent does so for a task that it has popped already."""
+    task = load_task(call.db, id)
+    status = call.arguments.maybe_text("new_status")
+    if status is not None and status not in STATUSES:
+        raise InvalidArgument(f"Validation error: new_status: {status!r:.80} is not a status")
+    if task["status"] != "queued" and status is None:
+        raise TaskNotQueued(f"Task not queued: task={id} is {task['status']}")
+    queue = task["execution"].get("queue")
+    if queue and entries.remove(call.db, id):
+        queue_store.touch_queue(call.db, documents.find(call.db, "queues", queue), call.now)
+    before = task.pop("enqueue_status", None) or "created"
+    fields = change(call, task, status or before)
+    return {"dequeued": 1, "fields": {**fields, "enqueue_status": None}, "updated": 1}
+
+
+def _stop(call: Call, id: str) -> Document:
+    """Ask the agent that runs the task to stop it; where no agent runs it, stop it here and now."""
+    task = load_task(call.db, id)
+    by_agent = (
+        task["status"] == "in_progress" and "last_worker" in task and "development" not in task["system_tags"]
+    )
+    if not by_agent or call.arguments.flag("force"):
+        return _end(call, id, "stopped")
+    fields = {"status_message": STOPPING, "status_reason": call.arguments.maybe_text("status_reason") or ""}
+    task |= fields
+    marks = touch(task, call.now)
+    save_task(call.db, task)
+    return {"fields": fields | marks, "updated": 1}
+
+
+def _end(call: Call, id: str, status: str) -> Document:
+    task = load_task(call.db, id)
+    _allow(call, task, ENDS | {"queued"})
+    end = {} if status == "closed" else {"completed": call.now}
+    return {"fields": change(call, task, status, **end), "updated": 1}
+
+
+def _publish(call: Call, id: str) -> Document:
+    task = load_task(call.db, id)
+    _allow(call, task, PUBLISHES)
+    if call.arguments.flag("publish_model", True):
+        for output in task["models"].get("output", []):
+            _publish_model(call, output["model"])
+    return {"fields": change(call, task, "published", published=call.now), "updated": 1}
+
+
+def _publish_model(call: Call, id: str) -> None:
+    model = documents.find(call.db, "models", id)
+    if model and not model.get("ready"):
+        model |= {
+            "ready": True,
+            "last_update": call.now,
+            "last_change": call.now,
+            "last_changed_by": identity.USER,
+        }
+        documents.save(call.db, "models", model)
+
+
+def _allow(call: Call, task: Document, statuses: frozenset[str]) -> None:
+    if task["status"] not in statuses and not call.arguments.flag("force"):
+        raise InvalidTaskStatus(_expected(task, statuses))
+
+
+def _expected(task: Document, statuses: frozenset[str]) -> str:
+    return f"Invalid task status: task={task['id']}, status={task['status']}, expected={sorted(statuses)}"

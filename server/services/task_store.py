@@ -1,0 +1,82 @@
+"""Tasks as documents: found, made, marked as changed."""
+
+import sqlite3
+
+from server import clock, documents, identity
+from server.documents import Document
+from server.errors import InvalidTask
+from server.query import Collection
+
+TASKS = Collection(
+    table="tasks",
+    answer="tasks",
+    columns={
+        "id": "id",
+        "name": "name",
+        "project": "project",
+        "parent": "parent",
+        "status": "status",
+        "type": "type",
+        "last_update": "last_update",
+        "runtime.pipeline_job_hash": "pipeline_job_hash",
+    },
+    values=frozenset({"project", "parent", "status", "type", "user"}),
+    dates=frozenset({"created", "started", "completed", "status_changed", "last_update", "last_change"}),
+)
+
+
+def load_task(db: sqlite3.Connection, id: str) -> Document:
+    """Raises InvalidTask for an id that no task has."""
+    task = documents.find(db, "tasks", id)
+    if task is None:
+        raise InvalidTask(f"Invalid task id: id={id}, company={identity.COMPANY}")
+    return task
+
+
+def save_task(db: sqlite3.Connection, task: Document) -> None:
+    documents.save(db, "tasks", task)
+
+
+def blank_task(id: str, now: str) -> Document:
+    """What a new task holds before anything is said about it."""
+    return {
+        "id": id,
+        "company": identity.COMPANY,
+        "user": identity.USER,
+        "name": "",
+        "type": "training",
+        "status": "created",
+        "comment": "",
+        "report_assets": [],
+        "created": now,
+        "output": {},
+        "execution": blank_execution(),
+        "tags": [],
+        "system_tags": [],
+        "script": {"binary": "python", "repository": "", "entry_point": "", "requirements": {}, "diff": ""},
+        "last_update": now,
+        "last_change": now,
+        "last_iteration": 0,
+        "last_metrics": {},
+        "unique_metrics": [],
+        "metric_stats": {},
+        "hyperparams": {},
+        "configuration": {},
+        "runtime": {},
+        "models": {"input": [], "output": []},
+        "container": {},
+        "last_changed_by": identity.USER,
+    }
+
+
+def blank_execution() -> Document:
+    return {"test_split": 0, "parameters": {}, "model_desc": {}, "model_labels": {}, "artifacts": []}
+
+
+def touch(task: Document, now: str, updated: bool = True) -> Document:
+    """Mark the task as changed (and, unless only its labels changed, updated); returns the marks."""
+    marks = {"last_change": now, "last_changed_by": identity.USER} | ({"last_update": now} if updated else {})
+    task.update(marks)
+    if updated and task["status"] == "in_progress" and "started" in task:
+        task["active_duration"] = clock.seconds_between(task["started"], now)
+    return marks

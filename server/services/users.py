@@ -1,0 +1,55 @@
+"""The users service: the one user there is."""
+
+import json
+
+from server import identity
+from server.documents import Document, dump
+from server.rpc import Call, Service
+
+service = Service("users")
+
+PROFILE: Document = {
+    "id": identity.USER,
+    "name": identity.USER_NAME,
+    "given_name": identity.USER_NAME,
+    "family_name": "",
+    "role": identity.ROLE,
+    "avatar": None,
+    "company": {"id": identity.COMPANY, "name": identity.COMPANY_NAME},
+}
+
+
+@service.reads("get_current_user")
+def get_current_user(call: Call) -> Document:
+    return {"user": PROFILE, "getting_started": None, "settings": {}}
+
+
+@service.reads("get_by_id")
+def get_by_id(call: Call) -> Document:
+    return {"user": PROFILE}
+
+
+@service.reads("get_all")
+def get_all(call: Call) -> Document:
+    return {"users": [{**PROFILE, "company": identity.COMPANY}]}
+
+
+@service.reads("get_all_ex")
+def get_all_ex(call: Call) -> Document:
+    return {"users": [PROFILE]}
+
+
+@service.reads("get_preferences")
+def get_preferences(call: Call) -> Document:
+    row = call.db.execute("SELECT doc FROM preferences WHERE user = ?", (identity.USER,)).fetchone()
+    return {"preferences": json.loads(row["doc"]) if row else {}}
+
+
+@service.writes("set_preferences")
+def set_preferences(call: Call) -> Document:
+    call.arguments.require("preferences")
+    call.db.execute(
+        "INSERT INTO preferences (user, doc) VALUES (?, ?) ON CONFLICT (user) DO UPDATE SET doc = excluded.doc",
+        (identity.USER, dump(call.arguments.mapping("preferences"))),
+    )
+    return {"updated": 1, "fields": {}}
