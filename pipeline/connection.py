@@ -1,0 +1,49 @@
+"""Which ClearML server a command talks to: one that the settings name, or else the embedded one."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from pipeline.errors import NoServer
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout that this package was installed from."""
+
+HOST, WEB, FILES = "CLEARML_API_HOST", "CLEARML_WEB_HOST", "CLEARML_FILES_HOST"
+KEY, SECRET = "CLEARML_API_ACCESS_KEY", "CLEARML_API_SECRET_KEY"
+NAMES = (HOST, WEB, FILES, KEY, SECRET)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A server of somebody else's: where its settings come from, and the variables that the SDK reads."""
+
+    origin: str
+    variables: Mapping[str, str]
+
+    def use(self) -> None:
+        """Put the settings into this process's environment, before the SDK is imported."""
+        os.environ.update(self.variables)
+
+
+def named_server(environment: Mapping[str, str], folder: Path = ROOT) -> Connection | None:
+    """The server named by the environment, by `.env.local` in `folder` or by `clearml.conf`, in this order.
+
+    Raises:
+        NoServer: a host is named without keys, or keys without a host.
+    """
+    local = {name: value for name, value in dotenv_values(folder / ".env.local").items() if value}
+    for origin, values in (("the environment", environment), (".env.local", local)):
+        found = {name: values[name] for name in NAMES if values.get(name)}
+        missing = [name for name in (HOST, KEY, SECRET) if name not in found]
+        if found and missing:
+            raise NoServer(
+                f"{origin} sets {', '.join(found)} but not {', '.join(missing)}; set all or none of them"
+            )
+        if found:
+            return Connection(origin, found)
+    conf = Path(environment.get("CLEARML_CONFIG_FILE", "~/clearml.conf")).expanduser()
+    return Connection(str(conf), {"CLEARML_CONFIG_FILE": str(conf)}) if conf.is_file() else None

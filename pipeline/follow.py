@@ -1,0 +1,75 @@
+"""Sees a run through in the terminal: the live table, the verdict, the files it leaves, and Ctrl-C."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.api import Api
+from pipeline.best import install_bundle
+from pipeline.outcome import Outcome, judge, write
+from pipeline.progress import clock, watch, why_table
+from pipeline.runs import read_run
+from pipeline.stop import stop_run
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def follow(api: Api, run_id: str, console: Console, output: Path) -> int:
+    """Watch the run to its end, write what it leaves, and return the exit code: 0, 1, or 130 after Ctrl-C."""
+    console.print(f"run     {read_run(api, run_id).address(api.web)}")
+    try:
+        state = watch(api, run_id, console)
+        code = None
+    except KeyboardInterrupt:
+        console.print("stopping the steps of this run ...")
+        state = stop_run(api, run_id)
+        code = INTERRUPTED
+    outcome = judge(api, state)
+    write(outcome, api.host, output / "run.json")
+    _print(outcome, api, console)
+    _install(outcome, console, output / "best")
+    return code if code is not None else 0 if outcome.status == "completed" else 1
+
+
+def show(api: Api, run_id: str, console: Console) -> None:
+    """Print what is known of a run, over or not."""
+    outcome = judge(api, read_run(api, run_id))
+    _print(outcome, api, console)
+
+
+def _print(outcome: Outcome, api: Api, console: Console) -> None:
+    console.print(why_table(outcome.state))
+    if outcome.models:
+        console.print(_score_table(outcome))
+    for failure in outcome.failures:
+        console.print(f"[red]{failure.step.name} {failure.step.status}[/red]; the end of its log:")
+        for line in failure.lines:
+            console.print(f"    {escape(line)}")
+        console.print(f"    {outcome.state.log_address(api.web, failure.step)}")
+    console.print(f"run     {outcome.state.address(api.web)}")
+
+
+def _score_table(outcome: Outcome) -> Table:
+    table = Table()
+    table.add_column("model", no_wrap=True)
+    for heading in ("valid_f2", "test_f2", "training"):
+        table.add_column(heading, justify="right")
+    for score in outcome.models:
+        chosen = outcome.best is not None and outcome.best.name == score.name
+        name = f"[bold green]{score.name} *[/bold green]" if chosen else score.name
+        table.add_row(name, f"{score.valid_f2:.4f}", f"{score.test_f2:.4f}", clock(score.seconds))
+    return table
+
+
+def _install(outcome: Outcome, console: Console, best: Path) -> None:
+    """Replace `best` if the run selected a model; say what became of it in any case."""
+    if outcome.best is not None:
+        install_bundle(outcome.best.evaluate_id, best)
+        console.print(f"best    {outcome.best.name} (test_f2 {outcome.best.test_f2:.4f}), bundle in {best}")
+    elif best.exists():
+        console.print(f"best    this run selected no model; {best} is still that of an earlier run")
+    else:
+        console.print("best    this run selected no model")

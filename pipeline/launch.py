@@ -1,0 +1,65 @@
+"""Starts a run: makes the controller's task with its settings and parameters, and puts it on its queue."""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+from clearml import PipelineController
+
+from pipeline.api import Api
+from pipeline.errors import NoWorker
+from pipeline.parameters import CONFIG, dump
+from pipeline.runs import LOOK_SECONDS
+from planets.config import Config
+
+ENTRY = Path(__file__).with_name("entry.py")
+
+ALIVE_SECONDS = 600
+"""A worker that the server has not heard of for longer is gone; that is ClearML's own time."""
+
+
+def submit(config: Config, arguments: Mapping[str, str]) -> str:
+    """Put a new run on the controllers' queue and return its id."""
+    pipe = PipelineController.create(
+        project_name=config.clearml.project,
+        task_name=config.clearml.pipeline,
+        script=str(ENTRY),
+        packages=[],
+        force_single_script_file=True,
+        detect_repository=False,
+    )
+    task = pipe.task
+    task.set_configuration_object(CONFIG, dump(config))
+    task.set_parameters({f"Args/{name}": value for name, value in arguments.items()})
+    PipelineController.enqueue(pipe, queue_name=config.queues.controller)
+    return str(pipe.id)
+
+
+def workers_of(api: Api, queues: Sequence[str]) -> dict[str, list[str]]:
+    """For each queue, the ids of the live workers that serve it."""
+    serving: dict[str, list[str]] = {queue: [] for queue in queues}
+    for worker in api.call("workers.get_all", last_seen=ALIVE_SECONDS)["workers"]:
+        for queue in worker.get("queues") or []:
+            if queue["name"] in serving:
+                serving[queue["name"]].append(worker["id"])
+    return serving
+
+
+def await_workers(api: Api, names: Collection[str], still_starting: Callable[[], bool]) -> None:
+    """Wait until the server has heard of the workers `names`, or `still_starting` says that none will come."""
+    while still_starting():
+        known = {worker["id"] for worker in api.call("workers.get_all", last_seen=ALIVE_SECONDS)["workers"]}
+        if known >= set(names):
+            return
+        time.sleep(LOOK_SECONDS)
+
+
+def require_workers(api: Api, config: Config) -> None:
+    """Refuse a run that would wait for ever. Raises NoWorker naming each queue that nobody serves."""
+    empty = [queue for queue, workers in workers_of(api, config.queues.names()).items() if not workers]
+    if empty:
+        raise NoWorker(
+            f"no live worker serves the queue {', '.join(empty)} at {api.host}: start one with "
+            f"`clearml-agent daemon --queue {empty[0]}` in an environment that has this project, "
+            "or name another queue under `queues:` in configs/project.yaml"
+        )

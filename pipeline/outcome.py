@@ -1,0 +1,182 @@
+"""The verdict over a run: what completed, what failed and why, the models' scores, `output/run.json`."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.api import Api
+from pipeline.parameters import words
+from pipeline.runs import GOOD, STATES, RunState, Step
+from pipeline.why import explain
+
+LAST_LINES = 8
+"""So many lines of a failed step's log are shown."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One model of a run; `seconds` is what its training took, in this run or where it is cached from."""
+
+    name: str
+    valid_f2: float
+    test_f2: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Best:
+    """The model that `select` chose; `evaluate_id` is the task that holds its bundle."""
+
+    name: str
+    valid_f2: float
+    test_f2: float
+    model_id: str
+    evaluate_id: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A step that did not complete, with the last lines of its log."""
+
+    step: Step
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that is said about a run that is over."""
+
+    state: RunState
+    models: tuple[Score, ...]
+    best: Best | None
+    failures: tuple[Failure, ...]
+
+    @property
+    def status(self) -> str:
+        """`completed` when every step completed or was cached, else `failed`."""
+        return "completed" if self.state.good else "failed"
+
+    def document(self, server: str) -> dict[str, Any]:
+        """The content of run.json."""
+        return {
+            "pipeline_id": self.state.id,
+            "server": server,
+            "status": self.status,
+            "seconds": round(self.state.seconds, 3),
+            "steps": [
+                {
+                    "name": step.name,
+                    "status": step.status,
+                    "cached": step.cached,
+                    "why": step.why,
+                    "task_id": step.task_id,
+                    "queue": step.queue,
+                    "worker": step.worker,
+                    "seconds": round(step.seconds, 3),
+                }
+                for step in self.state.steps
+            ],
+            "models": [
+                {"name": score.name, "valid_f2": score.valid_f2, "test_f2": score.test_f2}
+                for score in self.models
+            ],
+            "best": None
+            if self.best is None
+            else {
+                "name": self.best.name,
+                "valid_f2": self.best.valid_f2,
+                "test_f2": self.best.test_f2,
+                "model_id": self.best.model_id,
+            },
+        }
+
+
+def judge(api: Api, state: RunState) -> Outcome:
+    """Read from the server what the run's steps returned, and why each one ran."""
+    ids = [state.id, *(step.task_id for step in state.steps if step.task_id)]
+    tasks = _tasks(api, ids, ["hyperparams"])
+    refreshed = frozenset(words(_argument(tasks[state.id], "refresh")))
+    state = replace(
+        state, steps=tuple(replace(step, why=explain(api, step, refreshed)) for step in state.steps)
+    )
+    chosen = next((step for step in state.steps if step.stage == "select" and step.status in GOOD), None)
+    return Outcome(
+        state=state,
+        models=tuple(_scores(state, tasks)),
+        best=_best(_returned(tasks.get(chosen.task_id))) if chosen else None,
+        failures=tuple(_failures(api, state)),
+    )
+
+
+def write(outcome: Outcome, server: str, path: Path) -> None:
+    """Write run.json, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(outcome.document(server), indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _tasks(api: Api, ids: list[str], fields: list[str]) -> dict[str, dict[str, Any]]:
+    found = (
+        api.call("tasks.get_all", id=ids, only_fields=["id", *fields], search_hidden=True)["tasks"]
+        if ids
+        else []
+    )
+    return {task["id"]: task for task in found}
+
+
+def _argument(task: dict[str, Any], name: str) -> str:
+    arguments = (task.get("hyperparams") or {}).get("Args") or {}
+    return str((arguments.get(name) or {}).get("value") or "")
+
+
+def _scores(state: RunState, tasks: dict[str, dict[str, Any]]) -> list[Score]:
+    """A score for each model that was trained and evaluated, in the order of the DAG."""
+    by_name = {step.name: step for step in state.steps}
+    scores = []
+    for step in state.steps:
+        returned = _returned(tasks.get(step.task_id))
+        if step.stage == "evaluate" and step.status in GOOD and returned:
+            training = by_name[f"train_{returned['name']}"]
+            took = training.work_seconds
+            scores.append(
+                Score(returned["name"], float(returned["valid_f2"]), float(returned["test_f2"]), took)
+            )
+    return scores
+
+
+def _best(returned: dict[str, str]) -> Best | None:
+    if not returned:
+        return None
+    return Best(
+        name=returned["name"],
+        valid_f2=float(returned["valid_f2"]),
+        test_f2=float(returned["test_f2"]),
+        model_id=returned["model_id"],
+        evaluate_id=returned["evaluate_id"],
+    )
+
+
+def _returned(task: dict[str, Any] | None) -> dict[str, str]:
+    section = ((task or {}).get("hyperparams") or {}).get("return") or {}
+    return {name: item["value"] for name, item in section.items()}
+
+
+def _failures(api: Api, state: RunState) -> list[Failure]:
+    """The steps that ended badly; where there are none, the controller itself."""
+    bad = [step for step in state.steps if step.status in ("failed", "aborted")]
+    if not bad and not state.good:
+        bad = [Step("controller", STATES[state.status], task_id=state.id)]
+    return [Failure(step, _last_lines(api, step.task_id)) for step in bad]
+
+
+def _last_lines(api: Api, task_id: str) -> tuple[str, ...]:
+    """The last lines that a task printed, without blank ones and the agent's own."""
+    if not task_id:
+        return ()
+    events = api.call("events.get_task_log", task=task_id, batch_size=100, navigate_earlier=True)["events"]
+    text = "\n".join(event["msg"] for event in sorted(events, key=lambda event: event["timestamp"]))
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    own = [line for line in lines if not line.startswith(("Leaving process id", "DONE: Running task"))]
+    return tuple(own[-LAST_LINES:])

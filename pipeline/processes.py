@@ -1,0 +1,105 @@
+"""Processes of the local stack: started in sessions of their own, remembered in a file, ended by it.
+
+A pid alone can be stale: it is remembered with the process's creation time, and only that process counts.
+"""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+GRACE_SECONDS = 10
+"""How long a process may take to end when asked, before it is killed."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process that the stack started. `name` is unique among them; `log` holds what it prints."""
+
+    name: str
+    pid: int
+    created: float
+    log: str
+
+    def handle(self) -> psutil.Process | None:
+        """The live process, or None when it has ended or its pid is somebody else's now."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.created) < 0.1
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+    def last_lines(self, count: int = 5) -> str:
+        """The end of what it printed."""
+        path = Path(self.log)
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+        return "\n".join(lines[-count:])
+
+
+def start(name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Process:
+    """Start `command` in a session of its own, so that a Ctrl-C in the terminal does not reach it."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | dict(environment),
+            start_new_session=True,
+        )
+    return Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log))
+
+
+def remember(processes: Iterable[Process], file: Path) -> None:
+    """Write the processes down, whole or not at all."""
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps([asdict(process) for process in processes], indent=1), encoding="utf-8")
+    partial.replace(file)
+
+
+def known(file: Path) -> list[Process]:
+    """The processes that were written down, alive or not."""
+    if not file.is_file():
+        return []
+    return [Process(**each) for each in json.loads(file.read_text(encoding="utf-8"))]
+
+
+def remembered(file: Path) -> list[Process]:
+    """The processes that were written down and are alive."""
+    return [process for process in known(file) if process.handle()]
+
+
+def end(processes: Sequence[Process]) -> None:
+    """End the processes and all that they started: asked first, killed after `GRACE_SECONDS`."""
+    family = [member for process in processes for member in _family(process)]
+    for member in family:
+        _signal(member, signal.SIGTERM)
+    _, alive = psutil.wait_procs(family, timeout=GRACE_SECONDS)
+    for member in alive:
+        _signal(member, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=GRACE_SECONDS)
+
+
+def _family(process: Process) -> list[psutil.Process]:
+    """The process and its descendants, the youngest generation last."""
+    handle = process.handle()
+    if handle is None:
+        return []
+    try:
+        return [handle, *handle.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return

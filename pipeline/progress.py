@@ -1,0 +1,76 @@
+"""The live step table in the terminal, and the plain lines where there is no terminal."""
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.api import Api
+from pipeline.runs import RunState, Step, states
+
+STYLES = {
+    "pending": "dim",
+    "queued": "yellow",
+    "running": "bold cyan",
+    "completed": "green",
+    "cached": "blue",
+    "failed": "bold red",
+    "aborted": "magenta",
+    "skipped": "dim",
+}
+
+
+def watch(api: Api, run_id: str, console: Console) -> RunState:
+    """Show the run until it is over; return its last state."""
+    shown: dict[str, str] = {}
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        for state in states(api, run_id):
+            if console.is_terminal:
+                live.update(step_table(state), refresh=True)
+            else:
+                _print_changes(state.steps, shown, console)
+    return state
+
+
+def step_table(state: RunState) -> Table:
+    """One row a step: state, worker, time at work."""
+    table = Table(title=f"{state.name}  {state.status}  {clock(state.seconds)}", title_justify="left")
+    for heading in ("step", "state", "queue", "worker"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("time", justify="right")
+    for step in state.steps:
+        table.add_row(step.name, _colored(step.status), step.queue, step.worker, clock(step.seconds))
+    return table
+
+
+def why_table(state: RunState) -> Table:
+    """The step table of a run that is looked at afterwards: why each step ran, in place of its queue."""
+    table = Table(title=f"{state.name}  {state.status}  {clock(state.seconds)}", title_justify="left")
+    table.add_column("step", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("time", justify="right")
+    table.add_column("why", overflow="fold")
+    for step in state.steps:
+        table.add_row(step.name, _colored(step.status), clock(step.seconds), step.why)
+    return table
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds as `1:07`; empty for none."""
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d}" if seconds else ""
+
+
+def _colored(status: str) -> Text:
+    return Text(status, style=STYLES.get(status, ""))
+
+
+def _print_changes(steps: Iterable[Step], shown: dict[str, str], console: Console) -> None:
+    for step in steps:
+        if step.status not in (shown.get(step.name), "pending"):
+            shown[step.name] = step.status
+            console.print(
+                f"{step.name:28} {step.status:10} {clock(step.seconds):>6}  {step.worker}", highlight=False
+            )

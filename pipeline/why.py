@@ -1,0 +1,100 @@
+"""Why a step ran: what differs from the last time that a step of this name completed."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.api import Api
+from pipeline.parameters import CODE
+from pipeline.runs import Step
+
+FIELDS = ("id", "name", "parent", "project", "hyperparams.kwargs", "created")
+
+
+def explain(api: Api, step: Step, refreshed: frozenset[str]) -> str:
+    """One line: `cached`, `refresh was asked for`, `first run`, or what changed."""
+    if not step.task_id:
+        return "did not start"
+    task = _task(api, step.task_id)
+    if step.cached:
+        return f"same inputs and code as in task {step.task_id}"
+    if step.name in refreshed:
+        return "refresh was asked for"
+    before = _before(api, task)
+    if before is None:
+        return "first run of this step"
+    changed = _changes(api, task, before, step.stage)
+    return "; ".join(changed) or "the last one's result is gone or was archived"
+
+
+def _task(api: Api, task_id: str) -> dict[str, Any]:
+    found = api.call("tasks.get_all", id=[task_id], only_fields=list(FIELDS), search_hidden=True)["tasks"]
+    return dict(found[0]) if found else {}
+
+
+def _before(api: Api, task: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The last task of the same name in the same project that completed before `task` was made."""
+    found = api.call(
+        "tasks.get_all",
+        project=[task["project"]],
+        name=f"^{task['name']}$",
+        status=["completed", "published"],
+        system_tags=["-archived"],
+        order_by=["-created"],
+        only_fields=list(FIELDS),
+        search_hidden=True,
+        page=0,
+        page_size=50,
+    )["tasks"]
+    return next((each for each in found if each["created"] < task["created"]), None)
+
+
+def _changes(api: Api, task: Mapping[str, Any], before: Mapping[str, Any], stage: str) -> list[str]:
+    now, then = _parameters(task), _parameters(before)
+    changes = []
+    for name in sorted(now.keys() | then.keys()):
+        if now.get(name) == then.get(name):
+            continue
+        if name == "code_version":
+            changes += _code_changes(_code(api, task, stage), _code(api, before, stage))
+        elif name in ("dataset_id", "split_id", "train_id", "candidates", "content_hash"):
+            changes.append(f"{name} is another")
+        else:
+            changes.append(f"{name} {_short(then.get(name))} -> {_short(now.get(name))}")
+    return changes
+
+
+def _parameters(task: Mapping[str, Any]) -> dict[str, str]:
+    """The step's parameters, those in its JSON text `settings` spread out."""
+    section = (task.get("hyperparams") or {}).get("kwargs") or {}
+    values = {name: item.get("value") for name, item in section.items()}
+    settings = json.loads(values.pop("settings", None) or "{}")
+    return values | {name: json.dumps(value) for name, value in settings.items()}
+
+
+def _code(api: Api, task: Mapping[str, Any], stage: str) -> dict[str, str]:
+    """What the stage could reach in the run that made `task`; empty when that run is gone."""
+    answer = api.call("tasks.get_configurations", tasks=[task["parent"]], names=[CODE])["configurations"]
+    texts = [item["value"] for each in answer for item in each["configuration"] if item["name"] == CODE]
+    return dict(json.loads(texts[0])[stage]) if texts else {}
+
+
+def _code_changes(now: Mapping[str, str], then: Mapping[str, str]) -> list[str]:
+    if not now or not then:
+        return ["its code changed"]
+    parts = sorted(part for part in now.keys() | then.keys() if now.get(part) != then.get(part))
+    return [_part_change(part, now, then) for part in parts]
+
+
+def _part_change(part: str, now: Mapping[str, str], then: Mapping[str, str]) -> str:
+    if part.split(".")[0] not in ("planets", "steps"):
+        return f"{part} {then.get(part, 'absent')} -> {now.get(part, 'absent')}"
+    file = f"{part.replace('.', '/')}.py"
+    return (
+        f"{file} is new" if part not in then else f"{file} is gone" if part not in now else f"{file} changed"
+    )
+
+
+def _short(value: str | None) -> str:
+    text = value or "none"
+    return text if len(text) <= 24 else f"{text[:20]}..."

@@ -1,0 +1,42 @@
+"""A registered dataset as the steps see it: names, files, labels, and the decoded store of this host."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planets.labels import encode
+from planets.layout import find_archive
+from steps import tracking
+
+
+@dataclass(frozen=True)
+class RegisteredChips:
+    """The chips of a dataset in its table's order; `labels` is `(N, 17)`, `content` names the content."""
+
+    names: tuple[str, ...]
+    files: tuple[Path, ...]
+    labels: NDArray[np.uint8]
+    content: str
+
+    def digests(self) -> list[str]:
+        """SHA-256 (hex) of each file's bytes; exact duplicates are equal."""
+        return [hashlib.sha256(file.read_bytes()).hexdigest() for file in self.files]
+
+    def parts(self, split_id: str) -> NDArray[np.str_]:
+        """The part (`train`, `valid`, `test`) of each chip, by the table that the split task holds."""
+        part_of = {row["name"]: row["part"] for row in tracking.load_table(split_id, "split")}
+        return np.array([part_of[name] for name in self.names])
+
+
+def read_chips(dataset_id: str) -> RegisteredChips:
+    """Read a registered dataset from its local copy on this host."""
+    archive = find_archive(tracking.local_dataset(dataset_id))
+    return RegisteredChips(
+        names=tuple(row.name for row in archive.rows),
+        files=tuple(archive.chips / f"{row.name}.jpg" for row in archive.rows),
+        labels=np.stack([encode(row.tags) for row in archive.rows]),
+        content=tracking.dataset_content(dataset_id),
+    )

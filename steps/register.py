@@ -1,0 +1,27 @@
+"""Stage 2: make the uploaded chips a version of the dataset, once per content."""
+
+
+def register_dataset(
+    dataset_id: str,
+    content_hash: str,
+    dataset_project: str,
+    dataset_name: str,
+    code_version: str,
+) -> str:
+    """Return the id of the finished dataset with this content: the draft's own, or an earlier one's."""
+    from clearml import Dataset
+
+    from steps import tracking
+    from steps.code import require_code
+
+    require_code("register", code_version)
+    known = tracking.find_dataset(dataset_project, dataset_name, content_hash)
+    if known is None:
+        tracking.finalize_dataset(dataset_id)
+        version = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True).version
+        print(f"registered {dataset_name} {version}")
+        return dataset_id
+    if known != dataset_id:
+        print(f"dataset {known} was registered with this content meanwhile: draft {dataset_id} is dropped")
+        Dataset.delete(dataset_id=dataset_id, force=True)
+    return known

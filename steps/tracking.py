@@ -1,0 +1,195 @@
+"""The ClearML calls that steps share: datasets and results found by content, models, scalars."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import ZIP_STORED
+
+from clearml import Dataset, Model, OutputModel, Task
+from clearml.config import config_obj
+from filelock import FileLock
+
+from steps.errors import ParentFailed, StepError
+
+DONE = ("completed", "published")
+
+
+def current_task() -> Task:
+    """The task that this process runs as. Raises StepError outside of one."""
+    task = Task.current_task()
+    if task is None:
+        raise StepError("no ClearML task runs in this process: a step is started by an agent")
+    return task
+
+
+def host_cache() -> Path:
+    """ClearML's cache folder on this host (`sdk.storage.cache.default_base_dir`), shared by its workers."""
+    return Path(config_obj.get("storage.cache.default_base_dir", "~/.clearml/cache")).expanduser()
+
+
+def content_tag(content_hash: str) -> str:
+    """The tag by which equal content is found again; tags are short, so it holds half of the hash."""
+    return f"content:{content_hash[:32]}"
+
+
+def find_dataset(project: str, name: str, content_hash: str) -> str | None:
+    """The id of the oldest finished dataset of this name with this content, if there is one."""
+    found = Dataset.list_datasets(
+        dataset_project=project,
+        partial_name=f"^{name}$",
+        tags=[content_tag(content_hash)],
+        only_completed=True,
+        include_archived=False,
+    )
+    done = sorted((each["created"], each["id"]) for each in found if each["status"] in DONE)
+    return done[0][1] if done else None
+
+
+def upload_dataset(project: str, name: str, content_hash: str, folder: Path) -> str:
+    """Upload `folder` as a new version of a dataset, still a draft, and return its id.
+
+    The chips are JPEGs: they are stored, not compressed. Chunks are large, because every chunk writes the
+    state of the whole dataset again.
+    """
+    dataset = Dataset.create(
+        dataset_name=name, dataset_project=project, dataset_tags=[content_tag(content_hash)]
+    )
+    dataset.add_files(folder, verbose=False)
+    dataset.upload(show_progress=False, compression=ZIP_STORED, chunk_size=1024, preview=False)
+    return str(dataset.id)
+
+
+def finalize_dataset(dataset_id: str) -> None:
+    """End the draft `dataset_id`: its content can be read and never changes again."""
+    Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True).finalize()
+
+
+def local_dataset(dataset_id: str) -> Path:
+    """A read-only copy of a dataset on this host. Raises StepError when the dataset is gone.
+
+    The lock is ours: two workers of a host can delete each other's half-extracted copy without it.
+    """
+    cache = host_cache()
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f"dataset-{dataset_id}.lock"):
+        dataset = Dataset.get(dataset_id=dataset_id, alias="chips", silence_alias_warnings=True)
+        return Path(dataset.get_local_copy())
+
+
+def dataset_content(dataset_id: str) -> str:
+    """The content tag's value of a dataset: names the decoded store of its chips on every host."""
+    prefix = content_tag("")
+    tags: list[str] = Task.get_task(task_id=dataset_id).get_tags()
+    return next(tag.removeprefix(prefix) for tag in tags if tag.startswith(prefix))
+
+
+def canonical(content_hash: str) -> str:
+    """The id of the oldest completed task of this name and project with this content, or of this task.
+
+    A stage that ran again with an identical result thus returns the same id, and its children stay cached.
+    """
+    task = current_task()
+    task.add_tags([content_tag(content_hash)])
+    earlier = Task.query_tasks(
+        project_name=task.get_project_name(),
+        task_name=f"^{task.name}$",
+        tags=[content_tag(content_hash)],
+        task_filter={
+            "status": list(DONE),
+            "system_tags": ["-archived"],
+            "order_by": ["created"],
+            "search_hidden": True,
+        },
+    )
+    return str(next(iter(earlier), task.id))
+
+
+def store_table(name: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Upload rows as the CSV artifact `name` of this task, and return its text."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    current_task().upload_artifact(name, text.getvalue(), extension_name=".csv", wait_on_upload=True)
+    return text.getvalue()
+
+
+def load_table(task_id: str, name: str) -> list[dict[str, str]]:
+    """The rows of the CSV artifact `name` of another task, as dictionaries."""
+    artifact = artifact_file(task_id, name)
+    with artifact.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def artifact_file(task_id: str, name: str) -> Path:
+    """A local copy of an artifact; for a folder that was uploaded, the unpacked folder."""
+    artifacts = Task.get_task(task_id=task_id).artifacts
+    if name not in artifacts:
+        raise StepError(f"task {task_id} has no artifact {name!r}; it has: {', '.join(artifacts) or 'none'}")
+    return Path(artifacts[name].get_local_copy(raise_on_error=True))
+
+
+def require_completed(task_id: str) -> Task:
+    """The task `task_id`. Raises ParentFailed when it did not complete."""
+    task = Task.get_task(task_id=task_id)
+    if task.get_status() not in DONE:
+        raise ParentFailed(
+            f"step {task.name!r} did not complete (it is {task.get_status()}): nothing to go on with"
+        )
+    return task
+
+
+def report_epoch(epoch: int, metrics: dict[str, float]) -> None:
+    """One point per metric; `valid_f2` and `train_f2` would be two series of one plot."""
+    logger = current_task().get_logger()
+    for metric, value in metrics.items():
+        logger.report_scalar(title=metric, series=metric, value=value, iteration=epoch)
+
+
+def register_model(name: str, weights: Path, settings: dict[str, object], labels: tuple[str, ...]) -> str:
+    """Register `weights` as this task's one model, and return the model's id."""
+    task = current_task()
+    model = OutputModel(
+        task=task,
+        name=name,
+        framework="PyTorch",
+        config_dict=settings,
+        label_enumeration={label: index for index, label in enumerate(labels)},
+    )
+    model.update_weights(
+        str(weights),
+        upload_uri=task.get_output_destination() or None,
+        auto_delete_file=False,
+        async_enable=False,
+    )
+    return str(model.id)
+
+
+def model_weights(model_id: str) -> Path:
+    """A local copy of a model's weights. Raises StepError when they cannot be had."""
+    path = Model(model_id).get_weights(raise_on_error=True)
+    return Path(path)
+
+
+class Verdict(NamedTuple):
+    """What one evaluation says of its model, as the step returned it."""
+
+    name: str
+    valid_f2: float
+    test_f2: float
+    model_id: str
+    task_id: str
+
+
+def verdict_of(task_id: str) -> Verdict:
+    """Read what an evaluation returned. Raises ParentFailed when it did not complete."""
+    parameters = require_completed(task_id).get_parameters()
+    return Verdict(
+        name=parameters["return/name"],
+        valid_f2=float(parameters["return/valid_f2"]),
+        test_f2=float(parameters["return/test_f2"]),
+        model_id=parameters["return/model_id"],
+        task_id=task_id,
+    )

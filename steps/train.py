@@ -1,0 +1,65 @@
+"""Stage 4, once per model entry: train, and register the best weights as the task's one model."""
+
+
+def train_model(
+    name: str,
+    architecture: str,
+    pretrained: bool,
+    weights: str,
+    drop_rate: float,
+    epochs: int,
+    batch_size: int,
+    image_size: int,
+    seed: int,
+    settings: str,
+    dataset_id: str,
+    split_id: str,
+    code_version: str,
+) -> tuple[str, float]:
+    """Return `(model_id, score)`, where score is the validation score that chose the checkpoint.
+
+    `settings` is the rest of the training settings as JSON.
+    """
+    import json
+    import tempfile
+    from pathlib import Path
+
+    from planets.training import fit
+
+    from planets.chips import ChipStore
+    from planets.config import ModelEntry, TrainingSettings
+    from planets.labels import LABELS
+    from steps import tracking
+    from steps.chips import read_chips
+    from steps.code import require_code
+
+    require_code("train", code_version)
+    shown = {"epochs": epochs, "batch_size": batch_size, "image_size": image_size, "seed": seed}
+    training = TrainingSettings.model_validate(json.loads(settings) | shown)
+    entry = ModelEntry(
+        name=name,
+        architecture=architecture,
+        pretrained=pretrained,
+        weights=weights,
+        licence="see models.yaml",
+        drop_rate=drop_rate,
+    )
+    chips = read_chips(dataset_id)
+    store = ChipStore.open(
+        tracking.host_cache() / "chips",
+        chips.content,
+        image_size,
+        list(zip(chips.names, chips.files, strict=True)),
+    )
+    with tempfile.TemporaryDirectory() as workdir:
+        fitted = fit(
+            entry,
+            training,
+            store,
+            chips.labels,
+            chips.parts(split_id),
+            Path(workdir),
+            tracking.report_epoch,
+        )
+        model_id = tracking.register_model(name, fitted.weights, fitted.settings(), LABELS)
+    return model_id, fitted.score

@@ -1,0 +1,155 @@
+"""The whole pipeline with real agents on the embedded server: a story in order, in one checkout."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.usefixtures("first_run")
+
+FIXED = ["ingest", "register", "split"]
+
+
+@pytest.fixture(scope="module")
+def models(checkout):
+    return [
+        entry["name"]
+        for entry in yaml.safe_load((checkout.folder / "configs/models/sample.yaml").read_text())
+    ]
+
+
+@pytest.fixture(scope="module")
+def fan(models):
+    return [f"{stage}_{name}" for name in models for stage in ("train", "evaluate")]
+
+
+@pytest.fixture(scope="module")
+def first_run(checkout):
+    return checkout("run")
+
+
+def ran(checkout):
+    """The steps of the last run that did not come from the cache."""
+    states = checkout.states()
+    assert set(states.values()) <= {"completed", "cached"}, states
+    return {name for name, state in states.items() if state == "completed"}
+
+
+def why(checkout):
+    return {step["name"]: step["why"] for step in checkout.report()["steps"]}
+
+
+def test_the_first_run_runs_everything_and_says_what_came_of_it(checkout, first_run, models, fan):
+    report = checkout.report()
+    assert report["status"] == "completed"
+    assert [step["name"] for step in report["steps"]] == [*FIXED, *fan, "select"]
+    assert all(step["why"] == "first run of this step" for step in report["steps"])
+    assert all(step["task_id"] and step["worker"] and step["queue"] == "cpu" for step in report["steps"])
+    assert all(step["seconds"] > 0 and step["cached"] is False for step in report["steps"])
+    assert [score["name"] for score in report["models"]] == models
+    best = max(report["models"], key=lambda score: score["valid_f2"])
+    assert report["best"] == best | {"model_id": report["best"]["model_id"]}
+    for score in report["models"]:
+        assert re.search(rf"{score['name']}.*{score['valid_f2']:.4f}.*{score['test_f2']:.4f}", first_run)
+    assert f"/experiments/{report['pipeline_id']}" in first_run
+    assert str(checkout.output / "best") in first_run
+
+
+def test_the_bundle_is_whole(checkout, models):
+    best = checkout.output / "best"
+    bundle = json.loads((best / "bundle.json").read_text())
+    metrics = json.loads((best / "metrics.json").read_text())
+    assert (best / "model.safetensors").stat().st_size > 10_000
+    assert list((best / "figures").glob("*.png"))
+    assert bundle["name"] == checkout.report()["best"]["name"]
+    assert metrics["test"]["f2"] == pytest.approx(checkout.report()["best"]["test_f2"], abs=1e-12)
+
+
+def test_again_everything_comes_from_the_cache(checkout):
+    checkout("run")
+    assert ran(checkout) == set()
+    assert all(step["cached"] for step in checkout.report()["steps"])
+
+
+def test_an_edited_readme_runs_nothing_again(checkout):
+    (checkout.folder / "README.md").write_text("edited")
+    checkout("run")
+    assert ran(checkout) == set()
+
+
+def test_edited_thresholds_run_evaluate_and_select_again_but_no_training(checkout, models):
+    with (checkout.folder / "planets" / "thresholds.py").open("a") as file:
+        file.write("\n# edited\n")
+    checkout("down")  # agents import the library anew for every step; this shows that a new stack remembers
+    checkout("run")
+    assert ran(checkout) == {"select", *(f"evaluate_{name}" for name in models)}
+    assert "planets/thresholds.py changed" in why(checkout)[f"evaluate_{models[0]}"]
+
+
+def test_other_epochs_of_one_entry_train_that_one_again(checkout, models):
+    file = checkout.folder / "configs" / "models" / "sample.yaml"
+    entries = yaml.safe_load(file.read_text())
+    entries[1]["training"] = entries[1].get("training", {}) | {"epochs": 2}
+    file.write_text(yaml.safe_dump(entries))
+    sets = ["stack.api_port=0", "stack.files_port=0", "dataset.sample.chips=120", "training.image_size=32"]
+    checkout("run", sets=[*sets, "training.epochs=1"])
+    assert ran(checkout) == {f"train_{models[1]}", f"evaluate_{models[1]}", "select"}
+    assert why(checkout)[f"train_{models[1]}"] == "epochs 1 -> 2"
+
+
+def test_a_split_that_ran_again_with_the_same_result_leaves_its_children_cached(checkout):
+    checkout("run", "--refresh", "ingest,register,split")
+    assert ran(checkout) == set(FIXED)
+    assert why(checkout)["split"] == "refresh was asked for"
+
+
+def test_status_tells_the_last_run_and_why(checkout):
+    printed = checkout("status")
+    assert "refresh was asked for" in printed
+    assert "server" in printed
+
+
+def test_a_run_from_the_web_ui_with_other_models_has_another_fan_out(checkout, models):
+    """The calls of the web UI's New Run dialog: start_pipeline with edited arguments."""
+    printed = checkout("env")
+    exports = dict(re.findall(r"export (\w+)=(\S+)", printed))
+    api = Client(exports)
+    source = checkout.report()["pipeline_id"]
+    queue = api.call("queues.get_all", name="^services$")["queues"][0]["id"]
+    run = api.call(
+        "pipelines.start_pipeline",
+        task=source,
+        queue=queue,
+        args=[{"name": "models", "value": models[1]}, {"name": "refresh", "value": ""}],
+    )["pipeline"]
+    state = api.wait(run)
+    assert [step.name for step in state.steps] == [
+        *FIXED,
+        f"train_{models[1]}",
+        f"evaluate_{models[1]}",
+        "select",
+    ]
+    assert state.good
+    assert {step.name for step in state.steps if not step.cached} == {"select"}
+
+
+class Client:
+    """The project's own client, logged in to the checkout's server from this process."""
+
+    def __init__(self, exports):
+        import os
+
+        os.environ.update(exports)
+        from pipeline.api import Api
+
+        self.api = Api()
+
+    def call(self, name, **body):
+        return self.api.call(name, **body)
+
+    def wait(self, run_id):
+        from pipeline.runs import states
+
+        *_, last = states(self.api, run_id)
+        return last

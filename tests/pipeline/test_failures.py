@@ -1,0 +1,131 @@
+"""What goes wrong is said, judged and cleaned up: no worker, failing steps, Ctrl-C, two runs at once."""
+
+import signal
+
+import psutil
+import pytest
+import yaml
+
+NO_WEIGHTS = {"pretrained": True, "weights": "/nowhere/weights.safetensors"}
+
+
+@pytest.fixture
+def entries(checkout):
+    """The model entries, to be changed by `entries.save()`; they are as they were after the test."""
+    file = checkout.folder / "configs" / "models" / "sample.yaml"
+    before = file.read_text()
+
+    class Entries(list):
+        def save(self):
+            file.write_text(yaml.safe_dump(list(self)))
+
+    yield Entries(yaml.safe_load(before))
+    file.write_text(before)
+
+
+def test_a_run_is_refused_while_a_queue_has_no_worker(checkout):
+    sets = ["stack.api_port=0", "stack.files_port=0", "stack.workers.cpu=0"]
+    printed = checkout("run", sets=sets, code=1)
+    assert "no live worker serves the queue cpu" in printed
+    assert not (checkout.output / "run.json").exists()
+    doctor = checkout("doctor", sets=sets, code=1)
+    assert "FAIL queue cpu" in doctor
+    assert "clearml-agent daemon --queue cpu" in doctor
+
+
+def test_doctor_finds_nothing_amiss_once_the_workers_are_up(checkout):
+    checkout("up")
+    printed = checkout("doctor")
+    assert "FAIL" not in printed
+    for said in ("ok   python", "ok   disk", "ok   server", "ok   queue cpu", "ok   step train"):
+        assert said in printed
+
+
+def test_one_failing_model_fails_the_run_but_not_the_others(checkout, entries):
+    entries[0] |= NO_WEIGHTS
+    entries.save()
+    printed = checkout("run", code=1)
+    bad, good = entries[0]["name"], entries[1]["name"]
+    states = checkout.states()
+    assert {states[f"train_{bad}"], states[f"evaluate_{bad}"]} == {"failed"}
+    assert states[f"train_{good}"] == states[f"evaluate_{good}"] == states["select"] == "completed"
+    report = checkout.report()
+    assert report["status"] == "failed"
+    assert report["best"]["name"] == good
+    assert [score["name"] for score in report["models"]] == [good]
+    failed = next(step for step in report["steps"] if step["name"] == f"train_{bad}")
+    assert f"train_{bad} failed; the end of its log:" in printed
+    assert "/nowhere/weights.safetensors" in printed
+    assert f"/experiments/{failed['task_id']}/output/log" in printed
+    assert (checkout.output / "best" / "bundle.json").is_file()
+
+
+def test_when_every_training_fails_the_earlier_best_stays(checkout, entries):
+    before = (checkout.output / "best" / "bundle.json").read_bytes()
+    for entry in entries:
+        entry |= NO_WEIGHTS
+    entries.save()
+    printed = checkout("run", code=1)
+    assert checkout.states()["select"] == "failed"
+    assert checkout.report()["best"] is None
+    assert (checkout.output / "best" / "bundle.json").read_bytes() == before
+    assert "this run selected no model" in printed
+    assert "still that of an earlier run" in printed
+
+
+def test_ctrl_c_stops_the_steps_and_leaves_no_process(checkout):
+    run = checkout.start("run", "--epochs", "500", "--image-size", "64")
+    line = next(line for line in run.stdout if line.startswith("train_") and " running " in line)
+    run.send_signal(signal.SIGINT)
+    printed, _ = run.communicate(timeout=120)
+    assert run.returncode == 130, line + printed
+    report = checkout.report()
+    assert report["status"] == "failed"
+    states = checkout.states()
+    assert states[line.split()[0]] == "aborted"
+    assert not {"running", "queued"} & set(states.values())
+    assert not tasks_at_work({report["pipeline_id"], *(step["task_id"] for step in report["steps"])})
+
+
+def tasks_at_work(ids):
+    """The processes that run one of these tasks."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("CLEARML_TASK_ID") in ids and "clearml_agent" not in " ".join(
+                process.cmdline()
+            ):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def test_two_runs_at_once_both_end_right(checkout):
+    runs = [checkout.start("run", "--seed", str(seed)) for seed in (1, 2)]
+    for run in runs:
+        printed, _ = run.communicate(timeout=600)
+        assert run.returncode == 0, printed
+    assert checkout.report()["status"] == "completed"
+
+
+def test_down_leaves_no_process_and_no_address(checkout):
+    checkout("up")
+    stack = str(checkout.stack)
+    assert processes_of(stack)
+    checkout("down")
+    assert not processes_of(stack)
+    assert "nothing ran" in checkout("down")
+    assert "error: the embedded server does not run" in checkout("env", code=1)
+
+
+def processes_of(stack):
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = [*process.cmdline(), process.environ().get("CLEARML_CONFIG_FILE", "")]
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        if any(word.startswith(stack) for word in words):
+            found.append(process)
+    return found

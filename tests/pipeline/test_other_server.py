@@ -1,0 +1,46 @@
+"""A server that is named is used, by the environment as by .env.local, and nothing is started here."""
+
+import re
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def elsewhere(new_checkout):
+    """Another server on other ports, with its own agents."""
+    other = new_checkout()
+    other("up")
+    return other
+
+
+@pytest.fixture(scope="module")
+def exports(elsewhere):
+    return dict(re.findall(r"export (\w+)=(\S+)", elsewhere("env")))
+
+
+def test_the_environment_names_the_server(checkout, exports):
+    printed = checkout("run", environment=exports)
+    assert checkout.report()["server"] == exports["CLEARML_API_HOST"]
+    assert checkout.report()["status"] == "completed"
+    assert "(the environment)" in printed
+    assert not checkout.stack.exists()
+
+
+def test_env_local_names_the_server_and_the_same_run_is_cached_there(checkout, exports):
+    lines = [f"{name}={value}\n" for name, value in exports.items()]
+    (checkout.folder / ".env.local").write_text("".join(lines))
+    printed = checkout("run")
+    assert "(.env.local)" in printed
+    assert set(checkout.states().values()) == {"cached"}
+    assert not checkout.stack.exists()
+
+
+def test_up_starts_nothing_beside_a_named_server(checkout):
+    assert "nothing is started here" in checkout("up", code=1)
+
+
+def test_wrong_keys_are_told_as_wrong_keys(checkout, exports):
+    wrong = exports | {"CLEARML_API_SECRET_KEY": "wrong"}
+    printed = checkout("run", environment=wrong, code=1)
+    assert "error:" in printed
+    assert "does not let us in" in printed
