@@ -1,0 +1,46 @@
+"""How often each set of labels occurs in the real data set, and draws that follow it."""
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planets.labels import encode, parse
+
+FREQUENCIES = Path(__file__).with_name("label_sets.csv")
+"""The 411 sets among the 40,479 rows of the Kaggle data set nikitarom/planets-dataset, with their counts."""
+
+LabelSet = frozenset[str]
+
+
+@dataclass(frozen=True)
+class Frequencies:
+    """The label sets and how many real rows carry exactly each, `counts[i]` for `sets[i]`."""
+
+    sets: tuple[LabelSet, ...]
+    counts: NDArray[np.int64]
+
+
+@cache
+def frequencies() -> Frequencies:
+    """Read the table of label sets, those with the same rare labels side by side."""
+    with FREQUENCIES.open(encoding="utf-8", newline="") as file:
+        rows = [(parse(row["tags"]), int(row["count"])) for row in csv.DictReader(file)]
+    rows.sort(key=lambda row: encode(row[0])[::-1].tolist())
+    return Frequencies(tuple(tags for tags, _ in rows), np.array([count for _, count in rows]))
+
+
+def draw_label_sets(number: int, rng: np.random.Generator) -> list[LabelSet]:
+    """Draw `number` label sets by systematic sampling, in random order.
+
+    One random start, then equal steps through the cumulative counts: each set, and each rare label, comes up
+    as often as its share says, rounded down or up. A small draw is as near to the real table as it can be.
+    """
+    real = frequencies()
+    total = int(real.counts.sum())
+    marks = (np.arange(number) + rng.random()) * (total / max(number, 1))
+    drawn = np.searchsorted(np.cumsum(real.counts), marks, side="right")
+    return [real.sets[index] for index in rng.permutation(drawn)]

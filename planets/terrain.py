@@ -1,0 +1,175 @@
+"""Textures and shapes of which the synthetic scenes are made; all are `(SIDE, SIDE)` and made to be cheap."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+SIDE = 256
+"""Pixels along a side of every scene: that of the real chips, 3 m each."""
+
+Field = NDArray[np.float32]
+"""Float32 of shape `(SIDE, SIDE)`: a texture of mean 0 and deviation 1, or a mask between 0 and 1."""
+
+Point = tuple[float, float]
+"""x and y in pixels, from the upper left corner."""
+
+_SHEET = 1024
+"""Textures are cut from sheets of this side: thousands of places, in eight orientations."""
+
+_SPECTRA = {
+    "canopy": (0.055, 0.22, 0.2),
+    "grass": (0.0, 0.30, 0.9),
+    "relief": (0.0, 0.05, 1.7),
+    "cloud": (0.004, 0.5, 1.75),
+    "edge": (0.012, 0.5, 1.7),
+}
+"""By texture: lowest and highest frequency (cycles a pixel), and the exponent of the amplitude's fall."""
+
+_Y, _X = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
+
+
+def texture(kind: str, rng: np.random.Generator) -> Field:
+    """Cut a random piece of the texture `kind`, one of those in `_SPECTRA`."""
+    x, y = rng.integers(0, _SHEET - SIDE, 2)
+    piece = np.rot90(_sheet(kind)[y : y + SIDE, x : x + SIDE], int(rng.integers(4)))
+    return piece.T if rng.random() < 0.5 else piece
+
+
+@cache
+def _sheet(kind: str) -> Field:
+    """Filter white noise to a power-law spectrum (fractional Brownian motion) within a band."""
+    lowest, highest, fall = _SPECTRA[kind]
+    rng = np.random.default_rng([len(kind), *kind.encode()])
+    frequency = np.hypot(np.fft.fftfreq(_SHEET)[:, None], np.fft.rfftfreq(_SHEET)[None, :])
+    frequency[0, 0] = np.inf
+    band = frequency**-fall * np.exp(-((frequency / highest) ** 4)) * (frequency >= lowest)
+    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((_SHEET, _SHEET))) * band)
+    sheet: Field = ((noise - noise.mean()) / noise.std()).astype(np.float32)
+    return sheet
+
+
+def ramp(angle: float) -> Field:
+    """Return a plane that rises from about -1 to 1 across the scene in the direction `angle` (radians)."""
+    x, y = np.float32(np.cos(angle) * 2 / SIDE), np.float32(np.sin(angle) * 2 / SIDE)
+    plane: Field = (_X - SIDE / 2) * x + (_Y - SIDE / 2) * y
+    return plane
+
+
+def soften(mask: Field, radius: float) -> Field:
+    """Blur a mask; `radius` in pixels."""
+    sheet = Image.fromarray((mask * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(radius))
+    return np.asarray(sheet, dtype=np.float32) * np.float32(1 / 255)
+
+
+def distance(centre: Point) -> Field:
+    """Return the distance of each pixel from `centre`, in pixels."""
+    away: Field = np.hypot(_X - np.float32(centre[0]), _Y - np.float32(centre[1]))
+    return away
+
+
+def blob(
+    centre: Point, radius: float, roughness: float, rng: np.random.Generator, edge: float = 2.0
+) -> Field:
+    """Return the mask of a patch with a ragged edge, `edge` pixels soft; `roughness` is part of `radius`."""
+    depth = radius - distance(centre) + texture("edge", rng) * np.float32(radius * roughness)
+    mask: Field = np.clip(depth / np.float32(edge) + np.float32(0.5), 0, 1)
+    return mask
+
+
+def wander(start: Point, end: Point, bend: float, rng: np.random.Generator) -> list[Point]:
+    """Join two points by a line of 65 that strays by `bend` of its length, halving from scale to scale."""
+    points = np.array([start, end], dtype=np.float64)
+    stray = bend * float(np.hypot(*(points[1] - points[0])))
+    for _ in range(6):
+        middle = (points[:-1] + points[1:]) / 2 + rng.normal(0, stray, (len(points) - 1, 2))
+        joined = np.empty((2 * len(points) - 1, 2))
+        joined[0::2], joined[1::2] = points, middle
+        points, stray = joined, stray * 0.4
+    return [(float(x), float(y)) for x, y in points]
+
+
+def crossing(rng: np.random.Generator) -> tuple[Point, Point]:
+    """Draw two points outside of the scene whose line passes through its inner part."""
+    angle, offset = rng.uniform(0, np.pi), rng.uniform(-0.3, 0.3) * SIDE
+    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    middle = SIDE / 2 + across * offset
+    start, end = middle - along * SIDE * 0.8, middle + along * SIDE * 0.8
+    return (float(start[0]), float(start[1])), (float(end[0]), float(end[1]))
+
+
+def lines(paths: Sequence[Sequence[Point]], width: float) -> Field:
+    """Return the mask of lines `width` pixels wide, drawn at twice the size to smooth their edges."""
+    sheet = Image.new("L", (2 * SIDE, 2 * SIDE))
+    draw = ImageDraw.Draw(sheet)
+    for path in paths:
+        draw.line([(2 * x, 2 * y) for x, y in path], fill=255, width=max(1, round(2 * width)), joint="curve")
+    return _mask(sheet)
+
+
+def dots(points: Sequence[Point], radii: Sequence[float]) -> Field:
+    """Return the mask of discs."""
+    sheet = Image.new("L", (2 * SIDE, 2 * SIDE))
+    draw = ImageDraw.Draw(sheet)
+    for (x, y), radius in zip(points, radii, strict=True):
+        draw.ellipse((2 * (x - radius), 2 * (y - radius), 2 * (x + radius), 2 * (y + radius)), fill=255)
+    return _mask(sheet)
+
+
+def quads(
+    centre: Point, spread: float, size: float, number: int, rng: np.random.Generator
+) -> list[list[Point]]:
+    """Return `number` four-cornered plots about `size` pixels wide, turned alike, strewn around `centre`."""
+    angle = rng.uniform(0, np.pi / 2)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    plots = []
+    for _ in range(number):
+        half = rng.uniform(0.35, 0.65, 2) * size
+        shape = corners * half + rng.normal(0, 0.09 * size, (4, 2)) + rng.normal(0, spread, 2)
+        plots.append([(float(x), float(y)) for x, y in shape @ turn.T + centre])
+    return plots
+
+
+def polygons(shapes: Sequence[Sequence[Point]]) -> Field:
+    """Return the mask of filled polygons."""
+    sheet = Image.new("L", (2 * SIDE, 2 * SIDE))
+    draw = ImageDraw.Draw(sheet)
+    for shape in shapes:
+        draw.polygon([(2 * x, 2 * y) for x, y in shape], fill=255)
+    return _mask(sheet)
+
+
+def patchwork(colours: Sequence[tuple[int, int, int]], cells: int, rng: np.random.Generator) -> Field:
+    """Divide the scene into about `cells` parcels, each in one of `colours`: float32 `(SIDE, SIDE, 3)`."""
+    sheet = Image.new("RGB", (SIDE, SIDE), colours[0])
+    draw = ImageDraw.Draw(sheet)
+    angle = rng.uniform(0, np.pi)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    for left, top, right, bottom in _parcels(cells, rng):
+        shape = np.array([[left, top], [right, top], [right, bottom], [left, bottom]]) @ turn.T + SIDE / 2
+        shade = rng.normal(0, 5, 1) + np.array(colours[int(rng.integers(len(colours)))])
+        draw.polygon([(x, y) for x, y in shape.tolist()], fill=tuple(int(v) for v in shade.clip(0, 255)))
+    return np.asarray(sheet, dtype=np.float32)
+
+
+def _parcels(number: int, rng: np.random.Generator) -> list[tuple[float, float, float, float]]:
+    """Cut a square that covers the turned scene into rectangles, always the largest across its length."""
+    parcels = [(-0.72 * SIDE, -0.72 * SIDE, 0.72 * SIDE, 0.72 * SIDE)]
+    while len(parcels) < number:
+        parcels.sort(key=lambda p: (p[2] - p[0]) * (p[3] - p[1]))
+        left, top, right, bottom = parcels.pop()
+        share = rng.uniform(0.3, 0.7)
+        if right - left > bottom - top:
+            cut = left + share * (right - left)
+            parcels += [(left, top, cut, bottom), (cut, top, right, bottom)]
+        else:
+            cut = top + share * (bottom - top)
+            parcels += [(left, top, right, cut), (left, cut, right, bottom)]
+    return parcels
+
+
+def _mask(sheet: Image.Image) -> Field:
+    return np.asarray(sheet.reduce(2), dtype=np.float32) * np.float32(1 / 255)
