@@ -100,7 +100,7 @@ class Audit:
             ("files without a row, ignored", self.stray),
             (
                 "groups of identical chips, kept together in the split",
-                [" = ".join(g) for g in self.duplicates],
+                [" = ".join(group[:3]) for group in self.duplicates],
             ),
             ("without a weather label, kept", self.without_weather),
         ]
