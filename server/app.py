@@ -21,41 +21,11 @@ from server.errors import StartError
 from server.files import Files
 from server.folder import DataFolder
 from server.guard import Guard
-from server.rpc import Api, Service
-from server.services import (
-    auth,
-    events,
-    models,
-    pipelines,
-    projects,
-    queues,
-    task_parts,
-    task_removal,
-    task_status,
-    tasks,
-    users,
-    workers,
-)
+from server.rpc import Api
+from server.services.catalog import SERVICES
 from server.services.queue_store import DEFAULT_TAG, ensure_queue
 from server.watchdog import Watchdog
-
-SERVICES: tuple[Service, ...] = tuple(
-    module.service
-    for module in (
-        auth,
-        events,
-        models,
-        pipelines,
-        projects,
-        queues,
-        task_parts,
-        task_removal,
-        task_status,
-        tasks,
-        users,
-        workers,
-    )
-)
+from server.web.pages import Pages
 
 API_METHODS = ["GET", "POST", "PUT"]
 FILE_METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE"]
@@ -111,9 +81,11 @@ def run(settings: Settings) -> None:
     folder = DataFolder(settings.data)
     folder.claim()
     try:
-        with contextlib.closing(_listen(settings.host, settings.api_port, "--api-port")) as api:
-            with contextlib.closing(_listen(settings.host, settings.files_port, "--files-port")) as files:
-                asyncio.run(_serve(settings, folder, api, files))
+        with (
+            contextlib.closing(_listen(settings.host, settings.api_port, "--api-port")) as api,
+            contextlib.closing(_listen(settings.host, settings.files_port, "--files-port")) as files,
+        ):
+            asyncio.run(_serve(settings, folder, api, files))
     finally:
         folder.release()
 
@@ -125,9 +97,10 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
         ensure_queue(db, "default", clock.now(), (DEFAULT_TAG,))
     calls = Api(database, credentials, SERVICES)
     hosts = frozenset(name.lower() for name in (settings.host, *settings.allowed_hosts))
+    pages = Pages(database, credentials, _url(settings.host, files))
     app = ByPort(
         {
-            api.getsockname()[1]: Guard(api_app(calls), hosts),
+            api.getsockname()[1]: Guard(api_app(calls, pages), hosts),
             files.getsockname()[1]: Guard(files_app(Files(folder.files, folder.uploads, credentials)), hosts),
         }
     )
@@ -151,8 +124,8 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
         database.close()
 
 
-def api_app(calls: Api) -> Starlette:
-    return Starlette(routes=[Route("/{path:path}", calls.handle, methods=API_METHODS)])
+def api_app(calls: Api, pages: Pages) -> Starlette:
+    return Starlette(routes=[*pages.routes, Route("/{path:path}", calls.handle, methods=API_METHODS)])
 
 
 def files_app(files: Files) -> Starlette:

@@ -25,8 +25,8 @@ def dump(value: object) -> str:
         raise InvalidArgument("Validation error: a number is NaN or infinite") from error
 
 
-def find(db: sqlite3.Connection, table: str, id: str) -> Document | None:
-    row = db.execute(f"SELECT doc FROM {_known(table)} WHERE id = ?", (id,)).fetchone()
+def find(db: sqlite3.Connection, table: str, document_id: str) -> Document | None:
+    row = db.execute(f"SELECT doc FROM {_known(table)} WHERE id = ?", (document_id,)).fetchone()
     return json.loads(row["doc"]) if row else None
 
 
@@ -38,8 +38,8 @@ def save(db: sqlite3.Connection, table: str, document: Document) -> None:
     db.execute(f"UPDATE {_known(table)} SET doc = ? WHERE id = ?", (dump(document), document["id"]))
 
 
-def delete(db: sqlite3.Connection, table: str, id: str) -> bool:
-    return db.execute(f"DELETE FROM {_known(table)} WHERE id = ?", (id,)).rowcount > 0
+def delete(db: sqlite3.Connection, table: str, document_id: str) -> bool:
+    return db.execute(f"DELETE FROM {_known(table)} WHERE id = ?", (document_id,)).rowcount > 0
 
 
 def where(

@@ -143,11 +143,11 @@ def envelope(
     error: ApiError | None = None,
 ) -> Response:
     """The answer as every client expects it: ``meta`` about the call, ``data`` from the handler."""
-    id = new_id()
+    call_id = new_id()
     code = error.code if error else 200
     meta = {
-        "id": id,
-        "trx": id,
+        "id": call_id,
+        "trx": call_id,
         "endpoint": {"name": name, "requested_version": requested, "actual_version": version},
         "result_code": code,
         "result_subcode": error.subcode if error else 0,

@@ -1,4 +1,4 @@
-"""Notices what stopped without a word: workers that vanished, tasks nobody hears of, entries lost on the way."""
+"""Notices what stopped without a word: lost workers, silent tasks, entries taken and dropped."""
 
 import asyncio
 import logging
@@ -56,12 +56,12 @@ class Watchdog:
             )
         overdue = [task["id"] for task in running if self._is_overdue(task, now)]
         lost = [task["id"] for task in waiting if self._silent(task, now) > LOST_ENTRY]
-        for id in overdue:
+        for task_id in overdue:
             with self._database.write() as db:
-                self._end(db, id, now)
-        for id in lost:
+                self._end(db, task_id, now)
+        for task_id in lost:
             with self._database.write() as db:
-                _queue_again(db, id)
+                _queue_again(db, task_id)
 
     def _is_overdue(self, task: Document, now: float) -> bool:
         return self._silent(task, now) > (self._timeout if "last_worker" in task else SILENT_TASK)
@@ -71,14 +71,14 @@ class Watchdog:
         heard = clock.parse(task["last_update"]).timestamp()
         return now - max(heard, self._awake_since)
 
-    def _end(self, db: sqlite3.Connection, id: str, now: float) -> None:
-        task = documents.find(db, "tasks", id)
+    def _end(self, db: sqlite3.Connection, task_id: str, now: float) -> None:
+        task = documents.find(db, "tasks", task_id)
         if task is None or task["status"] != "in_progress" or not self._is_overdue(task, now):
             return
         moment = clock.now()
         fields = {"status_changed": moment, "status_message": "", **self._verdict(task, now)}
         settle(db, task, fields, moment, completed=moment)
-        log.warning("task %s: %s", id, fields["status_reason"])
+        log.warning("task %s: %s", task_id, fields["status_reason"])
 
     def _verdict(self, task: Document, now: float) -> Document:
         silent = f"no sign of life for {timedelta(seconds=int(self._silent(task, now)))}"
@@ -92,14 +92,14 @@ class Watchdog:
         return {"status": "failed", "status_reason": f"worker lost: {task['last_worker']}, {silent}"}
 
 
-def _queue_again(db: sqlite3.Connection, id: str) -> None:
+def _queue_again(db: sqlite3.Connection, task_id: str) -> None:
     """An agent took the entry and died before it said that it started the task."""
-    task = documents.find(db, "tasks", id)
+    task = documents.find(db, "tasks", task_id)
     if task is None or task["status"] != "queued":
         return
     queue = task["execution"].get("queue")
-    taken = db.execute("SELECT 1 FROM entries WHERE task = ?", (id,)).fetchone()
+    taken = db.execute("SELECT 1 FROM entries WHERE task = ?", (task_id,)).fetchone()
     if taken or not queue or documents.find(db, "queues", queue) is None:
         return
-    entries.push_front(db, queue, id, clock.now())
-    log.warning("task %s was taken from its queue and never started: it waits again", id)
+    entries.push_front(db, queue, task_id, clock.now())
+    log.warning("task %s was taken from its queue and never started: it waits again", task_id)

@@ -58,7 +58,8 @@ def move(db: sqlite3.Connection, queue: str, task: str, to: int) -> int:
     index = max(0, min(to, len(order)))
     order.insert(index, task)
     db.executemany(
-        "UPDATE entries SET position = ? WHERE task = ?", [(float(i), id) for i, id in enumerate(order)]
+        "UPDATE entries SET position = ? WHERE task = ?",
+        [(float(i), task_id) for i, task_id in enumerate(order)],
     )
     return index
 

@@ -80,26 +80,26 @@ class _Writer:
                 touch(task, self._call.now)
                 save_task(self._call.db, task)
 
-    def _holder(self, id: str, document: Document) -> Document | None:
+    def _holder(self, task_id: str, document: Document) -> Document | None:
         """The task that the event belongs to; None for an event of a model."""
         if document.get("model_event") is True:
-            if documents.find(self._call.db, "models", id) is None:
-                raise EventsNotAdded(f"Invalid model id {id}")
+            if documents.find(self._call.db, "models", task_id) is None:
+                raise EventsNotAdded(f"Invalid model id {task_id}")
             return None
-        if id not in self._tasks:
-            self._tasks[id] = documents.find(self._call.db, "tasks", id)
-        task = self._tasks[id]
+        if task_id not in self._tasks:
+            self._tasks[task_id] = documents.find(self._call.db, "tasks", task_id)
+        task = self._tasks[task_id]
         if task is None:
-            raise EventsNotAdded(f"Invalid task id {id}")
+            raise EventsNotAdded(f"Invalid task id {task_id}")
         if task["status"] in LOCKED and document.get("allow_locked") is not True:
-            raise EventsNotAdded(f"Task {id} is {task['status']}")
+            raise EventsNotAdded(f"Task {task_id} is {task['status']}")
         return task
 
 
 def read_event(document: Document) -> Event:
     """Raises EventsNotAdded, with a message that is the same for the same mistake."""
     kind = document.get("type")
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         raise EventsNotAdded(f"Invalid event type {kind!r:.60}")
     task = document.get("task")
     if not isinstance(task, str) or not task:
@@ -119,9 +119,7 @@ def read_event(document: Document) -> Event:
 
 def store(db: sqlite3.Connection, event: Event) -> None:
     keep = "" if event.type == LOG else _REPLACE
-    document = {**event.document, "timestamp": event.timestamp} | (
-        {} if event.type == LOG else {"iter": event.iteration}
-    )
+    place = {"timestamp": event.timestamp} | ({} if event.type == LOG else {"iter": event.iteration})
     columns = (
         event.task,
         event.type,
@@ -131,10 +129,13 @@ def store(db: sqlite3.Connection, event: Event) -> None:
         event.timestamp,
         event.value,
     )
-    db.execute(_INSERT + keep, (*columns, dump(document)))
+    db.execute(_INSERT + keep, (*columns, dump(event.document | place)))
 
 
-_INSERT = "INSERT INTO events (task, type, metric, variant, iter, timestamp, value, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = (
+    "INSERT INTO events (task, type, metric, variant, iter, timestamp, value, doc)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _REPLACE = (
     " ON CONFLICT (task, type, metric, variant, iter) WHERE type <> 'log'"
     " DO UPDATE SET timestamp = excluded.timestamp, value = excluded.value, doc = excluded.doc"

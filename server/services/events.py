@@ -108,11 +108,11 @@ def scalar_metrics_iter_histogram(call: Call) -> Document:
 @service.reads("multi_task_scalar_metrics_iter_histogram")
 def multi_task_scalar_metrics_iter_histogram(call: Call) -> Document:
     metrics: Document = {}
-    for id in call.arguments.texts("tasks"):
-        name = load_task(call.db, id)["name"]
-        for metric, variants in curves(call, id, {}).items():
+    for task_id in call.arguments.texts("tasks"):
+        name = load_task(call.db, task_id)["name"]
+        for metric, variants in curves(call, task_id, {}).items():
             for variant, curve in variants.items():
-                metrics.setdefault(metric, {}).setdefault(variant, {})[id] = {**curve, "name": name}
+                metrics.setdefault(metric, {}).setdefault(variant, {})[task_id] = {**curve, "name": name}
     return {"metrics": metrics}
 
 
@@ -126,7 +126,10 @@ def get_scalar_metric_data(call: Call) -> Document:
 @service.reads("get_task_single_value_metrics")
 def get_task_single_value_metrics(call: Call) -> Document:
     return {
-        "tasks": [{"task": id, "values": _single_values(call, id)} for id in call.arguments.texts("tasks")]
+        "tasks": [
+            {"task": task_id, "values": _single_values(call, task_id)}
+            for task_id in call.arguments.texts("tasks")
+        ]
     }
 
 
@@ -146,9 +149,9 @@ def get_task_metrics(call: Call) -> Document:
     kind = call.arguments.maybe_text("event_type")
     sql = "SELECT DISTINCT metric FROM events WHERE task = ? AND (? IS NULL OR type = ?) ORDER BY metric"
     answers = []
-    for id in call.arguments.texts("tasks"):
-        rows = call.db.execute(sql, (id, kind, kind))
-        answers.append({"task": id, "metrics": [row["metric"] for row in rows if row["metric"]]})
+    for task_id in call.arguments.texts("tasks"):
+        rows = call.db.execute(sql, (task_id, kind, kind))
+        answers.append({"task": task_id, "metrics": [row["metric"] for row in rows if row["metric"]]})
     return {"metrics": answers}
 
 

@@ -28,10 +28,10 @@ def remember_scalar(task: Document, metric: str, variant: str, value: float, ite
         entry |= {"max_value": value, "max_value_iteration": iteration}
 
 
-def remember_event(task: Document, type: str, metric: str, iteration: int, timestamp: int) -> None:
+def remember_event(task: Document, kind: str, metric: str, iteration: int, timestamp: int) -> None:
     """Fold any event into ``metric_stats`` and ``last_iteration``."""
     stats = task["metric_stats"].setdefault(key(metric), {"metric": metric, "event_stats_by_type": {}})
-    stats["event_stats_by_type"][type] = {"last_update": timestamp}
+    stats["event_stats_by_type"][kind] = {"last_update": timestamp}
     task["last_iteration"] = max(task["last_iteration"], iteration)
 
 

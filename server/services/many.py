@@ -11,13 +11,13 @@ def each(call: Call, ids: list[str], act: Callable[[str], Document]) -> Document
     """Run ``act(id)`` for every id: one that fails is undone and reported, and stops no other."""
     succeeded: list[Document] = []
     failed: list[Document] = []
-    for id in ids:
+    for item_id in ids:
         call.db.execute("SAVEPOINT item")
         try:
-            succeeded.append({"id": id, **act(id)})
+            succeeded.append({"id": item_id, **act(item_id)})
         except ApiError as error:
             call.db.execute("ROLLBACK TO item")
             codes = [error.code, error.subcode]
-            failed.append({"id": id, "error": {"codes": codes, "msg": error.message, "data": {}}})
+            failed.append({"id": item_id, "error": {"codes": codes, "msg": error.message, "data": {}}})
         call.db.execute("RELEASE item")
     return {"succeeded": succeeded, "failed": failed}

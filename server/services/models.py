@@ -108,7 +108,9 @@ def set_ready(call: Call) -> Document:
 
 @service.writes("publish_many")
 def publish_many(call: Call) -> Document:
-    return each(call, call.arguments.texts("ids"), lambda id: {"published": True, **_publish(call, id)})
+    return each(
+        call, call.arguments.texts("ids"), lambda model_id: {"published": True, **_publish(call, model_id)}
+    )
 
 
 @service.writes("delete")
@@ -118,17 +120,23 @@ def delete(call: Call) -> Document:
 
 @service.writes("delete_many")
 def delete_many(call: Call) -> Document:
-    return each(call, call.arguments.texts("ids"), lambda id: _delete(call, id))
+    return each(call, call.arguments.texts("ids"), lambda model_id: _delete(call, model_id))
 
 
 @service.writes("archive_many")
 def archive_many(call: Call) -> Document:
-    return each(call, call.arguments.texts("ids"), lambda id: {"archived": _tag(call, id, archive=True)})
+    return each(
+        call, call.arguments.texts("ids"), lambda model_id: {"archived": _tag(call, model_id, archive=True)}
+    )
 
 
 @service.writes("unarchive_many")
 def unarchive_many(call: Call) -> Document:
-    return each(call, call.arguments.texts("ids"), lambda id: {"unarchived": _tag(call, id, archive=False)})
+    return each(
+        call,
+        call.arguments.texts("ids"),
+        lambda model_id: {"unarchived": _tag(call, model_id, archive=False)},
+    )
 
 
 @service.writes("move")
@@ -137,8 +145,8 @@ def move(call: Call) -> Document:
         project = ensure_project(call.db, call.arguments.text("project_name"), call.now)
     else:
         project = load_project(call.db, call.arguments.text("project"))
-    for id in call.arguments.texts("ids"):
-        _save(call, load_model(call, id) | {"project": project["id"]})
+    for model_id in call.arguments.texts("ids"):
+        _save(call, load_model(call, model_id) | {"project": project["id"]})
     return {"project_id": project["id"], "updated": len(call.arguments.texts("ids"))}
 
 
@@ -159,11 +167,11 @@ def delete_metadata(call: Call) -> Document:
     return {"updated": 1}
 
 
-def load_model(call: Call, id: str) -> Document:
+def load_model(call: Call, model_id: str) -> Document:
     """Raises InvalidModel for an id that no model has."""
-    model = documents.find(call.db, "models", id)
+    model = documents.find(call.db, "models", model_id)
     if model is None:
-        raise InvalidModel(f"Invalid model id: id={id}, company={identity.COMPANY}")
+        raise InvalidModel(f"Invalid model id: id={model_id}, company={identity.COMPANY}")
     return model
 
 
@@ -174,10 +182,8 @@ def blank_model(call: Call) -> Document:
         "user": identity.USER,
         "name": "",
         "created": call.now,
-        "comment": "",
         "tags": [],
         "system_tags": [],
-        "framework": "",
         "design": {},
         "labels": {},
         "ready": True,
@@ -194,7 +200,9 @@ def _given(call: Call) -> Document:
     """The fields of a model that the call sets."""
     arguments = call.arguments
     fields: Document = {name: arguments.text(name) for name in TEXTS if name in arguments}
-    fields |= {name: arguments.texts(name) for name in ("tags", "system_tags") if name in arguments}
+    fields |= {
+        name: sorted(set(arguments.texts(name))) for name in ("tags", "system_tags") if name in arguments
+    }
     fields |= {name: arguments.mapping(name) for name in ("design", "labels") if name in arguments}
     if "ready" in arguments:
         fields["ready"] = arguments.flag("ready")
@@ -216,24 +224,24 @@ def _save(call: Call, model: Document) -> Document:
     return marks
 
 
-def _publish(call: Call, id: str) -> Document:
-    model = load_model(call, id)
+def _publish(call: Call, model_id: str) -> Document:
+    model = load_model(call, model_id)
     if model["ready"] and not call.arguments.flag("force_publish_task"):
         return {"updated": 0, "published_task": None}
     _save(call, model | {"ready": True})
     return {"updated": 1, "published_task": None}
 
 
-def _delete(call: Call, id: str) -> Document:
-    model = load_model(call, id)
+def _delete(call: Call, model_id: str) -> Document:
+    model = load_model(call, model_id)
     if model["ready"] and not call.arguments.flag("force"):
-        raise ModelIsReady(f"Model is published, use force=true to delete: id={id}")
-    documents.delete(call.db, "models", id)
+        raise ModelIsReady(f"Model is published, use force=true to delete: id={model_id}")
+    documents.delete(call.db, "models", model_id)
     return {"deleted": True, "url": model.get("uri")}
 
 
-def _tag(call: Call, id: str, archive: bool) -> bool:
-    model = load_model(call, id)
+def _tag(call: Call, model_id: str, archive: bool) -> bool:
+    model = load_model(call, model_id)
     kept = [tag for tag in model["system_tags"] if tag != "archived"]
     _save(call, model | {"system_tags": [*kept, "archived"] if archive else kept})
     return True

@@ -16,11 +16,11 @@ PROJECTS = Collection(
 )
 
 
-def load_project(db: sqlite3.Connection, id: str) -> Document:
+def load_project(db: sqlite3.Connection, project_id: str) -> Document:
     """Raises InvalidProject for an id that no project has."""
-    project = find(db, "projects", id)
+    project = find(db, "projects", project_id)
     if project is None:
-        raise InvalidProject(f"Invalid project id: id={id}, company={identity.COMPANY}")
+        raise InvalidProject(f"Invalid project id: id={project_id}, company={identity.COMPANY}")
     return project
 
 
@@ -59,8 +59,8 @@ def ensure_project(db: sqlite3.Connection, name: str, now: str) -> Document:
 def tree(db: sqlite3.Connection, root: str) -> list[str]:
     """The ids of the project and everything below it."""
     rows = db.execute(
-        "WITH RECURSIVE below(id) AS (SELECT ? UNION SELECT p.id FROM projects p JOIN below ON p.parent = below.id)"
-        " SELECT id FROM below",
+        "WITH RECURSIVE below(id) AS (SELECT ? UNION"
+        " SELECT p.id FROM projects p JOIN below ON p.parent = below.id) SELECT id FROM below",
         (root,),
     )
     return [row["id"] for row in rows]
@@ -76,7 +76,7 @@ def rename(db: sqlite3.Connection, project: Document, name: str, now: str) -> No
         )
     if name.startswith(project["name"] + "/"):
         raise InvalidArgument(f"Validation error: project {project['name']!r} cannot move below itself")
-    below = [load_project(db, id) for id in tree(db, project["id"])[1:]]
+    below = [load_project(db, project_id) for project_id in tree(db, project["id"])[1:]]
     old = project["name"]
     parent = ensure_project(db, name.rpartition("/")[0], now) if "/" in name else None
     project |= {"name": name, "basename": name.rpartition("/")[2], "parent": parent["id"] if parent else None}
@@ -86,9 +86,9 @@ def rename(db: sqlite3.Connection, project: Document, name: str, now: str) -> No
         save(db, "projects", child)
 
 
-def touch_project(db: sqlite3.Connection, id: str | None, now: str) -> None:
+def touch_project(db: sqlite3.Connection, project_id: str | None, now: str) -> None:
     """Something in the project changed."""
-    project = find(db, "projects", id) if id else None
+    project = find(db, "projects", project_id) if project_id else None
     if project:
         project["last_update"] = now
         save(db, "projects", project)

@@ -92,8 +92,8 @@ def delete(call: Call) -> Document:
         project_contents.delete(call, ids)
     else:
         project_contents.disown(call.db, ids)
-    for id in ids:
-        documents.delete(call.db, "projects", id)
+    for project_id in ids:
+        documents.delete(call.db, "projects", project_id)
     deleted = contents["tasks"] if call.arguments.flag("delete_contents") else 0
     return {
         "deleted": len(ids),

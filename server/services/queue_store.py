@@ -19,11 +19,11 @@ QUEUES = Collection(
 DEFAULT_TAG = "default"
 
 
-def load_queue(db: sqlite3.Connection, id: str) -> Document:
+def load_queue(db: sqlite3.Connection, queue_id: str) -> Document:
     """Raises InvalidQueue for an id that no queue has; a name is not an id."""
-    queue = documents.find(db, "queues", id)
+    queue = documents.find(db, "queues", queue_id)
     if queue is None:
-        raise InvalidQueue(f"Invalid queue id: id={id}, company={identity.COMPANY}")
+        raise InvalidQueue(f"Invalid queue id: id={queue_id}, company={identity.COMPANY}")
     return queue
 
 

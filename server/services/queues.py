@@ -158,10 +158,10 @@ def _move(call: Call, target: Callable[[int], int]) -> Document:
     return {"position": entries.move(call.db, queue, task, target(index))}
 
 
-def _unqueue(call: Call, id: str) -> None:
+def _unqueue(call: Call, task_id: str) -> None:
     """The task goes back to what it was before it was enqueued."""
-    entries.remove(call.db, id)
-    task = load_task(call.db, id)
+    entries.remove(call.db, task_id)
+    task = load_task(call.db, task_id)
     change(call, task, task.pop("enqueue_status", None) or "created")
 
 

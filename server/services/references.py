@@ -22,7 +22,11 @@ def resolve(
     all, adds the name.
     """
     for path, table in references.items():
-        ids = [id for id in (dig(document, path) for document in found) if isinstance(id, str)]
+        ids = [
+            document_id
+            for document_id in (dig(document, path) for document in found)
+            if isinstance(document_id, str)
+        ]
         names = documents.names(call.db, table, ids)
         for document in found:
             _point(document, path, names)
@@ -36,8 +40,10 @@ def _point(document: Document, path: str, names: Mapping[str, str]) -> None:
     *parents, key = path.split(".")
     holder = dig(document, ".".join(parents)) if parents else document
     if isinstance(holder, dict) and isinstance(holder.get(key), str):
-        id = holder[key]
-        holder[key] = {"id": id, "name": names[id]} if id in names else {"id": id}
+        document_id = holder[key]
+        holder[key] = (
+            {"id": document_id, "name": names[document_id]} if document_id in names else {"id": document_id}
+        )
 
 
 def _narrowed(arguments: Arguments, references: Mapping[str, str]) -> Arguments:

@@ -1,5 +1,6 @@
 """The fields of a task that a client may set, read from a request and checked for shape."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from server.arguments import Arguments, wrong_type
@@ -14,10 +15,12 @@ OBJECTS = ("script", "container", "runtime")
 def read_task_fields(arguments: Arguments, now: str) -> Document:
     """The fields given, in the form in which the task's document holds them."""
     fields: Document = {name: arguments.text(name) for name in TEXTS if name in arguments}
-    fields |= {name: arguments.texts(name) for name in LISTS if name in arguments}
+    fields |= {name: sorted(set(arguments.texts(name))) for name in LISTS if name in arguments}
     fields |= {name: arguments.mapping(name) for name in OBJECTS if name in arguments}
     if fields.get("name") == "":
         raise InvalidArgument("Validation error: name cannot be empty")
+    if "script" in fields:
+        fields["script"] = {"requirements": {}, **fields["script"]}
     if "hyperparams" in arguments:
         fields["hyperparams"] = read_hyperparams(arguments.mapping("hyperparams"))
     if "configuration" in arguments:
@@ -33,7 +36,10 @@ def read_task_fields(arguments: Arguments, now: str) -> Document:
 
 def read_hyperparams(sections: Document) -> Document:
     """section -> name -> parameter."""
-    return {name: read_items(f"hyperparams.{name}", items) for name, items in sections.items()}
+    read = {name: read_items(f"hyperparams.{name}", items) for name, items in sections.items()}
+    return {
+        name: {key: {"section": name, **item} for key, item in items.items()} for name, items in read.items()
+    }
 
 
 def read_items(field: str, items: Any) -> Document:
@@ -52,7 +58,7 @@ def read_execution(execution: Document) -> Document:
         return {key: value for key, value in execution.items() if key != "artifacts"}
     if not isinstance(artifacts, list):
         raise wrong_type("execution.artifacts", "array of object", artifacts)
-    return {**execution, "artifacts": [read_artifact(artifact) for artifact in artifacts]}
+    return {**execution, "artifacts": sort_artifacts(read_artifact(artifact) for artifact in artifacts)}
 
 
 def read_artifact(artifact: Any) -> Document:
@@ -61,6 +67,10 @@ def read_artifact(artifact: Any) -> Document:
     if not isinstance(artifact.get("mode", "output"), str):
         raise wrong_type("artifacts.mode", "string", artifact["mode"])
     return {"mode": "output", "display_data": [], **artifact}
+
+
+def sort_artifacts(artifacts: Iterable[Document]) -> list[Document]:
+    return sorted(artifacts, key=lambda artifact: (artifact["key"], artifact["mode"]))
 
 
 def read_models(models: Document, now: str) -> Document:

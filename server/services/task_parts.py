@@ -4,7 +4,7 @@ from server import documents
 from server.documents import Document
 from server.errors import InvalidArgument, InvalidModel, InvalidTaskStatus
 from server.rpc import Call, Service
-from server.services.task_fields import read_artifact
+from server.services.task_fields import read_artifact, sort_artifacts
 from server.services.task_store import load_task, save_task, touch
 
 service = Service("tasks")
@@ -42,7 +42,7 @@ def delete_hyper_params(call: Call) -> Document:
 
 @service.reads("get_hyper_params")
 def get_hyper_params(call: Call) -> Document:
-    return {"params": [_parameters(load_task(call.db, id)) for id in call.arguments.texts("tasks")]}
+    return {"params": [_parameters(load_task(call.db, task_id)) for task_id in call.arguments.texts("tasks")]}
 
 
 @service.writes("edit_configuration")
@@ -66,18 +66,18 @@ def delete_configuration(call: Call) -> Document:
 def get_configurations(call: Call) -> Document:
     wanted = set(call.arguments.texts("names"))
     found = []
-    for id in call.arguments.texts("tasks"):
-        items = load_task(call.db, id)["configuration"]
+    for task_id in call.arguments.texts("tasks"):
+        items = load_task(call.db, task_id)["configuration"]
         chosen = [item for name, item in items.items() if not wanted or name in wanted]
-        found.append({"task": id, "configuration": chosen})
+        found.append({"task": task_id, "configuration": chosen})
     return {"configurations": found}
 
 
 @service.reads("get_configuration_names")
 def get_configuration_names(call: Call) -> Document:
     found = [
-        {"task": id, "names": sorted(load_task(call.db, id)["configuration"])}
-        for id in call.arguments.texts("tasks")
+        {"task": task_id, "names": sorted(load_task(call.db, task_id)["configuration"])}
+        for task_id in call.arguments.texts("tasks")
     ]
     return {"configurations": found}
 
@@ -86,15 +86,10 @@ def get_configuration_names(call: Call) -> Document:
 def add_or_update_artifacts(call: Call) -> Document:
     """Artifacts are told apart by key and mode."""
     task = _unlocked(call)
-    artifacts = task["execution"].setdefault("artifacts", [])
-    places = {(artifact["key"], artifact["mode"]): place for place, artifact in enumerate(artifacts)}
-    for artifact in map(read_artifact, call.arguments.mappings("artifacts")):
-        key = (artifact["key"], artifact["mode"])
-        if key in places:
-            artifacts[places[key]] = artifact
-        else:
-            places[key] = len(artifacts)
-            artifacts.append(artifact)
+    given = [read_artifact(artifact) for artifact in call.arguments.mappings("artifacts")]
+    artifacts = [*task["execution"].get("artifacts", []), *given]
+    latest = {(artifact["key"], artifact["mode"]): artifact for artifact in artifacts}
+    task["execution"]["artifacts"] = sort_artifacts(latest.values())
     return _saved(call, task)
 
 

@@ -22,7 +22,9 @@ def delete(call: Call) -> Document:
 
 @service.writes("delete_many")
 def delete_many(call: Call) -> Document:
-    return each(call, call.arguments.texts("ids"), lambda id: {"deleted": True, **_delete(call, id)})
+    return each(
+        call, call.arguments.texts("ids"), lambda task_id: {"deleted": True, **_delete(call, task_id)}
+    )
 
 
 @service.writes("reset")
@@ -32,37 +34,37 @@ def reset(call: Call) -> Document:
 
 @service.writes("reset_many")
 def reset_many(call: Call) -> Document:
-    return each(call, call.arguments.texts("ids"), lambda id: _reset(call, id))
+    return each(call, call.arguments.texts("ids"), lambda task_id: _reset(call, task_id))
 
 
 @service.writes("archive")
 def archive(call: Call) -> Document:
-    for id in call.arguments.texts("tasks"):
-        _archive(call, id)
+    for task_id in call.arguments.texts("tasks"):
+        _archive(call, task_id)
     return {"archived": len(call.arguments.texts("tasks"))}
 
 
 @service.writes("archive_many")
 def archive_many(call: Call) -> Document:
-    return each(call, call.arguments.texts("ids"), lambda id: {"archived": _archive(call, id)})
+    return each(call, call.arguments.texts("ids"), lambda task_id: {"archived": _archive(call, task_id)})
 
 
 @service.writes("unarchive_many")
 def unarchive_many(call: Call) -> Document:
-    return each(call, call.arguments.texts("ids"), lambda id: {"unarchived": _unarchive(call, id)})
+    return each(call, call.arguments.texts("ids"), lambda task_id: {"unarchived": _unarchive(call, task_id)})
 
 
 def delete_task(db: sqlite3.Connection, task: Document, with_models: bool = True) -> Document:
-    """Remove the task, its events, its place in a queue and its unpublished models; children lose their parent."""
-    id = task["id"]
-    children = documents.where(db, "tasks", "parent = ?", (id,))
+    """Remove the task with its events, queue entry and unpublished models; children lose their parent."""
+    task_id = task["id"]
+    children = documents.where(db, "tasks", "parent = ?", (task_id,))
     for child in children:
         child.pop("parent")
         save_task(db, child)
-    counts = _release_models(db, id, with_models)
-    db.execute("DELETE FROM events WHERE task = ?", (id,))
-    entries.remove(db, id)
-    documents.delete(db, "tasks", id)
+    counts = _release_models(db, task_id, with_models)
+    db.execute("DELETE FROM events WHERE task = ?", (task_id,))
+    entries.remove(db, task_id)
+    documents.delete(db, "tasks", task_id)
     return {"updated_children": len(children), **counts}
 
 
@@ -78,11 +80,11 @@ def _release_models(db: sqlite3.Connection, task: str, remove: bool) -> Document
     return {"updated_models": updated, "deleted_models": deleted}
 
 
-def _delete(call: Call, id: str) -> Document:
-    task = load_task(call.db, id)
+def _delete(call: Call, task_id: str) -> Document:
+    task = load_task(call.db, task_id)
     if task["status"] in ("in_progress", "queued", "published") and not call.arguments.flag("force"):
         raise InvalidTaskStatus(
-            f"Invalid task status: task={id} is {task['status']}, use force=true to delete"
+            f"Invalid task status: task={task_id} is {task['status']}, use force=true to delete"
         )
     urls = _urls(call.db, task) if call.arguments.flag("return_file_urls") else None
     return {**delete_task(call.db, task, call.arguments.flag("delete_output_models", True)), "urls": urls}
@@ -91,7 +93,8 @@ def _delete(call: Call, id: str) -> Document:
 def _urls(db: sqlite3.Connection, task: Document) -> Document:
     """Where the files of the task are, for a client that deletes them itself."""
     images = db.execute(
-        "SELECT DISTINCT json_extract(doc, '$.url') AS url FROM events WHERE task = ? AND type = 'training_debug_image'",
+        "SELECT DISTINCT json_extract(doc, '$.url') AS url FROM events"
+        " WHERE task = ? AND type = 'training_debug_image'",
         (task["id"],),
     )
     artifacts = [a.get("uri") for a in task["execution"].get("artifacts", []) if a.get("mode") == "output"]
@@ -103,14 +106,14 @@ def _urls(db: sqlite3.Connection, task: Document) -> Document:
     }
 
 
-def _reset(call: Call, id: str) -> Document:
-    task = load_task(call.db, id)
+def _reset(call: Call, task_id: str) -> Document:
+    task = load_task(call.db, task_id)
     if task["status"] == "published" and not call.arguments.flag("force"):
-        raise InvalidTaskStatus(f"Invalid task status: task={id} is published, use force=true to reset")
+        raise InvalidTaskStatus(f"Invalid task status: task={task_id} is published, use force=true to reset")
     urls = _urls(call.db, task) if call.arguments.flag("return_file_urls") else None
-    counts = _release_models(call.db, id, call.arguments.flag("delete_output_models", True))
-    call.db.execute("DELETE FROM events WHERE task = ?", (id,))
-    dequeued = int(entries.remove(call.db, id))
+    counts = _release_models(call.db, task_id, call.arguments.flag("delete_output_models", True))
+    call.db.execute("DELETE FROM events WHERE task = ?", (task_id,))
+    dequeued = int(entries.remove(call.db, task_id))
     changes = _cleared(call, task)
     save_task(call.db, task)
     return {"updated": 1, "fields": changes, "dequeued": {"removed": dequeued}, "urls": urls, **counts}
@@ -150,9 +153,9 @@ def _cleared(call: Call, task: Document) -> Document:
     return changes | touch(task, call.now)
 
 
-def _archive(call: Call, id: str) -> bool:
-    task = load_task(call.db, id)
-    if entries.remove(call.db, id):
+def _archive(call: Call, task_id: str) -> bool:
+    task = load_task(call.db, task_id)
+    if entries.remove(call.db, task_id):
         task |= {"status": task.pop("enqueue_status", "created"), "status_changed": call.now}
     task["system_tags"] = sorted({*task["system_tags"], ARCHIVED})
     for argument in ("status_message", "status_reason"):
@@ -163,8 +166,8 @@ def _archive(call: Call, id: str) -> bool:
     return True
 
 
-def _unarchive(call: Call, id: str) -> bool:
-    task = load_task(call.db, id)
+def _unarchive(call: Call, task_id: str) -> bool:
+    task = load_task(call.db, task_id)
     task["system_tags"] = [tag for tag in task["system_tags"] if tag != ARCHIVED]
     task |= {"last_change": call.now, "last_changed_by": identity.USER}
     save_task(call.db, task)

@@ -14,7 +14,18 @@ from server.services.task_store import load_task, save_task, touch
 service = Service("tasks")
 
 STATUSES = frozenset(
-    "created queued in_progress stopped published publishing closed failed completed unknown".split()
+    (
+        "created",
+        "queued",
+        "in_progress",
+        "stopped",
+        "published",
+        "publishing",
+        "closed",
+        "failed",
+        "completed",
+        "unknown",
+    )
 )
 FINAL = frozenset({"published", "publishing", "closed"})
 STOPPING = "stopping"
@@ -28,8 +39,8 @@ PUBLISHES = frozenset({"stopped", "completed", "failed", "closed", "published"})
 
 @service.writes("started")
 def started(call: Call) -> Document:
-    id = call.arguments.text("task")
-    task = documents.find(call.db, "tasks", id)
+    task_id = call.arguments.text("task")
+    task = documents.find(call.db, "tasks", task_id)
     if task is None:
         raise InvalidId("Invalid object id: task=None")
     _allow(call, task, STARTS)
@@ -78,7 +89,7 @@ def stop_request(call: Call) -> Document:
 
 @service.writes("stop_many")
 def stop_many(call: Call) -> Document:
-    return each(call, call.arguments.texts("ids"), lambda id: {"stopped": True, **_stop(call, id)})
+    return each(call, call.arguments.texts("ids"), lambda task_id: {"stopped": True, **_stop(call, task_id)})
 
 
 @service.writes("publish")
@@ -88,7 +99,9 @@ def publish(call: Call) -> Document:
 
 @service.writes("publish_many")
 def publish_many(call: Call) -> Document:
-    return each(call, call.arguments.texts("ids"), lambda id: {"published": True, **_publish(call, id)})
+    return each(
+        call, call.arguments.texts("ids"), lambda task_id: {"published": True, **_publish(call, task_id)}
+    )
 
 
 @service.writes("enqueue")
@@ -98,7 +111,9 @@ def enqueue(call: Call) -> Document:
 
 @service.writes("enqueue_many")
 def enqueue_many(call: Call) -> Document:
-    return each(call, call.arguments.texts("ids"), lambda id: {"enqueued": True, **enqueue_task(call, id)})
+    return each(
+        call, call.arguments.texts("ids"), lambda task_id: {"enqueued": True, **enqueue_task(call, task_id)}
+    )
 
 
 @service.writes("dequeue")
@@ -108,7 +123,7 @@ def dequeue(call: Call) -> Document:
 
 @service.writes("dequeue_many")
 def dequeue_many(call: Call) -> Document:
-    return each(call, call.arguments.texts("ids"), lambda id: _dequeue(call, id))
+    return each(call, call.arguments.texts("ids"), lambda task_id: _dequeue(call, task_id))
 
 
 def change(call: Call, task: Document, status: str, **extra: object) -> Document:
@@ -134,12 +149,12 @@ def settle(db: sqlite3.Connection, task: Document, fields: Document, now: str, *
     return fields | marks | extra
 
 
-def enqueue_task(call: Call, id: str) -> Document:
-    task = load_task(call.db, id)
+def enqueue_task(call: Call, task_id: str) -> Document:
+    task = load_task(call.db, task_id)
     if task["status"] not in ENQUEUES and not (call.arguments.flag("force") and task["status"] != "queued"):
         raise InvalidTaskStatus(_expected(task, ENQUEUES))
     queue = _queue_of(call, task)
-    entries.push(call.db, queue["id"], id, call.now)
+    entries.push(call.db, queue["id"], task_id, call.now)
     queue_store.touch_queue(call.db, queue, call.now)
     before = task["status"]
     task["execution"]["queue"] = queue["id"]
@@ -164,30 +179,30 @@ def _queue_of(call: Call, task: Document) -> Document:
     return queue_store.default_queue(call.db)
 
 
-def _dequeue(call: Call, id: str) -> Document:
+def _dequeue(call: Call, task_id: str) -> Document:
     """Take the task out of its queue. An agent does so for a task that it has popped already."""
-    task = load_task(call.db, id)
+    task = load_task(call.db, task_id)
     status = call.arguments.maybe_text("new_status")
     if status is not None and status not in STATUSES:
         raise InvalidArgument(f"Validation error: new_status: {status!r:.80} is not a status")
     if task["status"] != "queued" and status is None:
-        raise TaskNotQueued(f"Task not queued: task={id} is {task['status']}")
+        raise TaskNotQueued(f"Task not queued: task={task_id} is {task['status']}")
     queue = task["execution"].get("queue")
-    if queue and entries.remove(call.db, id):
+    if queue and entries.remove(call.db, task_id):
         queue_store.touch_queue(call.db, documents.find(call.db, "queues", queue), call.now)
     before = task.pop("enqueue_status", None) or "created"
     fields = change(call, task, status or before)
     return {"dequeued": 1, "fields": {**fields, "enqueue_status": None}, "updated": 1}
 
 
-def _stop(call: Call, id: str) -> Document:
+def _stop(call: Call, task_id: str) -> Document:
     """Ask the agent that runs the task to stop it; where no agent runs it, stop it here and now."""
-    task = load_task(call.db, id)
+    task = load_task(call.db, task_id)
     by_agent = (
         task["status"] == "in_progress" and "last_worker" in task and "development" not in task["system_tags"]
     )
     if not by_agent or call.arguments.flag("force"):
-        return _end(call, id, "stopped")
+        return _end(call, task_id, "stopped")
     fields = {"status_message": STOPPING, "status_reason": call.arguments.maybe_text("status_reason") or ""}
     task |= fields
     marks = touch(task, call.now)
@@ -195,15 +210,15 @@ def _stop(call: Call, id: str) -> Document:
     return {"fields": fields | marks, "updated": 1}
 
 
-def _end(call: Call, id: str, status: str) -> Document:
-    task = load_task(call.db, id)
+def _end(call: Call, task_id: str, status: str) -> Document:
+    task = load_task(call.db, task_id)
     _allow(call, task, ENDS | {"queued"})
     end = {} if status == "closed" else {"completed": call.now}
     return {"fields": change(call, task, status, **end), "updated": 1}
 
 
-def _publish(call: Call, id: str) -> Document:
-    task = load_task(call.db, id)
+def _publish(call: Call, task_id: str) -> Document:
+    task = load_task(call.db, task_id)
     _allow(call, task, PUBLISHES)
     if call.arguments.flag("publish_model", True):
         for output in task["models"].get("output", []):
@@ -211,8 +226,8 @@ def _publish(call: Call, id: str) -> Document:
     return {"fields": change(call, task, "published", published=call.now), "updated": 1}
 
 
-def _publish_model(call: Call, id: str) -> None:
-    model = documents.find(call.db, "models", id)
+def _publish_model(call: Call, task_id: str) -> None:
+    model = documents.find(call.db, "models", task_id)
     if model and not model.get("ready"):
         model |= {
             "ready": True,

@@ -25,11 +25,11 @@ TASKS = Collection(
 )
 
 
-def load_task(db: sqlite3.Connection, id: str) -> Document:
+def load_task(db: sqlite3.Connection, task_id: str) -> Document:
     """Raises InvalidTask for an id that no task has."""
-    task = documents.find(db, "tasks", id)
+    task = documents.find(db, "tasks", task_id)
     if task is None:
-        raise InvalidTask(f"Invalid task id: id={id}, company={identity.COMPANY}")
+        raise InvalidTask(f"Invalid task id: id={task_id}, company={identity.COMPANY}")
     return task
 
 
@@ -37,10 +37,10 @@ def save_task(db: sqlite3.Connection, task: Document) -> None:
     documents.save(db, "tasks", task)
 
 
-def blank_task(id: str, now: str) -> Document:
+def blank_task(task_id: str, now: str) -> Document:
     """What a new task holds before anything is said about it."""
     return {
-        "id": id,
+        "id": task_id,
         "company": identity.COMPANY,
         "user": identity.USER,
         "name": "",

@@ -63,9 +63,10 @@ def get_by_id_ex(call: Call) -> Document:
 
 @service.reads("get_types")
 def get_types(call: Call) -> Document:
-    projects = [id for root in call.arguments.texts("projects") for id in tree(call.db, root)]
+    projects = [task_id for root in call.arguments.texts("projects") for task_id in tree(call.db, root)]
     rows = call.db.execute(
-        "SELECT DISTINCT type FROM tasks WHERE ? OR project IN (SELECT value FROM json_each(?)) ORDER BY type",
+        "SELECT DISTINCT type FROM tasks"
+        " WHERE ? OR project IN (SELECT value FROM json_each(?)) ORDER BY type",
         (not projects, json.dumps(projects)),
     )
     return {"types": [row["type"] for row in rows]}
@@ -127,8 +128,8 @@ def move(call: Call) -> Document:
         project = ensure_project(call.db, call.arguments.text("project_name"), call.now)
     else:
         project = load_project(call.db, call.arguments.text("project"))
-    for id in call.arguments.texts("ids"):
-        task = load_task(call.db, id)
+    for task_id in call.arguments.texts("ids"):
+        task = load_task(call.db, task_id)
         task["project"] = project["id"]
         touch(task, call.now, updated=False)
         save_task(call.db, task)
@@ -140,8 +141,8 @@ def update_tags(call: Call) -> Document:
     """Add and remove single tags over many tasks."""
     added, removed = call.arguments.texts("add_tags"), set(call.arguments.texts("remove_tags"))
 
-    def retag(id: str) -> Document:
-        task = load_task(call.db, id)
+    def retag(task_id: str) -> Document:
+        task = load_task(call.db, task_id)
         task["tags"] = [tag for tag in dict.fromkeys([*task["tags"], *added]) if tag not in removed]
         touch(task, call.now, updated=False)
         save_task(call.db, task)
@@ -179,7 +180,7 @@ def _filters(call: Call) -> Query:
     arguments = call.arguments
     if arguments.flag("include_subprojects") and "project" in arguments:
         arguments = arguments.replaced(
-            "project", [id for root in arguments.texts("project") for id in tree(call.db, root)]
+            "project", [task_id for root in arguments.texts("project") for task_id in tree(call.db, root)]
         )
     query = translate(TASKS, arguments)
     narrow = "id" in arguments or "project" in arguments

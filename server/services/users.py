@@ -49,7 +49,8 @@ def get_preferences(call: Call) -> Document:
 def set_preferences(call: Call) -> Document:
     call.arguments.require("preferences")
     call.db.execute(
-        "INSERT INTO preferences (user, doc) VALUES (?, ?) ON CONFLICT (user) DO UPDATE SET doc = excluded.doc",
+        "INSERT INTO preferences (user, doc) VALUES (?, ?)"
+        " ON CONFLICT (user) DO UPDATE SET doc = excluded.doc",
         (identity.USER, dump(call.arguments.mapping("preferences"))),
     )
     return {"updated": 1, "fields": {}}

@@ -26,9 +26,9 @@ def register(call: Call) -> Document:
 
 @service.writes("unregister")
 def unregister(call: Call) -> Document:
-    id = call.arguments.text("worker")
-    if not documents.delete(call.db, "workers", id):
-        raise InvalidWorker(f"Worker is not registered: worker={id}")
+    worker_id = call.arguments.text("worker")
+    if not documents.delete(call.db, "workers", worker_id):
+        raise InvalidWorker(f"Worker is not registered: worker={worker_id}")
     return {}
 
 
@@ -69,19 +69,19 @@ def _alive(call: Call, longest: int) -> list[Document]:
 
 def _known(call: Call) -> Document:
     """What is known of the calling worker; one never heard of is known from now on."""
-    id = call.arguments.text("worker")
+    worker_id = call.arguments.text("worker")
     fresh: Document = {
-        "id": id,
+        "id": worker_id,
         "user": identity.USER,
         "company": identity.COMPANY,
-        "key": f"worker_{identity.COMPANY}_{identity.USER}_{id}",
+        "key": f"worker_{identity.COMPANY}_{identity.USER}_{worker_id}",
         "queues": [],
         "timeout": TIMEOUT,
         "register_time": call.now,
         "tags": [],
         "system_tags": [],
     }
-    worker = fresh | (documents.find(call.db, "workers", id) or {})
+    worker = fresh | (documents.find(call.db, "workers", worker_id) or {})
     for name in ("tags", "system_tags"):
         if name in call.arguments:
             worker[name] = call.arguments.texts(name)
@@ -100,7 +100,7 @@ def _described(call: Call, worker: Document) -> Document:
         **worker,
         "company": {"id": identity.COMPANY, "name": identity.COMPANY_NAME},
         "user": {"id": identity.USER, "name": identity.USER_NAME},
-        "queues": [_watched(call, id) for id in worker["queues"]],
+        "queues": [_watched(call, worker_id) for worker_id in worker["queues"]],
         "task": None,
         "project": None,
     }
@@ -116,11 +116,11 @@ def _described(call: Call, worker: Document) -> Document:
     return described
 
 
-def _watched(call: Call, id: str) -> Document:
-    waiting = entries.entries_of(call.db, id)
-    name = documents.names(call.db, "queues", [id]).get(id)
+def _watched(call: Call, worker_id: str) -> Document:
+    waiting = entries.entries_of(call.db, worker_id)
+    name = documents.names(call.db, "queues", [worker_id]).get(worker_id)
     return {
-        "id": id,
+        "id": worker_id,
         "name": name,
         "num_tasks": len(waiting),
         "next_task": waiting[0]["task"] if waiting else None,

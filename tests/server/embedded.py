@@ -1,0 +1,204 @@
+"""Starts the embedded server and talks to it, for tests of any part of the project."""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+PATIENCE = 60.0
+T = TypeVar("T")
+
+
+def wait_for(condition: Callable[[], T | None], what: str, patience: float = PATIENCE) -> T:
+    """The first true value of ``condition``; fails naming ``what`` was waited for."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"waited {patience:.0f} s in vain for {what}")
+
+
+class Answer:
+    """Status, headers and body of any HTTP answer, error or not."""
+
+    def __init__(self, status: int, headers: Any, body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def data(self) -> Any:
+        assert self.status == 200, self.body[:2000]
+        return self.json["data"]
+
+    @property
+    def error(self) -> tuple[int, int]:
+        meta = self.json["meta"]
+        return meta["result_code"], meta["result_subcode"]
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *arguments: Any) -> None:
+        return None
+
+
+def fetch(
+    url: str, method: str = "GET", body: bytes | None = None, headers: dict[str, str] | None = None
+) -> Answer:
+    request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
+    opener = urllib.request.build_opener(_NoRedirect)
+    try:
+        with opener.open(request, timeout=30) as response:
+            return Answer(response.status, response.headers, response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.headers, error.read())
+
+
+class Embedded:
+    """A running server on the data folder ``data``."""
+
+    def __init__(self, data: Path, *options: str) -> None:
+        self.data = data
+        self.options = options
+        self.log = data.with_name(data.name + ".log")
+        self.start()
+
+    def start(self) -> None:
+        (self.data / "server.json").unlink(missing_ok=True)
+        command = [
+            sys.executable,
+            "-m",
+            "server",
+            "--data",
+            str(self.data),
+            "--api-port",
+            "0",
+            "--files-port",
+            "0",
+        ]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([*command, *self.options], stdout=log, stderr=log)
+        wait_for(self._is_up, "the server to listen")
+        address = json.loads((self.data / "server.json").read_text())
+        keys = json.loads((self.data / "credentials.json").read_text())
+        self.api, self.files = address["api"], address["files"]
+        self.access_key, self.secret_key = keys["access_key"], keys["secret_key"]
+        pair = base64.b64encode(f"{self.access_key}:{self.secret_key}".encode()).decode()
+        self.basic = {"Authorization": f"Basic {pair}"}
+        self.token = fetch(f"{self.api}/auth.login", headers=self.basic).data["token"]
+        self.bearer = {"Authorization": f"Bearer {self.token}"}
+
+    def call(self, endpoint: str, **arguments: Any) -> Answer:
+        """Call the API as the SDK does: GET with a JSON body."""
+        body = json.dumps(arguments).encode()
+        return fetch(
+            f"{self.api}/{endpoint}", "GET", body, {**self.bearer, "Content-Type": "application/json"}
+        )
+
+    def events(self, *events: dict[str, Any]) -> Answer:
+        body = "\n".join(json.dumps(event) for event in events).encode()
+        headers = {**self.bearer, "Content-Type": "application/json-lines"}
+        return fetch(f"{self.api}/events.add_batch", "POST", body, headers)
+
+    def new_task(self, **fields: Any) -> str:
+        task: str = self.call("tasks.create", **{"name": "task", "type": "training", **fields}).data["id"]
+        return task
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        task: dict[str, Any] = self.call("tasks.get_by_id", task=task_id).data["task"]
+        return task
+
+    def environment(self, home: Path) -> dict[str, str]:
+        """What makes the SDK and the agents speak to this server, whatever the machine's own settings are."""
+        home.mkdir(exist_ok=True)
+        settings = home / "clearml.conf"
+        settings.write_text(
+            "sdk { development { report_use_subprocess: false } }\n"
+            "agent { vcs_cache.enabled: false, pip_download_cache.enabled: false }\n"
+        )
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("CLEARML_", "TRAINS_"))
+        }
+        return kept | {
+            "HOME": str(home),
+            "CLEARML_CONFIG_FILE": str(settings),
+            "CLEARML_CACHE_DIR": str(home / "cache"),
+            "CLEARML_API_HOST": self.api,
+            "CLEARML_WEB_HOST": self.api,
+            "CLEARML_FILES_HOST": self.files,
+            "CLEARML_API_ACCESS_KEY": self.access_key,
+            "CLEARML_API_SECRET_KEY": self.secret_key,
+            "CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL": "1",
+            "CLEARML_AGENT_QUEUE_POLL_FREQ_SEC": "0.5",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send the signal and wait; returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(10)
+
+    def _is_up(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        return (self.data / "server.json").exists()
+
+
+@contextmanager
+def running(data: Path, *options: str) -> Iterator[Embedded]:
+    server = Embedded(data, *options)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def agent(
+    environment: dict[str, str], worker: str, queue: str, log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A real agent daemon in a process group of its own, so that its tasks end with it."""
+    command = [
+        sys.executable,
+        "-m",
+        "clearml_agent",
+        "daemon",
+        "--queue",
+        queue,
+        "--foreground",
+        "--cpu-only",
+    ]
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            command,
+            env=environment | {"CLEARML_WORKER_ID": worker},
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)

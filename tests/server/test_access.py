@@ -1,0 +1,147 @@
+"""Who may ask for what: credentials on every route, and the defence against other web sites."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from embedded import Answer, Embedded, fetch
+
+from server.services.catalog import SERVICES
+
+ENDPOINTS = sorted(name for service in SERVICES for name in service.endpoints)
+PAGES = ["/", "/projects/p/experiments/t/output/log", "/projects/p/tasks/t", "/pipelines/p/experiments/t"]
+STRANGERS = {
+    "nothing": ({}, 20),
+    "an unknown key": ({"Authorization": "Basic bm9ib2R5Om5vdGhpbmc="}, 22),
+    "a broken pair": ({"Authorization": "Basic %%%"}, 22),
+    "no token": ({"Authorization": "Bearer nonsense"}, 30),
+    "a forged token": ({"Authorization": "Bearer eyJhbGciOiJub25lIn0.eyJhdXRoX3R5cGUiOiJCZWFyZXIifQ."}, 30),
+    "a bad cookie": ({"Cookie": "clearml_token_basic=nonsense"}, 30),
+}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_no_call_without_credentials(shared: Embedded, endpoint: str) -> None:
+    assert fetch(f"{shared.api}/{endpoint}", "POST", b"{}").error == (401, 20)
+
+
+@pytest.mark.parametrize("who", STRANGERS)
+@pytest.mark.parametrize("path", ["/auth.login", "/tasks.get_all", "/v2.23/no.such_call"])
+def test_strangers_are_told_why(shared: Embedded, path: str, who: str) -> None:
+    headers, subcode = STRANGERS[who]
+    assert fetch(shared.api + path, headers=headers).error == (401, subcode)
+
+
+@pytest.mark.parametrize("who", STRANGERS)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE"])
+def test_no_file_without_credentials(shared: Embedded, method: str, who: str) -> None:
+    body = b"x" if method in ("POST", "PUT") else None
+    assert fetch(f"{shared.files}/a/b", method, body, STRANGERS[who][0]).status == 401
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_without_a_session(shared: Embedded, path: str) -> None:
+    answer = fetch(shared.api + path)
+    assert answer.status == 401
+    assert b"python -m server link" in answer.body
+
+
+def test_a_token_renews_itself(shared: Embedded) -> None:
+    token = fetch(f"{shared.api}/auth.login", headers=shared.bearer).data["token"]
+    assert fetch(f"{shared.api}/tasks.get_all", headers={"Authorization": f"Bearer {token}"}).status == 200
+
+
+def test_a_token_ends_when_it_was_asked_to(shared: Embedded) -> None:
+    from embedded import wait_for
+
+    token = fetch(f"{shared.api}/auth.login?expiration_sec=1", headers=shared.basic).data["token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    wait_for(
+        lambda: fetch(f"{shared.api}/tasks.get_all", headers=headers).status == 401, "the token's end", 5
+    )
+
+
+def open_link(server: Embedded) -> tuple[str, Answer]:
+    command = [sys.executable, "-m", "server", "link", "--data", str(server.data)]
+    link = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    return link, fetch(link)
+
+
+def test_a_link_opens_the_page_once(shared: Embedded) -> None:
+    link, first = open_link(shared)
+    assert (first.status, first.headers["Location"]) == (303, "/")
+    cookie = first.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "samesite=strict" in cookie.lower()
+    assert fetch(link).status == 401
+    session = {"Cookie": cookie.partition(";")[0]}
+    assert fetch(shared.api + "/", headers=session).status == 200
+    assert fetch(f"{shared.api}/tasks.get_all", headers=session).status == 200
+
+
+def test_a_link_is_no_token_and_a_token_is_no_link(shared: Embedded) -> None:
+    link = shared.call("auth.link").data["token"]
+    assert fetch(f"{shared.api}/tasks.get_all", headers={"Authorization": f"Bearer {link}"}).error == (
+        401,
+        30,
+    )
+    assert fetch(f"{shared.api}/login?token={shared.token}").status == 401
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8008", ""]
+)
+@pytest.mark.parametrize("path", ["/", "/auth.login", "/static/style.css"])
+def test_a_rebound_name_gets_nothing(shared: Embedded, host: str, path: str) -> None:
+    answer = fetch(shared.api + path, headers={**shared.bearer, "Host": host})
+    assert answer.status == 403
+    assert fetch(f"{shared.files}/a", headers={**shared.bearer, "Host": host}).status == 403
+
+
+def test_the_usual_names_are_ours(shared: Embedded) -> None:
+    port = shared.api.rpartition(":")[2]
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", "localhost", f"[::1]:{port}", "192.168.1.7:8008"):
+        assert fetch(f"{shared.api}/tasks.get_all", headers={**shared.bearer, "Host": host}).status == 200
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://localhost"])
+def test_pages_of_other_origins_can_do_nothing(shared: Embedded, origin: str) -> None:
+    headers = {**shared.bearer, "Origin": origin}
+    assert fetch(f"{shared.api}/projects.create", "POST", b'{"name":"x"}', headers).status == 403
+    assert fetch(f"{shared.files}/", "POST", b"x", headers).status == 403
+    assert fetch(f"{shared.files}/a", "DELETE", None, headers).status == 403
+    assert shared.call("projects.get_all", name="^x$").data["projects"] == []
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_nor_can_links_and_images_of_other_sites(shared: Embedded, site: str) -> None:
+    """A state-changing call is a GET here, and so one that an <img> could make: the browser says who asks."""
+    task = shared.new_task()
+    headers = {**shared.bearer, "Sec-Fetch-Site": site}
+    assert fetch(f"{shared.api}/tasks.delete?task={task}&force=true", headers=headers).status == 403
+    assert shared.task(task)["id"] == task
+
+
+def test_our_own_page_may_call(shared: Embedded) -> None:
+    headers = {**shared.bearer, "Origin": shared.api, "Sec-Fetch-Site": "same-origin"}
+    assert fetch(f"{shared.api}/tasks.get_all", "POST", b"{}", headers).status == 200
+
+
+def test_a_told_name_is_ours(tmp_path_factory: pytest.TempPathFactory) -> None:
+    from embedded import running
+
+    with running(tmp_path_factory.mktemp("named") / "data", "--allow-host", "Trainer.lan") as server:
+        assert (
+            fetch(f"{server.api}/tasks.get_all", headers={**server.bearer, "Host": "trainer.lan:80"}).status
+            == 200
+        )
+
+
+def test_secrets_stay_with_the_owner(shared: Embedded) -> None:
+    assert oct(shared.data.stat().st_mode & 0o777) == "0o700"
+    for path in shared.data.iterdir():
+        assert path.stat().st_mode & 0o077 == 0, path
+    keys = json.loads((shared.data / "credentials.json").read_text())
+    assert keys.keys() == {"access_key", "secret_key"}
+    assert shared.secret_key not in shared.log.read_text()

@@ -1,0 +1,236 @@
+"""Filters, orders, pages and fields of ``get_all``, and requests that no client would send."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from embedded import Embedded, fetch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from server.body import parse_object
+from server.documents import project_fields
+from server.errors import BadRequest
+from server.query import literal
+from server.services.catalog import SERVICES
+from server.tags import tag_condition
+
+
+@pytest.fixture(scope="module")
+def zoo(shared: Embedded) -> dict[str, str]:
+    """Three tasks: name -> id."""
+    project = shared.call("projects.create", name="zoo").data["id"]
+    tasks = {
+        name: shared.new_task(name=name, project=project, tags=tags, type=kind)
+        for name, tags, kind in (
+            ("ant", ["a"], "training"),
+            ("bee", ["a", "b"], "testing"),
+            ("cat (x)", ["b", "c"], "training"),
+        )
+    }
+    for place, task in enumerate(tasks.values()):
+        shared.call("tasks.edit", task=task, runtime={"pipeline_job_hash": f"hash{place}", "place": place})
+    return tasks
+
+
+QUERIES: list[tuple[dict[str, Any], list[str]]] = [
+    ({"name": "^ant$"}, ["ant"]),
+    ({"name": "an"}, ["ant"]),
+    ({"name": r"^cat\ \(x\)$"}, ["cat (x)"]),
+    ({"name": "^(ant|bee)$"}, ["ant", "bee"]),
+    ({"type": ["testing"]}, ["bee"]),
+    ({"type": "testing"}, ["bee"]),
+    ({"tags": ["a"]}, ["ant", "bee"]),
+    ({"tags": ["a", "c"]}, ["ant", "bee", "cat (x)"]),
+    ({"tags": ["__$all", "a", "b"]}, ["bee"]),
+    ({"tags": ["__$and", "a", "__$not", "b"]}, ["ant"]),
+    ({"tags": ["a", "-b"]}, ["ant"]),
+    ({"tags": ["-b"]}, ["ant"]),
+    ({"tags": ["__$all", "b", "__$or", "a", "c"]}, ["bee", "cat (x)"]),
+    ({"status": ["created"]}, ["ant", "bee", "cat (x)"]),
+    ({"status": ["completed", "published"]}, []),
+    ({"_all_": {"pattern": "^hash1$", "fields": ["runtime.pipeline_job_hash"]}}, ["bee"]),
+    ({"_any_": {"pattern": "bee|testing", "fields": ["name", "type"]}}, ["bee"]),
+    ({"_all_": {"pattern": "t", "fields": ["name", "type"]}}, ["ant", "cat (x)"]),
+    ({"order_by": ["-name"]}, ["cat (x)", "bee", "ant"]),
+    ({"order_by": ["-runtime.place"]}, ["cat (x)", "bee", "ant"]),
+    ({"order_by": ["type", "-name"]}, ["bee", "cat (x)", "ant"]),
+    ({"order_by": ["name"], "page": 1, "page_size": 2}, ["cat (x)"]),
+    ({"created": [">=2020-01-01T00:00:00"]}, ["ant", "bee", "cat (x)"]),
+    ({"created": [">=2020-01-01", "<2021-01-01"]}, []),
+    ({"status_changed": [">2020-01-01T00:00:00Z"]}, []),
+    ({"script.repository": [""]}, ["ant", "bee", "cat (x)"]),
+]
+
+
+@pytest.mark.parametrize(("query", "names"), QUERIES)
+def test_get_all_finds(
+    shared: Embedded, zoo: dict[str, str], query: dict[str, Any], names: list[str]
+) -> None:
+    found = shared.call("tasks.get_all", id=list(zoo.values()), **query).data["tasks"]
+    assert [task["name"] for task in found] == names
+
+
+def test_only_the_fields_asked_for(shared: Embedded, zoo: dict[str, str]) -> None:
+    fields = ["name", "runtime.place", "script.requirements", "nothing.here"]
+    found = shared.call("tasks.get_all", id=[zoo["bee"]], only_fields=fields).data["tasks"]
+    assert found == [{"name": "bee", "runtime": {"place": 1}, "script": {"requirements": {}}}]
+
+
+def test_scrolling_meets_every_task_once(shared: Embedded, zoo: dict[str, str]) -> None:
+    seen: list[str] = []
+    scroll = None
+    while True:
+        page = shared.call("tasks.get_all", id=list(zoo.values()), size=2, scroll_id=scroll).data
+        if not page["tasks"]:
+            break
+        seen += [task["name"] for task in page["tasks"]]
+        scroll = page["scroll_id"]
+    assert sorted(seen) == sorted(zoo)
+
+
+def test_the_cache_lookup_uses_its_index(shared: Embedded) -> None:
+    import sqlite3
+
+    with sqlite3.connect(shared.data / "server.db") as db:
+        plan = db.execute(
+            "EXPLAIN QUERY PLAN SELECT doc FROM tasks WHERE (pipeline_job_hash = 'x')"
+        ).fetchall()
+    db.close()
+    assert "tasks_pipeline_job_hash" in plan[0][3]
+
+
+@given(st.text(max_size=40))
+def test_an_escaped_name_is_recognised_as_a_literal(name: str) -> None:
+    assert literal(f"^{re.escape(name)}$") == name
+
+
+@given(st.text(alphabet="ab.*\\^$|()[]+?{}", max_size=12))
+def test_what_is_taken_for_a_literal_matches_itself_only(pattern: str) -> None:
+    exact = literal(pattern)
+    if exact is not None:
+        assert re.compile(pattern).search(exact)
+        assert not re.compile(pattern).search(exact + "x")
+
+
+TAGS = st.lists(st.sampled_from(["a", "b", "c", "-a", "-b", "__$all", "__$and", "__$or", "__$any", "__$not"]))
+
+
+@given(TAGS, st.sets(st.sampled_from("abc")))
+def test_any_tag_expression_is_sql(tags: list[str], having: set[str]) -> None:
+    import sqlite3
+
+    condition, *values = tag_condition("tags", tags)
+    db = sqlite3.connect(":memory:")
+    try:
+        sql = f"SELECT {condition} FROM (SELECT ? AS doc)"
+        ((holds,),) = db.execute(sql, (*values, json.dumps({"tags": sorted(having)}))).fetchall()
+    finally:
+        db.close()
+    assert holds in (0, 1)
+    if tags and all(len(tag) == 1 for tag in tags):
+        assert bool(holds) == bool(set(tags) & having)
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_any_bytes_are_an_object_or_an_error(body: bytes) -> None:
+    try:
+        value: object = parse_object(body)
+    except BadRequest:
+        return
+    assert isinstance(value, dict)
+
+
+DOCUMENTS = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), DOCUMENTS, max_size=3),
+    st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(".".join), max_size=4),
+)
+def test_projection_invents_nothing_and_changes_nothing(document: dict[str, Any], fields: list[str]) -> None:
+    before = json.dumps(document)
+    chosen = project_fields(document, fields)
+    assert json.dumps(document) == before
+    assert chosen.keys() <= document.keys()
+    for field in fields:
+        if "." not in field and field in document:
+            assert chosen[field] == document[field]
+
+
+FILTERS = [
+    "id",
+    "name",
+    "tags",
+    "system_tags",
+    "status",
+    "type",
+    "project",
+    "parent",
+    "created",
+    "a.b",
+    "_all_",
+]
+PAGING = ["order_by", "page", "page_size", "only_fields", "size", "scroll_id", "search_hidden", "batch_size"]
+THINGS = ["task", "tasks", "ids", "queue", "model", "worker", "user", "projects", "section", "force", "tag"]
+PARTS = ["models", "hyperparams", "configuration", "runtime", "script", "execution", "artifacts", "metadata"]
+OTHERS = [
+    "args",
+    "samples",
+    "key",
+    "metric",
+    "metrics",
+    "iters",
+    "event_type",
+    "new_task_hyperparams",
+    "_any_",
+]
+NAMES = st.sampled_from(FILTERS + PAGING + THINGS + PARTS + OTHERS)
+KEYS = st.sampled_from(["pattern", "fields", "name", "key", "model", "output", "s"])
+EVENT = st.sampled_from(["type", "metric", "variant", "iter", "value", "timestamp", "msg"])
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["", "x", "^x$", "(", "-name", ">=2020", "a.b", "\x00", "\ud800", "$", '"'])
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=6,
+)
+ENDPOINTS = sorted(name for service in SERVICES for name in service.endpoints)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(ENDPOINTS), st.dictionaries(NAMES, VALUES, max_size=5), st.booleans())
+def test_no_request_breaks_the_server(
+    shared: Embedded, endpoint: str, request_: dict[str, Any], real: bool
+) -> None:
+    """With ids that exist as well as without: an answer, or an error of the client's."""
+    if real:
+        found = shared.call("tasks.get_all", page_size=1, only_fields=["id"]).data["tasks"]
+        task = found[0]["id"] if found else shared.new_task()
+        request_ = {**request_, "task": task, "tasks": [task], "ids": [task], "model": task, "worker": "w"}
+    answer = fetch(f"{shared.api}/{endpoint}", "POST", json.dumps(request_).encode(), shared.bearer)
+    assert answer.status < 500, (endpoint, request_, answer.body[:300])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.dictionaries(EVENT, VALUES),
+        max_size=4,
+    )
+)
+def test_no_event_breaks_the_server(shared: Embedded, events: list[dict[str, Any]]) -> None:
+    task = shared.new_task()
+    lines = [json.dumps({"type": "training_stats_scalar", **event, "task": task}) for event in events]
+    headers = {**shared.bearer, "Content-Type": "application/json-lines"}
+    answer = fetch(f"{shared.api}/events.add_batch", "POST", "\n".join(lines).encode(), headers)
+    assert answer.status < 500, (events, answer.body[:300])
+    assert shared.call("tasks.get_by_id", task=task).status == 200
