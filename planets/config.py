@@ -40,7 +40,9 @@ class Queues(Settings):
     @model_validator(mode="after")
     def _controller_alone(self) -> "Queues":
         if self.controller in {self.data, self.train, self.evaluate}:
-            raise ValueError(f"the controller's queue {self.controller!r} must serve no step, or runs block themselves")
+            raise ValueError(
+                f"the controller's queue {self.controller!r} must serve no step, or runs block themselves"
+            )
         return self
 
     def names(self) -> list[str]:
@@ -60,14 +62,18 @@ class DatasetSource(Settings):
 
     source: Literal["sample", "local", "kaggle"]
     path: str = Field(description="folder in the Kaggle layout, for source `local`")
-    kaggle: str = Field(pattern=r"^[\w-]+/[\w.-]+$", description="owner/dataset on Kaggle, for source `kaggle`")
+    kaggle: str = Field(
+        pattern=r"^[\w-]+/[\w.-]+$", description="owner/dataset on Kaggle, for source `kaggle`"
+    )
     max_bad_fraction: Fraction = Field(description="more missing or unreadable chips than this stop the run")
     sample: SampleSource
 
     @model_validator(mode="after")
     def _local_has_a_path(self) -> "DatasetSource":
         if self.source == "local" and not self.path:
-            raise ValueError("source `local` needs `path`, a folder in the Kaggle layout (DATASET_PATH=/some/folder)")
+            raise ValueError(
+                "source `local` needs `path`, a folder in the Kaggle layout (DATASET_PATH=/some/folder)"
+            )
         return self
 
 
@@ -81,7 +87,9 @@ class SplitSettings(Settings):
     @model_validator(mode="after")
     def _leaves_a_train_part(self) -> "SplitSettings":
         if self.valid + self.test >= 0.9:
-            raise ValueError(f"valid {self.valid} + test {self.test} leave less than a tenth of the chips to train on")
+            raise ValueError(
+                f"valid {self.valid} + test {self.test} leave less than a tenth of the chips to train on"
+            )
         return self
 
 
@@ -94,14 +102,22 @@ class TrainingSettings(Settings):
     seed: int = Field(ge=0)
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
-    warmup: Fraction = Field(description="share of all steps in which the learning rate rises; a cosine follows")
+    warmup: Fraction = Field(
+        description="share of all steps in which the learning rate rises; a cosine follows"
+    )
+    flips: bool = Field(
+        description="turn and mirror training chips at random, the 8 ways a square fits itself"
+    )
+    jitter: Fraction = Field(description="how far brightness and contrast of training chips vary; 0 for not")
     label_smoothing: float = Field(ge=0, lt=0.5)
     gradient_clip: float = Field(ge=0, description="greatest norm of the gradient; 0 for none")
     ema_decay: Fraction = Field(description="decay of the averaged weights that are kept; 0 for none")
     checkpoint_metric: Literal["f2_at_0.2", "map", "loss"] = Field(
         description="validation score that chooses the checkpoint; none of them needs fitted thresholds"
     )
-    patience: int = Field(ge=0, description="epochs without improvement before the training stops; 0 for never")
+    patience: int = Field(
+        ge=0, description="epochs without improvement before the training stops; 0 for never"
+    )
     precision: Literal["auto", "32-true", "bf16-mixed"] = Field(description="auto: bf16 on a GPU that has it")
 
 
@@ -114,7 +130,9 @@ class ModelEntry(Settings):
     weights: str = Field(default="", description="file with pretrained weights, instead of timm's hub")
     licence: str = Field(min_length=1, description="licence of the pretrained weights, or `none`")
     drop_rate: Fraction = 0.0
-    training: dict[str, Any] = Field(default_factory=dict, description="what differs from the project's `training`")
+    training: dict[str, Any] = Field(
+        default_factory=dict, description="what differs from the project's `training`"
+    )
 
 
 class StackSettings(Settings):

@@ -29,5 +29,9 @@ class WeightsError(PlanetsError):
     """Pretrained weights cannot be had; the message names the ways out."""
 
 
+class TrainingError(PlanetsError):
+    """A training cannot go on, or cannot be resumed from the checkpoint it was given."""
+
+
 class BundleError(PlanetsError):
     """A bundle is incomplete, or was made for other labels than it is asked for."""

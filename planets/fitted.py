@@ -1,0 +1,89 @@
+"""What a training leaves: the best weights, and all that is needed to use them, in one file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from planets.errors import BundleError
+
+_HEADER = "planets"
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The result of one training.
+
+    Attributes:
+        weights: state of the network, float32 on the CPU: that of the best epoch, averaged if the training
+            did so.
+        architecture: timm's name of the network.
+        labels: what the logits stand for, in their order.
+        image_size: pixels a side.
+        mean: by which images were normalised, of each channel, in the scale of 0 to 1.
+        std: likewise.
+        metric: the validation score that chose the epoch: `f2_at_0.2`, `map` or `loss`.
+        score: its value in that epoch.
+        best_epoch: that epoch, from 1 on.
+        history: for each epoch run, `epoch`, `train_loss`, `valid_loss`, `valid_f2_at_0.2`, `valid_map`,
+            `lr`, `chips_per_second` (training alone) and `seconds` (all of the epoch).
+    """
+
+    weights: dict[str, Tensor]
+    architecture: str
+    labels: tuple[str, ...]
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    metric: str
+    score: float
+    best_epoch: int
+    history: list[dict[str, float]]
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs were run."""
+        return len(self.history)
+
+    @property
+    def seconds(self) -> float:
+        """How long the epochs took, those before a resume included."""
+        return sum(row["seconds"] for row in self.history)
+
+    @property
+    def chips_per_second(self) -> float:
+        """How fast the training went: the median over the epochs, validation not counted."""
+        speeds = sorted(row["chips_per_second"] for row in self.history)
+        return speeds[len(speeds) // 2]
+
+    def description(self) -> dict[str, Any]:
+        """Return everything but the weights, ready for JSON."""
+        return {field.name: getattr(self, field.name) for field in fields(self)[1:]}
+
+    def save(self, file: Path) -> None:
+        """Write weights and description to one safetensors file, whole or not at all."""
+        part = file.with_suffix(".part")
+        save_file(self.weights, part, metadata={_HEADER: json.dumps(self.description())})
+        part.replace(file)
+
+    @classmethod
+    def load(cls, file: Path) -> Fitted:
+        """Read a file that `save` wrote.
+
+        Raises:
+            BundleError: the file is missing, broken or was not written by a training of this project.
+        """
+        try:
+            with safe_open(file, framework="pt") as opened:
+                header = json.loads((opened.metadata() or {})[_HEADER])
+                weights = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+            header |= {key: tuple(header[key]) for key in ("labels", "mean", "std")}
+            return cls(weights=weights, **{field.name: header[field.name] for field in fields(cls)[1:]})
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            raise BundleError(f"{file} holds no trained model ({error!r}); train it again") from error
