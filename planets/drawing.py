@@ -13,7 +13,7 @@ from planets.rare_events import RARE_PAINTERS
 from planets.scene import bare_scene
 from planets.sky import photograph
 
-OVERLOOKED, IMAGINED = 0.05, 0.008
+OVERLOOKED, IMAGINED = 0.07, 0.012
 """How often a label's thing is not to be seen, and how often one is to be seen that no label names."""
 
 MISTAKEN = {"clear": "haze", "haze": "clear", "partly_cloudy": "clear"}

@@ -18,17 +18,17 @@ def _agriculture(scene: Scene) -> None:
     land = patchwork(PARCELS, int(rng.integers(5, 28)), rng) + rng.normal(0, 6, 3).astype(np.float32)
     land += (texture("grass", rng) * np.float32(3) + texture("cloud", rng) * np.float32(5))[..., None]
     for _ in range(int(rng.integers(1, 4))):
-        radius = float(rng.uniform(26, 100))
-        scene.blend(blob(scene.spot(0.05), radius, rng.uniform(0.2, 0.5), rng), land, rng.uniform(0.7, 1.0))
+        radius = float(rng.uniform(14, 100))
+        scene.blend(blob(scene.spot(0.05), radius, rng.uniform(0.2, 0.5), rng), land, rng.uniform(0.45, 1.0))
 
 
 def _cultivation(scene: Scene) -> None:
     rng = scene.rng
     for _ in range(int(rng.integers(1, 4))):
-        centre, size = scene.along(scene.roads + scene.rivers, 25), float(rng.uniform(9, 20))
+        centre, size = scene.along(scene.roads + scene.rivers, 25), float(rng.uniform(9, 22))
         plots = quads(centre, size * 1.3, size, int(rng.integers(4, 12)), rng)
         for part in (plots[0::3], plots[1::3], plots[2::3]):
-            scene.blend(polygons(part), scene.pick(PLOTS, 9), rng.uniform(0.6, 0.95))
+            scene.blend(polygons(part), scene.pick(PLOTS, 9), rng.uniform(0.45, 0.95))
 
 
 def _water(scene: Scene) -> None:
@@ -37,7 +37,7 @@ def _water(scene: Scene) -> None:
     if rng.random() < 0.2:
         scene.blend(blob(scene.spot(0), rng.uniform(18, 80), 0.35, rng), colour)
         return
-    width = float(rng.choice([3.5, 7, 14, 30, 70], p=[0.2, 0.3, 0.25, 0.15, 0.1]) * rng.uniform(0.8, 1.3))
+    width = float(rng.choice([2.5, 6, 14, 30, 70], p=[0.2, 0.3, 0.25, 0.15, 0.1]) * rng.uniform(0.8, 1.3))
     river = wander(*crossing(rng), rng.uniform(0.1, 0.22), rng)
     scene.rivers.append(river)
     if rng.random() < 0.5:
@@ -52,7 +52,7 @@ def _road(scene: Scene) -> None:
     for _ in range(int(rng.integers(0, 3))):
         start, end = scene.along([trunk], 0), crossing(rng)[1]
         scene.roads.append(wander(start, end, rng.uniform(0.0, 0.08), rng))
-    scene.blend(lines(scene.roads, rng.uniform(2.0, 4.2)), scene.pick([SOIL], 10), rng.uniform(0.55, 0.95))
+    scene.blend(lines(scene.roads, rng.uniform(1.5, 4.0)), scene.pick([SOIL], 10), rng.uniform(0.35, 0.95))
 
 
 def _bare_ground(scene: Scene) -> None:
@@ -66,7 +66,7 @@ def _habitation(scene: Scene) -> None:
     rng = scene.rng
     for _ in range(int(rng.integers(1, 3))):
         x, y = scene.along(scene.roads, 6)
-        spread, number = float(rng.uniform(9, 30)), int(rng.integers(10, 60))
+        spread, number = float(rng.uniform(9, 30)), int(rng.integers(5, 55))
         scene.blend(
             blob((x, y), spread * 1.2, 0.4, rng, edge=8), scene.pick([SOIL], 8), rng.uniform(0.2, 0.6)
         )

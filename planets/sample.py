@@ -1,7 +1,7 @@
 """The synthetic sample: drawn chips in the Kaggle layout, whose labels follow the real table's statistics."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -10,14 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from planets.archive import new_folder
+from planets.chips import Progress
 from planets.drawing import draw_jpeg
 from planets.label_sets import LabelSet, draw_label_sets
 from planets.layout import CHIPS, TABLE
 from planets.table import write_table
 from planets.terrain import SIDE
-
-Progress = Callable[[int, int], None]
-"""Called with the number of chips done and of all."""
 
 _FEW = 200
 """So many chips take one process less time than a second process takes to start."""
@@ -51,12 +49,16 @@ def make_sample(
     complete or not at all. One chip in 300 has a copy under another name.
 
     Args:
-        workers: processes that draw; None: one per core, and a single one for a small sample.
+        workers: processes that draw; None: one per core, and a single one for a small sample. They are
+            spawned, so a script that calls this needs its `if __name__ == "__main__"`.
         progress: called after each chip with the number done and of all.
 
     Raises:
         ArchiveError: `folder` holds something already.
+        ValueError: `chips` or `size` is not positive.
     """
+    if chips < 1 or size < 1:
+        raise ValueError(f"a sample needs at least one chip of one pixel, not {chips} of {size}")
     plan = plan_sample(chips, seed)
     with new_folder(folder) as new:
         (new / CHIPS).mkdir()

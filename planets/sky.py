@@ -18,7 +18,7 @@ Picture = NDArray[np.float32]
 def photograph(ground: Picture, tags: Collection[str], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Look at `ground` through the weather that `tags` name; uint8 of shape `(SIDE, SIDE, 3)`."""
     seen = _light(ground, rng)
-    seen = _veil(seen, rng.uniform(0.3, 0.85) if "haze" in tags else rng.beta(1.2, 9) * 0.6, rng)
+    seen = _veil(seen, rng.uniform(0.2, 0.85) if "haze" in tags else rng.beta(1.2, 9) * 0.6, rng)
     if "cloudy" in tags:
         seen = _overcast(seen, rng)
     elif "partly_cloudy" in tags:
@@ -45,7 +45,7 @@ def _veil(seen: Picture, strength: float, rng: np.random.Generator) -> Picture:
 def _clouds(seen: Picture, rng: np.random.Generator) -> Picture:
     """Float puffs over the scene, lit unevenly, and lay their shadows beside them."""
     sky = texture("cloud", rng)
-    level = float(np.quantile(sky[::4, ::4], 1 - rng.uniform(0.05, 0.65)))
+    level = float(np.quantile(sky[::4, ::4], 1 - rng.uniform(0.02, 0.65)))
     density = np.clip((sky - np.float32(level)) * np.float32(rng.uniform(0.9, 2.6)), 0, 1)
     down, right = (int(step) for step in rng.integers(6, 26, 2) * rng.choice([-1, 1], 2))
     shadow = np.roll(density, (down, right), (0, 1)) * np.float32(rng.uniform(0.25, 0.6))

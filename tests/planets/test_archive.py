@@ -137,7 +137,9 @@ class TestReadTable:
             "blanks",
             "padded",
             "columns",
-        , "blank lines", "row twice"],
+            "blank lines",
+            "row twice",
+        ],
     )
     def test_forms_of_one_and_the_same_table(self, tmp_path: Path, content: bytes) -> None:
         (row,) = read_table(table(tmp_path, content))
