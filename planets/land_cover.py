@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from planets.scene import SOIL, Colour, Scene
-from planets.terrain import blob, crossing, dots, lines, patchwork, polygons, quads, texture, wander
+from planets.terrain import blob, crossing, dots, lines, patchwork, plane, polygons, quads, texture, wander
 
 PARCELS: tuple[Colour, ...] = ((92, 104, 74), (82, 96, 66), (108, 110, 82), (112, 102, 80), (72, 88, 62))
 PLOTS: tuple[Colour, ...] = ((108, 112, 78), (122, 110, 84), (86, 98, 62), (102, 88, 68))
@@ -15,8 +15,8 @@ RIVERS: tuple[Colour, ...] = ((36, 44, 48), (52, 56, 48), (98, 88, 66), (68, 70,
 
 def _agriculture(scene: Scene) -> None:
     rng = scene.rng
-    land = patchwork(PARCELS, int(rng.integers(5, 28)), rng) + rng.normal(0, 6, 3).astype(np.float32)
-    land += (texture("grass", rng) * np.float32(3) + texture("cloud", rng) * np.float32(5))[..., None]
+    land = patchwork(PARCELS, int(rng.integers(5, 28)), rng) + plane(rng.normal(0, 6, 3))
+    land += texture("grass", rng) * np.float32(3) + texture("cloud", rng) * np.float32(5)
     for _ in range(int(rng.integers(1, 4))):
         radius = float(rng.uniform(14, 100))
         scene.blend(blob(scene.spot(0.05), radius, rng.uniform(0.2, 0.5), rng), land, rng.uniform(0.45, 1.0))

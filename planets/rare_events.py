@@ -11,6 +11,7 @@ from planets.terrain import (
     distance,
     dots,
     lines,
+    plane,
     polygons,
     quads,
     ramp,
@@ -51,13 +52,12 @@ def _conventional_mine(scene: Scene) -> None:
     centre, radius = scene.spot(0.3), float(rng.uniform(40, 85))
     pit = blob(centre, radius, 0.18, rng)
     terraces = np.sin(distance(centre) / np.float32(rng.uniform(2.2, 3.4)) + 2.5 * texture("edge", rng))
-    ground = (
-        scene.pick([(166, 140, 118), (152, 148, 142)], 10)
-        + (terraces * np.float32(8) + texture("cloud", rng) * np.float32(8))[..., None]
+    ground = scene.pick([(166, 140, 118), (152, 148, 142)], 10) + (
+        terraces * np.float32(8) + texture("cloud", rng) * np.float32(8)
     )
     scene.blend(pit, ground)
     scene.blend(blob(centre, radius * 0.3, 0.2, rng), scene.pick([(70, 104, 108), (66, 62, 60)], 8))
-    scene.blend(polygons(quads(centre, radius * 0.7, 9, 8, rng)), (196, 194, 190), 0.9)
+    scene.blend(polygons(quads(centre, radius * 0.7, 9, 8, rng)), plane((196, 194, 190)), 0.9)
 
 
 def _blooming(scene: Scene) -> None:
@@ -78,12 +78,12 @@ def _slash_burn(scene: Scene) -> None:
             (centre[0] + rng.normal(0, 22), centre[1] + rng.normal(0, 22)), rng.uniform(14, 38), 0.35, rng
         )
         scene.blend(burnt, scene.pick([(36, 28, 26), (54, 40, 36)], 4), 0.9)
-        scene.blend(burnt * np.clip(texture("cloud", rng), 0, 1), (112, 102, 98), 0.5)
+        scene.blend(burnt * np.clip(texture("cloud", rng), 0, 1), plane((112, 102, 98)), 0.5)
     angle = float(rng.uniform(0, 2 * np.pi))
     tip = (centre[0] + 190 * np.cos(angle), centre[1] + 190 * np.sin(angle))
     plume = soften(lines([wander(centre, tip, 0.06, rng)], rng.uniform(14, 34)), 7)
     scene.blend(
-        plume * np.clip(0.6 + 0.4 * texture("edge", rng), 0, 1), (188, 190, 196), rng.uniform(0.2, 0.6)
+        plume * np.clip(0.6 + 0.4 * texture("edge", rng), 0, 1), plane((188, 190, 196)), rng.uniform(0.2, 0.6)
     )
 
 
@@ -98,7 +98,9 @@ def _blow_down(scene: Scene) -> None:
         scene.blend(
             lines([wander((x, y), tip, 0.08, rng)], rng.uniform(3, 8)), scene.pick([(108, 104, 80)], 8), 0.7
         )
-    scene.blend(blob(centre, 45, 0.3, rng, edge=30) * np.clip(ramp(angle) + 0.5, 0, 1), (104, 98, 76), 0.35)
+    scene.blend(
+        blob(centre, 45, 0.3, rng, edge=30) * np.clip(ramp(angle) + 0.5, 0, 1), plane((104, 98, 76)), 0.35
+    )
 
 
 RARE_PAINTERS: dict[str, Callable[[Scene], None]] = {

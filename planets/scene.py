@@ -4,9 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from planets.terrain import SIDE, Field, Point, texture
+from planets.terrain import SIDE, Field, Picture, Point, plane, texture
 
 Colour = tuple[int, int, int]
 
@@ -21,26 +20,23 @@ class Scene:
 
     Attributes:
         rng: the chip's own generator.
-        canvas: float32 `(SIDE, SIDE, 3)`, RGB from 0 to 255.
+        canvas: what is painted so far.
         roads, rivers: the lines drawn so far; villages, plots and mines keep to them.
     """
 
     rng: np.random.Generator
-    canvas: NDArray[np.float32]
+    canvas: Picture
     roads: list[list[Point]] = field(default_factory=list)
     rivers: list[list[Point]] = field(default_factory=list)
 
-    def blend(self, mask: Field, colour: Colour | NDArray[np.float32], strength: float = 1.0) -> None:
+    def blend(self, mask: Field, colour: Picture, strength: float = 1.0) -> None:
         """Cover the canvas with `colour` where `mask` is, as far as mask times `strength` says."""
-        cover = (mask * np.float32(strength))[..., None]
-        self.canvas += cover * (np.asarray(colour, dtype=np.float32) - self.canvas)
+        self.canvas += mask * np.float32(strength) * (colour - self.canvas)
 
-    def pick(self, colours: Collection[Colour], spread: float = 7.0) -> NDArray[np.float32]:
+    def pick(self, colours: Collection[Colour], spread: float = 7.0) -> Picture:
         """Draw one of `colours` and vary it."""
         colour = tuple(colours)[int(self.rng.integers(len(colours)))]
-        return (np.array(colour) + self.rng.normal(0, spread) + self.rng.normal(0, spread / 3, 3)).astype(
-            np.float32
-        )
+        return plane(np.array(colour) + self.rng.normal(0, spread) + self.rng.normal(0, spread / 3, 3))
 
     def spot(self, margin: float = 0.15) -> Point:
         """Draw a point at least `margin` of the side away from the border."""
@@ -63,5 +59,4 @@ def bare_scene(tags: Collection[str], rng: np.random.Generator) -> Scene:
     light = texture("canopy" if forest else "grass", rng) * np.float32(rng.uniform(3.5, 7.0))
     light = light + texture("relief", rng) * np.float32(rng.gamma(1.5, 1.6))
     light += texture("grass", rng) * np.float32(2.2)
-    contrast = np.array([1.0, 0.9, 0.65], dtype=np.float32)
-    return Scene(rng, colour.astype(np.float32) + light[..., None] * contrast)
+    return Scene(rng, plane(colour) + light * plane((1.0, 0.9, 0.65)))

@@ -6,13 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from planets.terrain import Field, texture
+from planets.terrain import SIDE, Field, Picture, plane, texture
 
 _MILK = (108, 124, 118)
 _CLOUD = (212, 214, 216)
-
-Picture = NDArray[np.float32]
-"""Float32 of shape `(SIDE, SIDE, 3)`, RGB from 0 to 255."""
 
 
 def photograph(ground: Picture, tags: Collection[str], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -32,14 +29,14 @@ def _light(seen: Picture, rng: np.random.Generator) -> Picture:
     offset = rng.normal(0, 3.5) + rng.normal(0, (1.5, 1.0, 4.0))
     if rng.random() < 0.1:
         offset += np.array([6.0, -9.0, -24.0]) * rng.uniform(0.4, 1.2)
-    return seen * gain.astype(np.float32) + offset.astype(np.float32)
+    return seen * plane(gain) + plane(offset)
 
 
 def _veil(seen: Picture, strength: float, rng: np.random.Generator) -> Picture:
     """Mix in milk, unevenly over the scene."""
     density = np.float32(strength) * (1 + np.float32(0.15) * texture("relief", rng))
     milk = np.array(_MILK) + rng.normal(0, 9) + rng.normal(0, 2.5, 3)
-    return _over(seen, np.clip(density, 0, 0.93), milk)
+    return _over(seen, np.clip(density, 0, 0.93), plane(milk))
 
 
 def _clouds(seen: Picture, rng: np.random.Generator) -> Picture:
@@ -49,9 +46,9 @@ def _clouds(seen: Picture, rng: np.random.Generator) -> Picture:
     density = np.clip((sky - np.float32(level)) * np.float32(rng.uniform(0.9, 2.6)), 0, 1)
     down, right = (int(step) for step in rng.integers(6, 26, 2) * rng.choice([-1, 1], 2))
     shadow = np.roll(density, (down, right), (0, 1)) * np.float32(rng.uniform(0.25, 0.6))
-    lit = (density * 22 + texture("relief", rng) * 9)[..., None]
-    white = lit + (np.array(_CLOUD) + rng.normal(-22, 14) + rng.normal(0, 2, 3)).astype(np.float32)
-    return _over(seen * (1 - shadow)[..., None], density * np.float32(rng.uniform(0.75, 1)), white)
+    lit = density * 22 + texture("relief", rng) * 9
+    white = lit + plane(np.array(_CLOUD) + rng.normal(-22, 14) + rng.normal(0, 2, 3))
+    return _over(seen * (1 - shadow), density * np.float32(rng.uniform(0.75, 1)), white)
 
 
 def _overcast(seen: Picture, rng: np.random.Generator) -> Picture:
@@ -59,16 +56,16 @@ def _overcast(seen: Picture, rng: np.random.Generator) -> Picture:
     body = np.float32(rng.uniform(0.84, 1.0)) + texture("cloud", rng) * np.float32(rng.uniform(0, 0.08))
     white = np.array(_CLOUD) + rng.normal(-4, 20) + rng.normal(0, 2, 3)
     relief = texture("relief", rng) * np.float32(rng.uniform(2, 14))
-    return _over(seen, np.clip(body, 0, 1), white) + relief[..., None]
+    return _over(seen, np.clip(body, 0, 1), plane(white)) + relief
 
 
 def _lens(seen: Picture, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Add the sensor's noise, and blur a little."""
-    grain = rng.standard_normal(seen.shape[:2], dtype=np.float32) * np.float32(1.3)
-    exposed = np.clip(seen + grain[..., None], 2, 250).astype(np.uint8)
+    grain = rng.standard_normal((SIDE, SIDE), dtype=np.float32) * np.float32(1.3)
+    exposed = np.moveaxis(np.clip(seen + grain, 2, 250).astype(np.uint8), 0, 2)
     return np.asarray(Image.fromarray(exposed).filter(ImageFilter.BoxBlur(float(rng.uniform(0.35, 0.7)))))
 
 
-def _over(seen: Picture, density: Field, colour: Picture | NDArray[np.float64]) -> Picture:
-    """Lay a layer of `colour`, one for all or one a pixel, over what is seen."""
-    return seen + density[..., None] * (colour.astype(np.float32) - seen)
+def _over(seen: Picture, density: Field, colour: Picture) -> Picture:
+    """Lay a layer of `colour` over what is seen."""
+    return seen + density * (colour - seen)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 SIDE = 256
@@ -12,6 +12,9 @@ SIDE = 256
 
 Field = NDArray[np.float32]
 """Float32 of shape `(SIDE, SIDE)`: a texture of mean 0 and deviation 1, or a mask between 0 and 1."""
+
+Picture = NDArray[np.float32]
+"""Float32 of shape `(3, SIDE, SIDE)`, RGB from 0 to 255: planes, for numpy is three times as fast on them."""
 
 Point = tuple[float, float]
 """x and y in pixels, from the upper left corner."""
@@ -51,11 +54,16 @@ def _sheet(kind: str) -> Field:
     return sheet
 
 
+def plane(colour: ArrayLike) -> Picture:
+    """Return one colour as float32 `(3, 1, 1)`, to be broadcast over a picture."""
+    return np.asarray(colour, dtype=np.float32).reshape(3, 1, 1)
+
+
 def ramp(angle: float) -> Field:
     """Return a plane that rises from about -1 to 1 across the scene in the direction `angle` (radians)."""
     x, y = np.float32(np.cos(angle) * 2 / SIDE), np.float32(np.sin(angle) * 2 / SIDE)
-    plane: Field = (_X - SIDE / 2) * x + (_Y - SIDE / 2) * y
-    return plane
+    slope: Field = (_X - SIDE / 2) * x + (_Y - SIDE / 2) * y
+    return slope
 
 
 def soften(mask: Field, radius: float) -> Field:
@@ -142,8 +150,8 @@ def polygons(shapes: Sequence[Sequence[Point]]) -> Field:
     return _mask(sheet)
 
 
-def patchwork(colours: Sequence[tuple[int, int, int]], cells: int, rng: np.random.Generator) -> Field:
-    """Divide the scene into about `cells` parcels, each in one of `colours`: float32 `(SIDE, SIDE, 3)`."""
+def patchwork(colours: Sequence[tuple[int, int, int]], cells: int, rng: np.random.Generator) -> Picture:
+    """Divide the scene into about `cells` parcels, each in one of `colours`."""
     sheet = Image.new("RGB", (SIDE, SIDE), colours[0])
     draw = ImageDraw.Draw(sheet)
     angle = rng.uniform(0, np.pi)
@@ -152,7 +160,7 @@ def patchwork(colours: Sequence[tuple[int, int, int]], cells: int, rng: np.rando
         shape = np.array([[left, top], [right, top], [right, bottom], [left, bottom]]) @ turn.T + SIDE / 2
         shade = rng.normal(0, 5, 1) + np.array(colours[int(rng.integers(len(colours)))])
         draw.polygon([(x, y) for x, y in shape.tolist()], fill=tuple(int(v) for v in shade.clip(0, 255)))
-    return np.asarray(sheet, dtype=np.float32)
+    return np.moveaxis(np.asarray(sheet), 2, 0).astype(np.float32, order="C")
 
 
 def _parcels(number: int, rng: np.random.Generator) -> list[tuple[float, float, float, float]]:
