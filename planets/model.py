@@ -13,7 +13,7 @@ from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from planets.config import ModelEntry
-from planets.errors import ConfigError, WeightsError
+from planets.errors import BundleError, ConfigError, WeightsError
 
 _UNREADABLE = (
     SafetensorError,
@@ -76,6 +76,24 @@ def create(
     return cast(
         nn.Module, timm.create_model(architecture, pretrained=pretrained, num_classes=num_labels, **options)
     )
+
+
+def restore(architecture: str, num_labels: int, image_size: int, weights: dict[str, Tensor]) -> nn.Module:
+    """Make a network and give it all of its weights, in evaluation mode; needs no connection.
+
+    Raises:
+        BundleError: timm has no such architecture, or the weights are of another network.
+    """
+    try:
+        network = create(architecture, num_labels, image_size)
+        network.load_state_dict(weights)
+    except (ConfigError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BundleError(
+            f"the weights do not fit {architecture} with {num_labels} labels ({reason}); use the version of "
+            "timm that they were made with"
+        ) from error
+    return network.eval()
 
 
 def load_body(network: nn.Module, file: Path) -> None:
