@@ -6,7 +6,7 @@ from typing import Any
 from server.documents import Document
 from server.errors import InvalidArgument
 from server.rpc import Call, Service
-from server.services.event_writer import IMAGE, LOG, PLOT, SCALAR, TYPES, VECTOR, add_events
+from server.services.event_writer import LOG, SCALAR, TYPES, VECTOR, add_events
 from server.services.last_metrics import SINGLE_VALUE_ITERATION
 from server.services.scalars import curves
 from server.services.task_store import load_task, save_task, touch
@@ -63,40 +63,6 @@ def download_task_log(call: Call) -> Document:
         (call.arguments.text("task"),),
     )
     return {"lines": [json.loads(row["doc"]).get("msg", "") for row in rows]}
-
-
-@service.reads("get_task_plots")
-def get_task_plots(call: Call) -> Document:
-    found = _latest(call, [call.arguments.text("task")], PLOT)
-    return {"plots": found, "returned": len(found), "total": len(found), "scroll_id": ""}
-
-
-@service.reads("get_multi_task_plots")
-def get_multi_task_plots(call: Call) -> Document:
-    plots: dict[str, Any] = {}
-    found = _latest(call, call.arguments.texts("tasks"), PLOT)
-    for event in found:
-        task = plots.setdefault(event.get("metric", ""), {}).setdefault(event.get("variant", ""), {})
-        iteration = task.setdefault(event["task"], {}).setdefault(
-            str(event.get("iter", 0)), {"name": event["task"], "plots": []}
-        )
-        iteration["plots"].append(event)
-    return {"plots": plots, "returned": len(found), "total": len(found), "scroll_id": ""}
-
-
-@service.reads("debug_images")
-def debug_images(call: Call) -> Document:
-    """For every task asked for, its latest iterations with images."""
-    answers = []
-    for item in call.arguments.mappings("metrics"):
-        task, metric = item.get("task"), item.get("metric")
-        if not isinstance(task, str):
-            raise InvalidArgument("Validation error: metrics: each needs a task")
-        events = [e for e in _latest(call, [task], IMAGE) if metric is None or e.get("metric") == metric]
-        iterations = sorted({event.get("iter", 0) for event in events}, reverse=True)
-        grouped = [{"iter": n, "events": [e for e in events if e.get("iter", 0) == n]} for n in iterations]
-        answers.append({"task": task, "metric": metric, "iterations": grouped})
-    return {"metrics": answers, "scroll_id": ""}
 
 
 @service.reads("scalar_metrics_iter_histogram")
@@ -214,19 +180,6 @@ def _position(scroll: str | None) -> tuple[int | None, int]:
 
 def _batch_size(call: Call, default: int) -> int:
     return min(max(call.arguments.integer("batch_size", default), 1), LARGEST_BATCH)
-
-
-def _latest(call: Call, tasks: list[str], kind: str) -> list[Document]:
-    """Of every metric and variant the last ``iters`` iterations, oldest first."""
-    iterations = min(max(call.arguments.integer("iters", 1), 1), LARGEST_BATCH)
-    rows = call.db.execute(
-        "SELECT doc FROM (SELECT doc, task, metric, variant, iter, row_number() OVER"
-        " (PARTITION BY task, metric, variant ORDER BY iter DESC) AS place FROM events"
-        " WHERE task IN (SELECT value FROM json_each(?)) AND type = ?) WHERE place <= ?"
-        " ORDER BY task, metric, variant, iter",
-        (json.dumps(tasks), kind, iterations),
-    )
-    return [json.loads(row["doc"]) for row in rows]
 
 
 def _single_values(call: Call, task: str) -> list[Document]:

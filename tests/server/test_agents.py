@@ -1,0 +1,205 @@
+"""The unmodified agent and PipelineController against the embedded server."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from embedded import Embedded, agent, running, wait_for
+
+PIPELINE = """
+import sys
+from clearml import PipelineController
+
+
+def make_rows(n):
+    print("making rows")
+    return int(n) * 2
+
+
+def train_rows(rows):
+    from clearml import Task
+
+    logger = Task.current_task().get_logger()
+    for step in range(3):
+        logger.report_scalar("loss", "train", 1 / (step + 1), step)
+    Task.current_task().upload_artifact("table", {"rows": rows})
+    return int(rows) + 1
+
+
+pipe = PipelineController(
+    name="toy", project="Agents", version="1.0.0", repo="", packages=["clearml"], skip_global_imports=True,
+    pool_frequency=0.01,
+)
+pipe.add_parameter("n", 3)
+pipe.set_default_execution_queue("default")
+step = dict(cache_executed_step=True, repo="", packages=["clearml"])
+pipe.add_function_step(
+    "rows", function=make_rows, function_kwargs={"n": "${pipeline.n}"}, function_return=["rows"], **step
+)
+pipe.add_function_step(
+    "train", function=train_rows, function_kwargs={"rows": "${rows.parameters.return/rows}"},
+    function_return=["out"], parents=["rows"], **step
+)
+print("run=" + pipe.task.id, flush=True)
+pipe.start(queue="services")
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("agents")
+
+
+@pytest.fixture(scope="module")
+def stack(place: Path) -> Iterator[Embedded]:
+    """A server with two agents, one for controllers and one for steps."""
+    with running(place / "data", "--worker-timeout", "20") as server, ExitStack() as agents:
+        server.call("queues.create", name="services")
+        for worker, queue in (("svc", "services"), ("w1", "default")):
+            home = place / worker
+            agents.enter_context(agent(server.environment(home), worker, queue, place / f"{worker}.log"))
+        wait_for(lambda: len(server.call("workers.get_all").data["workers"]) == 2, "both agents")
+        yield server
+
+
+def script_task(server: Embedded, code: str, queue: str = "default", **fields: Any) -> str:
+    """A standalone script, enqueued."""
+    script = {
+        "binary": "python3",
+        "repository": "",
+        "entry_point": "script.py",
+        "working_dir": ".",
+        "diff": code,
+    }
+    task = server.new_task(script={**script, "requirements": {"pip": ""}}, **fields)
+    server.call("tasks.enqueue", task=task, queue_name=queue)
+    return task
+
+
+def ended(server: Embedded, task: str, patience: float = 90) -> dict[str, Any]:
+    def end() -> dict[str, Any] | None:
+        found = server.task(task)
+        return found if found["status"] in ("completed", "failed", "stopped") else None
+
+    return wait_for(end, f"the end of task {task}", patience)
+
+
+def log_of(server: Embedded, task: str) -> str:
+    events = server.call("events.get_task_events", task=task, event_type="log", batch_size=1000).data[
+        "events"
+    ]
+    return "".join(event["msg"] for event in events)
+
+
+def test_an_agent_runs_a_task_from_its_queue(stack: Embedded) -> None:
+    done = ended(stack, script_task(stack, "print('hello from the agent')"))
+    assert (done["status"], done["status_reason"]) == ("completed", "worker execution done")
+    assert done["last_worker"] == "w1"
+    assert "hello from the agent" in log_of(stack, done["id"])
+
+
+def test_a_script_that_fails_is_a_failed_task(stack: Embedded) -> None:
+    done = ended(stack, script_task(stack, "raise RuntimeError('boom')"))
+    assert done["status"] == "failed"
+    assert "boom" in log_of(stack, done["id"])
+
+
+def test_stop_ends_the_process_of_the_task(stack: Embedded) -> None:
+    task = script_task(stack, "import os, time\nprint('pid', os.getpid(), flush=True)\ntime.sleep(600)")
+    line = wait_for(
+        lambda: next((x for x in log_of(stack, task).splitlines() if x.startswith("pid ")), None), "a pid"
+    )
+    stack.call("tasks.stop", task=task, status_reason="enough")
+    done = ended(stack, task)
+    assert done["status"] == "stopped"
+    wait_for(lambda: not psutil.pid_exists(int(line.split()[1])), "the end of the process", 20)
+
+
+def start_pipeline(server: Embedded, place: Path) -> str:
+    """Run the script as a user does; returns the id of the run that it enqueued."""
+    script = place / "toy_pipeline.py"
+    script.write_text(PIPELINE)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=server.environment(place / "user"),
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert "run=" in done.stdout, done.stdout + done.stderr
+    return done.stdout.partition("run=")[2].split()[0]
+
+
+def steps_of(server: Embedded, run: str) -> dict[str, Any]:
+    import json
+
+    steps: dict[str, Any] = json.loads(server.task(run)["configuration"]["Pipeline"]["value"])
+    return steps
+
+
+def test_a_pipeline_its_cached_rerun_and_a_new_run(stack: Embedded, place: Path) -> None:
+    first = ended(stack, start_pipeline(stack, place), 150)
+    assert first["status"] == "completed"
+    steps = steps_of(stack, first["id"])
+    assert {name: step["status"] for name, step in steps.items()} == {
+        "rows": "completed",
+        "train": "completed",
+    }
+    trained = stack.task(steps["train"]["executed"])
+    assert trained["hyperparams"]["return"]["out"]["value"] == "7"
+    assert trained["parent"] == first["id"]
+    assert [artifact["key"] for artifact in trained["execution"]["artifacts"]] == ["table"]
+
+    again = ended(stack, start_pipeline(stack, place), 150)
+    assert {name: step["status"] for name, step in steps_of(stack, again["id"]).items()} == {
+        "rows": "cached",
+        "train": "cached",
+    }
+    assert steps_of(stack, again["id"])["train"]["executed"] == trained["id"]
+
+    queue = stack.call("queues.get_all", name="^services$").data["queues"][0]["id"]
+    args = [{"name": "n", "value": "5"}]
+    started = stack.call(
+        "pipelines.start_pipeline", task=again["id"], queue=queue, args=args, verify_watched_queue=True
+    )
+    assert started.data["queue_watched"] is True
+    changed = ended(stack, started.data["pipeline"], 150)
+    steps = steps_of(stack, changed["id"])
+    assert {name: step["status"] for name, step in steps.items()} == {
+        "rows": "completed",
+        "train": "completed",
+    }
+    assert stack.task(steps["train"]["executed"])["hyperparams"]["return"]["out"]["value"] == "11"
+
+
+def test_a_killed_agent_fails_its_task_and_another_takes_it_up(stack: Embedded, place: Path) -> None:
+    code = (
+        "import os, time\nfrom clearml import Task\ntask = Task.init()\n"
+        "first = 'mark' not in task.artifacts\n"
+        "if first:\n"
+        "    task.upload_artifact('mark', {'x': 1}, wait_on_upload=True)\n"
+        "    print('pid', os.getpid(), flush=True)\n"
+        "    time.sleep(600)\n"
+        "print('resumed with', task.artifacts['mark'].get())\n"
+    )
+    with agent(stack.environment(place / "doomed"), "doomed", "fragile", place / "doomed.log") as process:
+        task = script_task(stack, code, "fragile")
+        wait_for(lambda: stack.task(task)["execution"]["artifacts"], "the artifact")
+        for victim in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+            os.kill(victim.pid, signal.SIGKILL)
+    lost = ended(stack, task, 60)
+    assert lost["status"] == "failed"
+    assert lost["status_reason"].startswith("worker lost: doomed")
+    stack.call("tasks.enqueue", task=task, queue_name="default")
+    assert stack.call("tasks.get_by_id", task=task).data["task"]["status"] in ("queued", "in_progress")
+    done = ended(stack, task)
+    assert (done["status"], done["last_worker"]) == ("completed", "w1")
+    assert "resumed with {'x': 1}" in log_of(stack, task)
