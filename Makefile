@@ -27,9 +27,9 @@ $(READY): requirements.lock pyproject.toml
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
 ifdef UV_TORCH_BACKEND
 	grep -E '^[a-zA-Z0-9]' requirements.lock | sed 's/ *\\$$//' | grep -vE '^(nvidia-|cuda-|triton)' > $(VENV)/versions.txt
-	$(UV) install --quiet --requirements $(VENV)/versions.txt
+	$(UV) install --quiet --compile-bytecode --requirements $(VENV)/versions.txt
 else
-	$(UV) install --quiet --require-hashes --requirements requirements.lock
+	$(UV) install --quiet --compile-bytecode --require-hashes --requirements requirements.lock
 endif
 	$(UV) install --quiet --no-deps --no-build-isolation --editable .
 	touch $@

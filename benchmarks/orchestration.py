@@ -73,7 +73,9 @@ class Gap:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
@@ -123,8 +125,13 @@ def measure(settings: list[Setting], rounds: int) -> None:
         for setting in settings:
             found = run(setting)
             gaps[setting.name] += found
-            print(f"round {number + 1} {setting.name:8} " + "  ".join(f"{gap.whole:.1f} s" for gap in found), flush=True)
-    print(f"\n{'median of a transition':24} {'whole':>8} {'ending':>8} {'controller':>11} {'queue':>8} {'start':>8}")
+            print(
+                f"round {number + 1} {setting.name:8} " + "  ".join(f"{gap.whole:.1f} s" for gap in found),
+                flush=True,
+            )
+    print(
+        f"\n{'median of a transition':24} {'whole':>8} {'ending':>8} {'controller':>11} {'queue':>8} {'start':>8}"
+    )
     for name, found in gaps.items():
         parts = [statistics.median(getattr(gap, part) for gap in found) for part in Gap.__annotations__]
         print(f"{name:24} {parts[0]:8.2f} {parts[1]:8.2f} {parts[2]:11.2f} {parts[3]:8.2f} {parts[4]:8.2f}")
@@ -137,18 +144,26 @@ def run(setting: Setting) -> list[Gap]:
     script = Path(tempfile.mkdtemp()) / "toy_controller.py"
     script.write_text(
         CONTROLLER.format(
-            project=PROJECT, frequency=setting.frequency, steps=STEPS, queue=setting.queue, services=setting.services
+            project=PROJECT,
+            frequency=setting.frequency,
+            steps=STEPS,
+            queue=setting.queue,
+            services=setting.services,
         )
     )
     environment = os.environ | {"CLEARML_CONFIG_FILE": str(setting.configuration)}
-    subprocess.run([sys.executable, script], env=environment, cwd=script.parent, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, script], env=environment, cwd=script.parent, check=True, capture_output=True
+    )
     from pipeline.api import Api
     from pipeline.runs import last_run, states
 
     api = Api()
     *_, state = states(api, str(last_run(api, PROJECT, "toy")))
     if not state.good:
-        raise SystemExit(f"the toy run {state.id} did not complete: {[(s.name, s.status) for s in state.steps]}")
+        raise SystemExit(
+            f"the toy run {state.id} did not complete: {[(s.name, s.status) for s in state.steps]}"
+        )
     ids = [step.task_id for step in state.steps]
     found = api.call("tasks.get_all", id=ids, search_hidden=True)["tasks"]
     by_id = {task["id"]: task for task in found}
@@ -159,7 +174,11 @@ def run(setting: Setting) -> list[Gap]:
 def gap_of(parent: dict, child: dict) -> Gap:
     """ending: code's end to task completed; controller: to child created; queue: to started; start: to its code."""
     ended, began = returned(parent, "ended"), returned(child, "began")
-    completed, created, started = moment(parent, "completed"), moment(child, "created"), moment(child, "started")
+    completed, created, started = (
+        moment(parent, "completed"),
+        moment(child, "created"),
+        moment(child, "started"),
+    )
     return Gap(began - ended, completed - ended, created - completed, started - created, began - started)
 
 

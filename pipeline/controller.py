@@ -57,8 +57,8 @@ def build(pipe: PipelineController, run: Run) -> PipelineController:
 POLL_MINUTES = 0.01
 """Time between two looks at the steps; ClearML's default of 0.2 minutes costs 12 s a transition."""
 
-RETRIES = 2
-"""How often a failed step whose worker was lost is put back on its queue."""
+RETRIES = 3
+"""How often a step whose worker was lost is put back on its queue, to go on from its checkpoint."""
 
 ONLY_WHAT_STEPS_REPORT = dict.fromkeys(
     ("pytorch", "matplotlib", "joblib", "scikit", "tensorboard", "detect_repository"), False
@@ -98,9 +98,17 @@ def _adder(pipe: PipelineController, refresh: frozenset[str]) -> Callable[..., N
             auto_connect_frameworks=ONLY_WHAT_STEPS_REPORT,
             auto_connect_arg_parser=False,
             continue_behaviour=GOES_ON if one_of_many else None,
+            retry_on_failure=_worker_was_lost,
         )
 
     return add
+
+
+def _worker_was_lost(_pipe: PipelineController, node: PipelineController.Node, retries: int) -> bool:
+    """Whether a failed step is worth another try: not if its own code raised, that would happen again."""
+    node.job.task.reload()
+    reason = str(node.job.task.data.status_reason or "")
+    return "worker lost" in reason and retries < RETRIES
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ def workers_of(api: Api, queues: Sequence[str]) -> dict[str, list[str]]:
 
 
 def await_workers(api: Api, names: Collection[str], still_starting: Callable[[], bool]) -> None:
-    """Wait until the server has heard of the workers `names`, or `still_starting` says that none will come."""
+    """Wait until the server knows the workers `names`, or `still_starting` says that none will come."""
     while still_starting():
         known = {worker["id"] for worker in api.call("workers.get_all", last_seen=ALIVE_SECONDS)["workers"]}
         if known >= set(names):

@@ -10,6 +10,9 @@ from pipeline.parameters import words
 from pipeline.runs import GOOD, STATES, RunState, Step
 from pipeline.why import explain
 
+AGENT_LINES = ("Leaving process id", "DONE: Running task", "Process failed, exit code")
+"""What the agent itself writes at the end of a step's log."""
+
 LAST_LINES = 8
 """So many lines of a failed step's log are shown."""
 
@@ -178,5 +181,5 @@ def _last_lines(api: Api, task_id: str) -> tuple[str, ...]:
     events = api.call("events.get_task_log", task=task_id, batch_size=100, navigate_earlier=True)["events"]
     text = "\n".join(event["msg"] for event in sorted(events, key=lambda event: event["timestamp"]))
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    own = [line for line in lines if not line.startswith(("Leaving process id", "DONE: Running task"))]
+    own = [line for line in lines if not line.startswith(AGENT_LINES)]
     return tuple(own[-LAST_LINES:])

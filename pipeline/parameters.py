@@ -156,6 +156,7 @@ class Run:
             "pretrained": entry.pretrained,
             "weights": entry.weights,
             "drop_rate": entry.drop_rate,
+            "licence": entry.licence,
             **{name: settings.pop(name) for name in TRAINING},
             "settings": json.dumps(settings, sort_keys=True),
             "dataset_id": returned("register", "dataset_id"),
@@ -167,6 +168,7 @@ class Run:
         """What the evaluation of `entry` is told; the training by its id, so that a failed one is named."""
         return {
             "name": entry.name,
+            "licence": entry.licence,
             "train_id": f"${{train_{entry.name}.id}}",
             "dataset_id": returned("register", "dataset_id"),
             "split_id": returned("split", "split_id"),

@@ -162,7 +162,6 @@ class Stack:
                     # A reporter in a process of its own adds about 10 s to the end of every task.
                     "report_use_subprocess": False,
                     "default_output_uri": server["files"],
-                    "store_uncommitted_code_diff": False,
                 },
             },
             "agent": {"venvs_dir": str(self.home / "agent" / "venvs"), "git_user": "", "git_pass": ""},
@@ -174,19 +173,12 @@ class Stack:
         name = f"{queue}-{index}"
         gpus = _gpu_count() if queue == config.queues.train else 0
         device = ["--gpus", str(index % gpus)] if gpus else ["--cpu-only"]
-        command = [
-            sys.executable,
-            "-m",
-            "clearml_agent",
-            "daemon",
-            "--foreground",
-            "--create-queue",
-            "--queue",
-            queue,
-        ]
+        command = [sys.executable, "-m", "clearml_agent", "daemon", "--create-queue", "--queue", queue]
         environment = AGENT_SETTINGS | {
             "CLEARML_CONFIG_FILE": str(self._configuration),
             "CLEARML_WORKER_ID": worker_id(name),
+            # Not in the foreground, where an idle agent prints four lines a second for as long as it lives.
+            "CLEARML_AGENT_TEMP_STDOUT_FILE_DIR": str(self.home / "logs"),
             "OMP_NUM_THREADS": str(_threads(config)),
         }
         return processes.start(name, [*command, *device], self.home / "logs" / f"{name}.log", environment)

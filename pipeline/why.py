@@ -11,6 +11,10 @@ from pipeline.runs import Step
 FIELDS = ("id", "name", "parent", "project", "hyperparams.kwargs", "created")
 
 
+SHOWN = 3
+"""So many changed files are named, the others are counted."""
+
+
 def explain(api: Api, step: Step, refreshed: frozenset[str]) -> str:
     """One line: `cached`, `refresh was asked for`, `first run`, or what changed."""
     if not step.task_id:
@@ -83,7 +87,8 @@ def _code_changes(now: Mapping[str, str], then: Mapping[str, str]) -> list[str]:
     if not now or not then:
         return ["its code changed"]
     parts = sorted(part for part in now.keys() | then.keys() if now.get(part) != then.get(part))
-    return [_part_change(part, now, then) for part in parts]
+    shown = [_part_change(part, now, then) for part in parts[:SHOWN]]
+    return [*shown, f"{len(parts) - SHOWN} more files changed"] if len(parts) > SHOWN else shown
 
 
 def _part_change(part: str, now: Mapping[str, str], then: Mapping[str, str]) -> str:

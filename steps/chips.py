@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from planets.chips import ChipStore
 from planets.labels import encode
 from planets.layout import find_archive
 from steps import tracking
@@ -29,6 +30,12 @@ class RegisteredChips:
         """The part (`train`, `valid`, `test`) of each chip, by the table that the split task holds."""
         part_of = {row["name"]: row["part"] for row in tracking.load_table(split_id, "split")}
         return np.array([part_of[name] for name in self.names])
+
+
+def open_store(chips: RegisteredChips, size: int) -> ChipStore:
+    """The decoded store of these chips at `size` pixels, made once per host and shared by its workers."""
+    files = list(zip(chips.names, chips.files, strict=True))
+    return ChipStore.open(tracking.host_cache() / "chips", chips.content, size, files)
 
 
 def read_chips(dataset_id: str) -> RegisteredChips:

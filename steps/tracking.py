@@ -2,13 +2,13 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zipfile import ZIP_STORED
 
 from clearml import Dataset, Model, OutputModel, Task
-from clearml.config import config_obj
+from clearml.config import config
 from filelock import FileLock
 
 from steps.errors import ParentFailed, StepError
@@ -26,7 +26,7 @@ def current_task() -> Task:
 
 def host_cache() -> Path:
     """ClearML's cache folder on this host (`sdk.storage.cache.default_base_dir`), shared by its workers."""
-    return Path(config_obj.get("storage.cache.default_base_dir", "~/.clearml/cache")).expanduser()
+    return Path(config.get("storage.cache.default_base_dir")).expanduser()
 
 
 def content_tag(content_hash: str) -> str:
@@ -142,10 +142,37 @@ def require_completed(task_id: str) -> Task:
 
 
 def report_epoch(epoch: int, metrics: dict[str, float]) -> None:
-    """One point per metric; `valid_f2` and `train_f2` would be two series of one plot."""
+    """One point per metric; `train_loss` and `valid_loss` are two series of the plot `loss`."""
     logger = current_task().get_logger()
     for metric, value in metrics.items():
-        logger.report_scalar(title=metric, series=metric, value=value, iteration=epoch)
+        part, _, title = metric.partition("_")
+        if part not in ("train", "valid"):
+            part, title = metric, metric
+        logger.report_scalar(title=title, series=part, value=value, iteration=epoch)
+
+
+def report_evaluation(report: Mapping[str, Any], figures: Mapping[str, Path]) -> None:
+    """Show an evaluation in ClearML: its scores, a table with a row per label, its figures."""
+    logger = current_task().get_logger()
+    for part in ("valid", "test"):
+        for name in ("f2", "f2_macro", "f2_micro", "map"):
+            logger.report_single_value(f"{part}_{name}", report[part][name])
+        rows = report[part]["per_label"]
+        header = ["label", *next(iter(rows.values()))]
+        table = [[label, *(_rounded(value) for value in row.values())] for label, row in rows.items()]
+        logger.report_table("per label", part, iteration=0, table_plot=[header, *table])
+    logger.report_single_value("constant_f2", report["constant"]["f2"])
+    for title, file in figures.items():
+        logger.report_image(title, "evaluation", iteration=0, local_path=str(file))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def store_folder(name: str, folder: Path) -> None:
+    """Upload a folder as the artifact `name` of this task."""
+    current_task().upload_artifact(name, folder, wait_on_upload=True)
 
 
 def register_model(name: str, weights: Path, settings: dict[str, object], labels: tuple[str, ...]) -> str:

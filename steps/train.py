@@ -7,6 +7,7 @@ def train_model(
     pretrained: bool,
     weights: str,
     drop_rate: float,
+    licence: str,
     epochs: int,
     batch_size: int,
     image_size: int,
@@ -24,13 +25,13 @@ def train_model(
     import tempfile
     from pathlib import Path
 
-    from planets.training import fit
-
-    from planets.chips import ChipStore
     from planets.config import ModelEntry, TrainingSettings
+    from planets.journal import CHECKPOINT
     from planets.labels import LABELS
+    from planets.training import fit
     from steps import tracking
-    from steps.chips import read_chips
+    from steps.checkpoints import Uploader, earlier_checkpoint
+    from steps.chips import open_store, read_chips
     from steps.code import require_code
 
     require_code("train", code_version)
@@ -41,16 +42,11 @@ def train_model(
         architecture=architecture,
         pretrained=pretrained,
         weights=weights,
-        licence="see models.yaml",
+        licence=licence,
         drop_rate=drop_rate,
     )
     chips = read_chips(dataset_id)
-    store = ChipStore.open(
-        tracking.host_cache() / "chips",
-        chips.content,
-        image_size,
-        list(zip(chips.names, chips.files, strict=True)),
-    )
+    store = open_store(chips, image_size)
     with tempfile.TemporaryDirectory() as workdir:
         fitted = fit(
             entry,
@@ -59,7 +55,10 @@ def train_model(
             chips.labels,
             chips.parts(split_id),
             Path(workdir),
-            tracking.report_epoch,
+            Uploader(Path(workdir) / CHECKPOINT),
+            earlier_checkpoint(),
         )
-        model_id = tracking.register_model(name, fitted.weights, fitted.settings(), LABELS)
+        file = Path(workdir) / "model.safetensors"
+        fitted.save(file)
+        model_id = tracking.register_model(name, file, fitted.description(), LABELS)
     return model_id, fitted.score

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -57,6 +58,23 @@ class Checkout:
         printed, _ = process.communicate(timeout=600)
         assert process.returncode == code, printed
         return printed
+
+    def exports(self):
+        return dict(re.findall(r"export (\w+)=(\S+)", self("env")))
+
+    def python(self, source, *arguments):
+        """Run a program of a ClearML user against this checkout's server; return the JSON that it printed last."""
+        done = subprocess.run(
+            [sys.executable, "-c", source, *arguments],
+            cwd=self.folder,
+            env=self.environment | self.exports(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.strip().splitlines()[-1])
 
     def report(self):
         return json.loads((self.output / "run.json").read_text())

@@ -1,7 +1,5 @@
 """A server that is named is used, by the environment as by .env.local, and nothing is started here."""
 
-import re
-
 import pytest
 
 
@@ -15,7 +13,7 @@ def elsewhere(new_checkout):
 
 @pytest.fixture(scope="module")
 def exports(elsewhere):
-    return dict(re.findall(r"export (\w+)=(\S+)", elsewhere("env")))
+    return elsewhere.exports()
 
 
 def test_the_environment_names_the_server(checkout, exports):
