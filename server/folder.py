@@ -24,6 +24,7 @@ class DataFolder:
     def claim(self) -> None:
         """Make the folder and lock it; raises StartError if it cannot be written or is taken."""
         try:
+            self._check_owner()
             for folder in (self.path, self.files, self.uploads):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 folder.chmod(0o700)
@@ -36,6 +37,12 @@ class DataFolder:
             raise StartError(f"another server runs on the data folder {self.path}; stop it first") from error
         for left_over in self.uploads.iterdir():
             left_over.unlink()
+
+    def _check_owner(self) -> None:
+        # A folder named by mistake (a home, /tmp) must not be locked away from its other users.
+        ours = not self.path.exists() or (self.path / "server.lock").exists()
+        if not ours and any(self.path.iterdir()):
+            raise StartError(f"the folder {self.path} is not empty and no data folder of this server")
 
     def announce(self, api: str, files: str) -> None:
         """Tell the launcher that both sockets listen, and where."""

@@ -46,8 +46,9 @@ def started(call: Call) -> Document:
     _allow(call, task, STARTS)
     first = {} if task["status"] == "in_progress" else {"started": call.now}
     if first:
-        task.pop("completed", None)
-        task.pop("active_duration", None)
+        # What an earlier run left: its worker, above all, is not the one to listen for now.
+        for name in ("completed", "active_duration", "last_worker", "last_worker_report"):
+            task.pop(name, None)
     return {"fields": change(call, task, "in_progress", **first), "started": 1, "updated": 1}
 
 

@@ -65,6 +65,13 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert "cannot write the data folder" in line
 
 
+def test_a_folder_that_belongs_to_something_else(tmp_path: Path) -> None:
+    (tmp_path / "diary.txt").write_text("private")
+    before = tmp_path.stat().st_mode
+    assert "is not empty" in refused("--data", str(tmp_path), "--api-port", "0", "--files-port", "0")
+    assert tmp_path.stat().st_mode == before
+
+
 def test_a_link_without_a_server(tmp_path: Path) -> None:
     assert "no server runs" in refused("link", "--data", str(tmp_path))
 

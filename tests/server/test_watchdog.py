@@ -102,3 +102,11 @@ def test_a_laptop_that_slept_fails_nothing(tmp_path: Path) -> None:
         wait_for(lambda: "the machine slept" in server.log.read_text(), "the server to notice", 10)
         assert server.task(task)["status"] == "in_progress"
         wait_for(lambda: server.task(task)["status"] == "failed", "the timeout after waking", 15)
+
+
+def test_a_rerun_by_hand_is_not_held_to_the_old_worker(server: Embedded, database: Database) -> None:
+    task = run_by_agent(server)
+    server.call("tasks.stopped", task=task)
+    server.call("tasks.started", task=task, force=True)
+    Watchdog(database, 120).look(time.time() + 121)
+    assert server.task(task)["status"] == "in_progress"
