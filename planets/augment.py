@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 _LEVELS = 255.0
@@ -64,6 +65,13 @@ def normalise(chips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Ten
     """
     scale, shift = _affine(chips, mean, std)
     return chips.to(torch.float32).mul_(scale).add_(shift).permute(0, 3, 1, 2)
+
+
+def denormalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> NDArray[np.uint8]:
+    """Turn images back into chips that can be looked at, uint8 `(N, size, size, 3)`, cut to 0 to 255."""
+    scale, shift = (torch.tensor(each, dtype=torch.float32) for each in (std, mean))
+    levels = (images.detach().cpu().permute(0, 2, 3, 1) * scale + shift) * _LEVELS
+    return np.asarray(levels.round().clamp(0, _LEVELS).to(torch.uint8))
 
 
 def augment(chips: Tensor, changes: Changes, mean: Sequence[float], std: Sequence[float]) -> Tensor:

@@ -3,7 +3,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from planets.augment import Changes, augment, draw_changes, normalise, turn
+from planets.augment import Changes, augment, denormalise, draw_changes, normalise, turn
 
 MEAN, STD = (0.3, 0.35, 0.4), (0.1, 0.15, 0.2)
 
@@ -81,3 +81,10 @@ def test_draws_keep_to_their_ranges_and_seed() -> None:
 def test_images_are_not_normalised_twice() -> None:
     with pytest.raises(TypeError, match="uint8"):
         normalise(chips().float(), MEAN, STD)
+
+
+def test_denormalise_gives_the_chips_back() -> None:
+    given = chips()
+    np.testing.assert_array_equal(denormalise(normalise(given, MEAN, STD), MEAN, STD), given)
+    brighter = denormalise(normalise(given, MEAN, STD) + 100, MEAN, STD)
+    assert (brighter == 255).all()

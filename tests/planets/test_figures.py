@@ -1,0 +1,84 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from synthetic import make_labels, make_pixels
+
+from planets.figures import (
+    calibration_figure,
+    history_figure,
+    label_figure,
+    mistakes_figure,
+    precision_recall_figure,
+)
+from planets.labels import LABELS
+from planets.metrics import summary
+from planets.palette import save
+from planets.training_figures import batch_figure
+
+TARGETS = make_labels(50)
+TARGETS[:, 16] = 0  # a label that no chip carries
+CHIPS = make_pixels(TARGETS, size=16)
+SCORES = np.clip(0.25 + 0.5 * TARGETS + np.random.default_rng(0).normal(0, 0.2, TARGETS.shape), 0, 1).astype(
+    "f4"
+)
+PREDICTIONS = (SCORES >= 0.4).astype(np.uint8)
+REPORT = summary(TARGETS, SCORES, PREDICTIONS, [0.4] * 17, LABELS)
+
+
+def history(epochs: int) -> list[dict[str, float]]:
+    keys = ("train_loss", "valid_loss", "valid_f2_at_0.2", "valid_map")
+    return [{"epoch": epoch + 1.0, **dict.fromkeys(keys, 0.5 + 0.01 * epoch)} for epoch in range(epochs)]
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "labels": lambda: label_figure(REPORT),
+    "curves": lambda: precision_recall_figure(TARGETS, SCORES, PREDICTIONS, LABELS),
+    "calibration": lambda: calibration_figure(TARGETS, SCORES),
+    "calibration of scores of 0 and 1": lambda: calibration_figure(TARGETS, TARGETS.astype(np.float32)),
+    "mistakes": lambda: mistakes_figure(CHIPS, TARGETS, PREDICTIONS, LABELS),
+    "few mistakes": lambda: mistakes_figure(CHIPS[:2], TARGETS[:2], PREDICTIONS[:2], LABELS),
+    "history": lambda: history_figure(history(12), best_epoch=9),
+    "history of one epoch": lambda: history_figure(history(1), best_epoch=1),
+    "batch": lambda: batch_figure(CHIPS[:20], TARGETS[:20], LABELS),
+}
+
+
+def words(figure: Figure) -> str:
+    return " ".join(text.get_text() for text in figure.findobj(mpl.text.Text))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_draws_something(name: str, tmp_path: Path) -> None:
+    before = dict(mpl.rcParams)
+    file = save(FIGURES[name](), tmp_path / "figures" / "picture.png")
+    pixels = np.asarray(Image.open(file).convert("L"))
+    assert min(pixels.shape) > 300
+    assert (pixels < 200).mean() > 0.005
+    assert dict(mpl.rcParams) == before
+
+
+def test_every_label_is_named_with_its_support() -> None:
+    text = words(label_figure(REPORT))
+    for label, row in REPORT["per_label"].items():
+        assert f"{label}  ({row['support']:,})" in text
+    assert f"{REPORT['f2']:.4f}" in text
+
+
+def test_curves_say_average_precision_or_that_there_is_nothing() -> None:
+    text = words(precision_recall_figure(TARGETS, SCORES, PREDICTIONS, LABELS))
+    assert f"{REPORT['per_label']['clear']['ap']:.2f}" in text
+    assert "no such chip" in text
+
+
+def test_mistakes_are_the_worst_and_name_what_is_wrong() -> None:
+    predictions = TARGETS.copy()
+    predictions[7] = 1 - predictions[7]
+    text = words(mistakes_figure(CHIPS, TARGETS, predictions, LABELS, count=1))
+    assert "0.00" in text
+    for label, true in zip(LABELS, TARGETS[7], strict=True):
+        assert f"{'-' if true else '+'} {label}" in text
