@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from server import identity
-from server.errors import InvalidCredentials, InvalidToken, Unauthorized
+from server.errors import InvalidCredentials, InvalidToken, StartError, Unauthorized
 
 DAY = 24 * 3600
 TOKEN_LIFE = 30 * DAY
@@ -40,8 +40,11 @@ class Credentials:
         signing = folder / "signing.key"
         if not signing.exists():
             write_private(signing, secrets.token_hex(32))
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return cls(stored["access_key"], stored["secret_key"], bytes.fromhex(signing.read_text().strip()))
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            return cls(stored["access_key"], stored["secret_key"], bytes.fromhex(signing.read_text().strip()))
+        except (ValueError, KeyError, TypeError) as error:
+            raise StartError(f"{path} or {signing.name} is damaged; remove both for new keys") from error
 
     def authenticate(self, authorization: str | None, cookie: str | None) -> None:
         """Raises Unauthorized unless the header (Basic or Bearer) or the cookie proves who is calling."""

@@ -9,11 +9,13 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
+from server.errors import StartError
+
 SCHEMA_VERSION = 1
 
 
 class Database:
-    """Transactions over ``path``.
+    """Transactions over ``path``; raises StartError for a file that is none of ours.
 
     ``synchronous=NORMAL`` in WAL mode: a commit is handed to the operating system before the call is
     answered, so ``kill -9`` loses nothing that was acknowledged. A power cut may lose the last moments
@@ -24,12 +26,13 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._writer = self._connect()
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
-        schema = resources.files("server").joinpath("schema.sql").read_text(encoding="utf-8")
-        self._writer.executescript(schema)
-        self._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        try:
+            self._writer = self._connect()
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            raise StartError(f"cannot open the database {path}: {error}") from error
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -60,6 +63,15 @@ class Database:
         with self._lock:
             self._writer.execute("PRAGMA optimize")
             self._writer.close()
+
+    def _prepare(self) -> None:
+        (found,) = self._writer.execute("PRAGMA user_version").fetchone()
+        if found > SCHEMA_VERSION:
+            raise StartError(f"the database {self._path} was written by a newer server (schema {found})")
+        self._writer.executescript(
+            resources.files("server").joinpath("schema.sql").read_text(encoding="utf-8")
+        )
+        self._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _reader(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)

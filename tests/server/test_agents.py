@@ -61,7 +61,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stack(place: Path) -> Iterator[Embedded]:
     """A server with two agents, one for controllers and one for steps."""
     with running(place / "data", "--worker-timeout", "20") as server, ExitStack() as agents:
-        server.call("queues.create", name="services")
+        for queue in ("services", "fragile", "doomed"):
+            server.call("queues.create", name=queue)
         for worker, queue in (("svc", "services"), ("w1", "default")):
             home = place / worker
             agents.enter_context(agent(server.environment(home), worker, queue, place / f"{worker}.log"))
@@ -122,10 +123,10 @@ def test_stop_ends_the_process_of_the_task(stack: Embedded) -> None:
     wait_for(lambda: not psutil.pid_exists(int(line.split()[1])), "the end of the process", 20)
 
 
-def start_pipeline(server: Embedded, place: Path) -> str:
+def start_pipeline(server: Embedded, place: Path, code: str = PIPELINE) -> str:
     """Run the script as a user does; returns the id of the run that it enqueued."""
     script = place / "toy_pipeline.py"
-    script.write_text(PIPELINE)
+    script.write_text(code)
     done = subprocess.run(
         [sys.executable, str(script)],
         env=server.environment(place / "user"),
@@ -203,3 +204,48 @@ def test_a_killed_agent_fails_its_task_and_another_takes_it_up(stack: Embedded, 
     done = ended(stack, task)
     assert (done["status"], done["last_worker"]) == ("completed", "w1")
     assert "resumed with {'x': 1}" in log_of(stack, task)
+
+
+RETRYING = """
+from clearml import PipelineController
+
+
+def fragile_step(n):
+    import os, signal, psutil
+    from clearml import Task
+
+    task = Task.current_task()
+    if "mark" in task.artifacts:
+        return int(n) + task.artifacts["mark"].get()["x"]
+    task.upload_artifact("mark", {"x": 40}, wait_on_upload=True)
+    for process in [*psutil.Process().parents(), psutil.Process()]:
+        if "clearml_agent" in " ".join(process.cmdline()) or process.pid == os.getpid():
+            os.kill(process.pid, signal.SIGKILL)
+
+
+pipe = PipelineController(
+    name="retrying", project="Agents", version="1.0.0", repo="", packages=["clearml"],
+    skip_global_imports=True, pool_frequency=0.01,
+)
+pipe.add_function_step(
+    "fragile", function=fragile_step, function_kwargs={"n": 2}, function_return=["out"], repo="",
+    packages=["clearml"], execution_queue="doomed", retry_on_failure=2,
+)
+print("run=" + pipe.task.id, flush=True)
+pipe.start(queue="services")
+"""
+
+
+def test_a_pipeline_survives_the_loss_of_a_worker(stack: Embedded, place: Path) -> None:
+    """A step's worker dies by kill -9: its task fails, the controller retries it, another worker goes on."""
+    (place / "retrying").mkdir()
+    with ExitStack() as agents:
+        for worker in ("first", "second"):
+            environment = stack.environment(place / worker)
+            agents.enter_context(agent(environment, worker, "doomed", place / f"{worker}.log"))
+        run = ended(stack, start_pipeline(stack, place / "retrying", RETRYING), 150)
+    assert run["status"] == "completed"
+    step = steps_of(stack, run["id"])["fragile"]
+    done = stack.task(step["executed"])
+    assert (step["status"], done["status"]) == ("completed", "completed")
+    assert done["hyperparams"]["return"]["out"]["value"] == "42"

@@ -72,6 +72,19 @@ def test_a_folder_that_belongs_to_something_else(tmp_path: Path) -> None:
     assert tmp_path.stat().st_mode == before
 
 
+def test_damaged_files_are_named(server: Embedded) -> None:
+    server.stop()
+    ports = ("--data", str(server.data), "--api-port", "0", "--files-port", "0")
+    with sqlite3.connect(server.data / "server.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    assert "newer server (schema 99)" in refused(*ports)
+    (server.data / "server.db").write_bytes(b"no database" * 1000)
+    assert "cannot open the database" in refused(*ports)
+    (server.data / "credentials.json").write_text("{")
+    assert "credentials.json" in refused(*ports)
+
+
 def test_a_link_without_a_server(tmp_path: Path) -> None:
     assert "no server runs" in refused("link", "--data", str(tmp_path))
 

@@ -37,11 +37,12 @@ def test_from_draft_to_published(shared: Embedded) -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "status"), [("stopped", "stopped"), ("failed", "failed"), ("close", "closed")]
+    ("action", "status"),
+    [("tasks.stopped", "stopped"), ("tasks.failed", "failed"), ("tasks.close", "closed")],
 )
 def test_how_a_run_ends(shared: Embedded, action: str, status: str) -> None:
     task = running_task(shared)
-    answer = shared.call(f"tasks.{action}", task=task, status_reason="why", status_message="what").data
+    answer = shared.call(action, task=task, status_reason="why", status_message="what").data
     assert answer["updated"] == 1
     stored = shared.task(task)
     assert (stored["status"], stored["status_reason"], stored["status_message"]) == (status, "why", "what")
