@@ -63,7 +63,7 @@ def get_by_id_ex(call: Call) -> Document:
 
 @service.reads("get_types")
 def get_types(call: Call) -> Document:
-    projects = [task_id for root in call.arguments.texts("projects") for task_id in tree(call.db, root)]
+    projects = [project for root in call.arguments.texts("projects") for project in tree(call.db, root)]
     rows = call.db.execute(
         "SELECT DISTINCT type FROM tasks"
         " WHERE ? OR project IN (SELECT value FROM json_each(?)) ORDER BY type",
@@ -179,9 +179,8 @@ def _change(call: Call, task: Document, fields: Document) -> Document:
 def _filters(call: Call) -> Query:
     arguments = call.arguments
     if arguments.flag("include_subprojects") and "project" in arguments:
-        arguments = arguments.replaced(
-            "project", [task_id for root in arguments.texts("project") for task_id in tree(call.db, root)]
-        )
+        below = [project for root in arguments.texts("project") for project in tree(call.db, root)]
+        arguments = arguments.replaced("project", below)
     query = translate(TASKS, arguments)
     narrow = "id" in arguments or "project" in arguments
     if not arguments.flag("search_hidden") and not narrow:
