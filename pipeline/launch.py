@@ -14,8 +14,8 @@ from planets.config import Config
 
 ENTRY = Path(__file__).with_name("entry.py")
 
-ALIVE_SECONDS = 600
-"""A worker that the server has not heard of for longer is gone; that is ClearML's own time."""
+ALIVE_SECONDS = 120
+"""A worker that the server has not heard of for longer is taken for gone; agents report every half minute."""
 
 
 def submit(config: Config, arguments: Mapping[str, str]) -> str:

@@ -60,5 +60,5 @@ def decode(vector: ArrayLike, labels: Sequence[str] = LABELS) -> list[str]:
 
 
 def parse(text: str) -> frozenset[str]:
-    """Split the `tags` cell of a Kaggle table at white space; whole words, so `cloudy` is not in `partly_cloudy`."""
+    """Split the `tags` cell of a table at white space: whole words, `cloudy` is not in `partly_cloudy`."""
     return frozenset(text.split())

@@ -8,11 +8,11 @@ from filelock import FileLock
 from planets.errors import SourceError
 
 
-def fetch_sample(cache: Path, chips: int, seed: int) -> Path:
-    """Make the synthetic sample of `chips` chips in `cache`, unless it is there; return its folder."""
+def fetch_sample(cache: Path, chips: int, seed: int, code_version: str) -> Path:
+    """Make the synthetic sample of `chips` chips in `cache`, unless this code has made it; return its folder."""
     from planets.sample import make_sample
 
-    folder = cache / f"sample-{chips}-{seed}"
+    folder = cache / f"sample-{chips}-{seed}-{code_version}"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f"{folder.name}.lock"):
         if not folder.exists():

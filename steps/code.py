@@ -50,11 +50,13 @@ def _graph() -> grimp.ImportGraph:
 
 
 def _digest(module: str) -> str:
+    """A digest of a module's source and of its data: the files beside it that have its name."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"no source file for {module}")
-    text = Path(spec.origin).read_text(encoding="utf-8")
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    source = Path(spec.origin)
+    files = sorted(file for file in source.parent.glob(f"{source.stem}.*") if file.is_file())
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def _library_version(distribution: str) -> str:

@@ -18,11 +18,10 @@ def evaluate_model(
     import tempfile
     from pathlib import Path
 
-    from planets.figures import save_figures
-
     from planets.bundle import FIGURES, Bundle
     from planets.evaluation import evaluate
     from planets.fitted import Fitted
+    from planets.report import save_figures
     from steps import tracking
     from steps.chips import open_store, read_chips
     from steps.code import require_code
@@ -48,7 +47,7 @@ def evaluate_model(
     with tempfile.TemporaryDirectory() as workdir:
         folder = Path(workdir) / "bundle"
         bundle.save(folder)
-        figures = save_figures(folder / FIGURES, found, fitted, store)
+        figures = save_figures(folder / FIGURES, name, found, fitted, store)
         tracking.report_evaluation(found.report, figures)
         tracking.store_folder("bundle", folder)
     test = found.report["test"]

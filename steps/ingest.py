@@ -29,7 +29,7 @@ def ingest_chips(
     require_code("ingest", code_version)
     cache = tracking.host_cache() / "sources"
     if source == "sample":
-        folder = fetch_sample(cache, sample_chips, sample_seed)
+        folder = fetch_sample(cache, sample_chips, sample_seed, code_version)
     elif source == "local":
         folder = fetch_local(path)
     else:

@@ -63,7 +63,7 @@ class Checkout:
         return dict(re.findall(r"export (\w+)=(\S+)", self("env")))
 
     def python(self, source, *arguments):
-        """Run a program of a ClearML user against this checkout's server; return the JSON that it printed last."""
+        """Run a ClearML program on this server; return the JSON that it printed last."""
         done = subprocess.run(
             [sys.executable, "-c", source, *arguments],
             cwd=self.folder,
