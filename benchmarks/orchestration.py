@@ -8,6 +8,7 @@ server: once with the defaults of the SDK and the agent, once with the settings 
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -129,12 +130,11 @@ def measure(settings: list[Setting], rounds: int) -> None:
                 f"round {number + 1} {setting.name:8} " + "  ".join(f"{gap.whole:.1f} s" for gap in found),
                 flush=True,
             )
-    print(
-        f"\n{'median of a transition':24} {'whole':>8} {'ending':>8} {'controller':>11} {'queue':>8} {'start':>8}"
-    )
+    headings = "".join(f"{part:>12}" for part in Gap.__annotations__)
+    print(f"\n{'median of a transition':24}{headings}")
     for name, found in gaps.items():
         parts = [statistics.median(getattr(gap, part) for gap in found) for part in Gap.__annotations__]
-        print(f"{name:24} {parts[0]:8.2f} {parts[1]:8.2f} {parts[2]:11.2f} {parts[3]:8.2f} {parts[4]:8.2f}")
+        print(f"{name:24}" + "".join(f"{part:12.2f}" for part in parts))
     whole = {name: statistics.median(gap.whole for gap in found) for name, found in gaps.items()}
     print(f"\ndefault / ours: {whole['default'] / whole['ours']:.1f}")
 
@@ -168,11 +168,11 @@ def run(setting: Setting) -> list[Gap]:
     found = api.call("tasks.get_all", id=ids, search_hidden=True)["tasks"]
     by_id = {task["id"]: task for task in found}
     tasks = [by_id[task_id] for task_id in ids]
-    return [gap_of(parent, child) for parent, child in zip(tasks, tasks[1:], strict=False)]
+    return [gap_of(parent, child) for parent, child in itertools.pairwise(tasks)]
 
 
 def gap_of(parent: dict, child: dict) -> Gap:
-    """ending: code's end to task completed; controller: to child created; queue: to started; start: to its code."""
+    """Code's end to completed (ending), to the child's creation (controller), start (queue), code (start)."""
     ended, began = returned(parent, "ended"), returned(child, "began")
     completed, created, started = (
         moment(parent, "completed"),

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from clearml import PipelineController
-from clearml.backend_api.services import tasks
 
+from pipeline.api import Api
 from pipeline.parameters import CODE, CONFIG, DESCRIPTIONS, Run
 from steps.code import STAGES, code_of
 from steps.evaluate import evaluate_model
@@ -125,7 +125,7 @@ def main() -> None:
     for name, value in arguments.items():
         pipe.add_parameter(name, default=value, description=DESCRIPTIONS[name])
     run = Run.parse(pipe.task.get_configuration_object(CONFIG) or "", arguments)
-    _forget_steps(pipe, run)
+    _forget_steps(pipe)
     pipe.task.set_configuration_object(
         CODE, json.dumps({stage: code_of(stage).parts for stage in STAGES}, indent=1)
     )
@@ -140,11 +140,12 @@ def main() -> None:
 _GOOD = ("completed", "cached")
 
 
-def _forget_steps(pipe: PipelineController, run: Run) -> None:
-    """Drop the step scripts that a clone brought along: the library is today's, so the steps must be, too."""
-    stored = set(pipe.task.get_configuration_objects() or {}) & set(run.step_names())
+def _forget_steps(pipe: PipelineController) -> None:
+    """Drop the DAG and the step scripts that a clone brought along.
+
+    ClearML would run the stored scripts against today's library, and show the old DAG until the first change.
+    """
+    stored = set(pipe.task.get_configuration_objects() or {}) - {CONFIG}
     if stored:
-        pipe.task.send(
-            tasks.DeleteConfigurationRequest(task=pipe.id, configuration=sorted(stored), force=True)
-        )
+        Api().call("tasks.delete_configuration", task=pipe.id, configuration=sorted(stored), force=True)
         pipe.task.reload()

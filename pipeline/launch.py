@@ -13,6 +13,8 @@ from pipeline.runs import LOOK_SECONDS
 from planets.config import Config
 
 ENTRY = Path(__file__).with_name("entry.py")
+SCRIPT = "run_planets_pipeline.py"
+"""The name under which an agent runs the entry; no module may have it, for its folder comes first."""
 
 ALIVE_SECONDS = 120
 """A worker that the server has not heard of for longer is taken for gone; agents report every half minute."""
@@ -29,6 +31,10 @@ def submit(config: Config, arguments: Mapping[str, str]) -> str:
         detect_repository=False,
     )
     task = pipe.task
+    # The text of the script, not its path: the controller's worker may be another machine.
+    task.set_script(
+        repository="", diff=ENTRY.read_text(encoding="utf-8"), entry_point=SCRIPT, working_dir="."
+    )
     task.set_configuration_object(CONFIG, dump(config))
     task.set_parameters({f"Args/{name}": value for name, value in arguments.items()})
     PipelineController.enqueue(pipe, queue_name=config.queues.controller)

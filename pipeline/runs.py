@@ -88,8 +88,9 @@ class RunState:
 
     @property
     def good(self) -> bool:
-        """Our own verdict: there are steps, and each one completed or came from the cache."""
-        return bool(self.steps) and all(step.status in GOOD for step in self.steps)
+        """Our own verdict: the controller completed, and so did each of its steps, or it was cached."""
+        done = STATES[self.status] == "completed" and bool(self.steps)
+        return done and all(step.status in GOOD for step in self.steps)
 
     @property
     def seconds(self) -> float:
@@ -119,7 +120,8 @@ def read_run(api: Api, run_id: str) -> RunState:
     if not found:
         raise Unfinished(f"the server at {api.host} has no run {run_id}")
     task = found[0]
-    dag = _dag(task)
+    # A clone shows its source's DAG until its controller has started and stored its own.
+    dag = _dag(task) if task["status"] not in ("created", "queued") else {}
     started = _time(task.get("started"))
     steps = _steps(api, run_id, dag)
     if task["status"] in ENDED:

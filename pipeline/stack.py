@@ -1,5 +1,6 @@
 """The local stack: the embedded server and the agents of this machine, in the folder `.stack`."""
 
+import hashlib
 import json
 import os
 import shlex
@@ -89,7 +90,11 @@ class Stack:
 
     def workers(self) -> list[str]:
         """The names under which the server knows the agents that run."""
-        return [worker_id(process.name) for process in self.running() if process.name != SERVER]
+        return [self.worker_id(process.name) for process in self.running() if process.name != SERVER]
+
+    def worker_id(self, name: str) -> str:
+        """The name by which the server knows the agent `name`: unique on a host with several stacks."""
+        return f"{socket.gethostname()}-{hashlib.sha256(str(self.home).encode()).hexdigest()[:4]}:{name}"
 
     def check(self) -> bool:
         """True while every process that was started lives. Raises StackError naming one that ended."""
@@ -176,17 +181,12 @@ class Stack:
         command = [sys.executable, "-m", "clearml_agent", "daemon", "--create-queue", "--queue", queue]
         environment = AGENT_SETTINGS | {
             "CLEARML_CONFIG_FILE": str(self._configuration),
-            "CLEARML_WORKER_ID": worker_id(name),
+            "CLEARML_WORKER_ID": self.worker_id(name),
             # Not in the foreground, where an idle agent prints four lines a second for as long as it lives.
             "CLEARML_AGENT_TEMP_STDOUT_FILE_DIR": str(self.home / "logs"),
             "OMP_NUM_THREADS": str(_threads(config)),
         }
         return processes.start(name, [*command, *device], self.home / "logs" / f"{name}.log", environment)
-
-
-def worker_id(name: str) -> str:
-    """The name under which the server knows the agent `name` of this machine."""
-    return f"{socket.gethostname()}:{name}"
 
 
 def shell_exports(variables: dict[str, str]) -> str:

@@ -6,11 +6,11 @@ class PlanetsError(Exception):
 
 
 class ConfigError(PlanetsError):
-    """A setting is unknown, ill-typed or contradicts another; the message names file, key and allowed values."""
+    """A setting is unknown, ill-typed or contradicts another; the message names file and key."""
 
 
 class ArchiveError(PlanetsError):
-    """A folder of chips cannot be used; the message names the file, and where it applies the line and the value."""
+    """A folder of chips cannot be used; the message names the file, the line and the value."""
 
 
 class UnknownTag(ArchiveError):

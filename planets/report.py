@@ -14,6 +14,7 @@ from planets.figures import (
     precision_recall_figure,
 )
 from planets.fitted import Fitted
+from planets.palette import save
 
 
 def save_figures(
@@ -49,5 +50,5 @@ def save_figures(
     folder.mkdir(parents=True, exist_ok=True)
     files = {title: folder / f"{title}.png" for title in figures}
     for title, figure in figures.items():
-        figure.savefig(files[title], dpi=110)
+        save(figure, files[title])
     return files

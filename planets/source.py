@@ -9,7 +9,7 @@ from planets.errors import SourceError
 
 
 def fetch_sample(cache: Path, chips: int, seed: int, code_version: str) -> Path:
-    """Make the synthetic sample of `chips` chips in `cache`, unless this code has made it; return its folder."""
+    """Make the synthetic sample in `cache`, unless this code has made it there; return its folder."""
     from planets.sample import make_sample
 
     folder = cache / f"sample-{chips}-{seed}-{code_version}"
@@ -63,8 +63,9 @@ def _download_kaggle(dataset: str, folder: Path) -> None:
         kaggle.api.dataset_download_files(dataset, path=str(partial), unzip=True, quiet=False)
     except RequestException as error:
         raise SourceError(
-            f"Kaggle dataset {dataset!r} could not be downloaded: {error}. Check the network, that the "
-            "account has accepted the data's terms, and the name; or download it by hand and use DATASET_SOURCE=local"
+            f"Kaggle dataset {dataset!r} could not be downloaded: {error}. Check the network, the name, "
+            "and that the account has accepted the data's terms; "
+            "or download it by hand and use DATASET_SOURCE=local"
         ) from error
     partial.rename(folder)
 
@@ -78,6 +79,6 @@ def _require_kaggle_credentials() -> None:
     if by_environment or (home / "kaggle.json").exists() or (home / "access_token").exists():
         return
     raise SourceError(
-        "no Kaggle credentials: set KAGGLE_USERNAME and KAGGLE_KEY in the worker's environment or .env.local, "
-        f"or put the account's kaggle.json into {home}; without an account use DATASET_SOURCE=local or sample"
+        "no Kaggle credentials: set KAGGLE_USERNAME and KAGGLE_KEY in the worker's environment, "
+        f"or put the account's kaggle.json into {home}; without an account use DATASET_SOURCE=local"
     )

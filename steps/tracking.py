@@ -30,8 +30,8 @@ def host_cache() -> Path:
 
 
 def content_tag(content_hash: str) -> str:
-    """The tag by which equal content is found again; tags are short, so it holds half of the hash."""
-    return f"content:{content_hash[:32]}"
+    """The tag by which equal content is found again."""
+    return f"content:{content_hash}"
 
 
 def find_dataset(project: str, name: str, content_hash: str) -> str | None:
@@ -43,7 +43,7 @@ def find_dataset(project: str, name: str, content_hash: str) -> str | None:
         only_completed=True,
         include_archived=False,
     )
-    done = sorted((each["created"], each["id"]) for each in found if each["status"] in DONE)
+    done = sorted((each["created"], each["id"]) for each in found if str(each["status"]) in DONE)
     return done[0][1] if done else None
 
 
@@ -93,10 +93,10 @@ def canonical(content_hash: str) -> str:
     task = current_task()
     task.add_tags([content_tag(content_hash)])
     earlier = Task.query_tasks(
-        project_name=task.get_project_name(),
         task_name=f"^{task.name}$",
         tags=[content_tag(content_hash)],
         task_filter={
+            "project": [task.project],  # by id: a search by name passes over the hidden projects of pipelines
             "status": list(DONE),
             "system_tags": ["-archived"],
             "order_by": ["created"],

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,6 +22,11 @@ SMALL = [
     "training.image_size=32",
 ]
 """Settings of a run that tests the machinery and not the models."""
+
+MODELS = [
+    {"name": name, "architecture": architecture, "pretrained": False, "licence": "none"}
+    for name, architecture in (("resnet", "test_resnet"), ("mobilenet", "mobilenetv3_small_050"))
+]
 
 
 @dataclass
@@ -92,6 +98,7 @@ def new_checkout(tmp_path_factory):
         folder = tmp_path_factory.mktemp("checkout")
         for name in ("configs", "pipeline", "planets", "server", "steps"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "configs" / "models" / "sample.yaml").write_text(yaml.safe_dump(MODELS))
         clean = {
             name: value for name, value in os.environ.items() if not name.startswith(("CLEARML", "DATASET"))
         }

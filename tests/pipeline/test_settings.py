@@ -60,11 +60,12 @@ def test_the_command_line_wins_over_the_profile_and_the_profile_over_the_project
 def test_an_entry_changes_the_training_of_itself_alone(configs):
     file = configs / "models" / "sample.yaml"
     entries = yaml.safe_load(file.read_text())
+    before = load_config("sample", folder=configs)
     entries[0]["training"] = {"epochs": 5}
     file.write_text(yaml.safe_dump(entries))
     config = load_config("sample", folder=configs)
     assert config.training_of(entries[0]["name"]).epochs == 5
-    assert config.training_of(entries[1]["name"]) == config.training
+    assert config.training_of(entries[1]["name"]) == before.training_of(entries[1]["name"])
     assert config.training_of(entries[0]["name"], epochs=2).epochs == 2
 
 
