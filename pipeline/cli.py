@@ -67,6 +67,8 @@ def connect(config: Config, start: bool) -> "Api":
 
         await_workers(api, stack.workers(), stack.check)
     console.print(f"server  {api.web}  ({connection.origin})")
+    if not named:
+        console.print(f"page    {stack.link()}  (opens once, within ten minutes)")
     return api
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import socket
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -130,6 +131,14 @@ class Stack:
             KEY: keys["access_key"],
             SECRET: keys["secret_key"],
         }
+
+    def link(self) -> str:
+        """A link that opens the page in a browser, once and soon. Raises StackError without a server."""
+        command = [sys.executable, "-m", "server", "link", "--data", str(self.home / SERVER)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise StackError(f"no link to the page: {done.stderr.strip()}")
+        return done.stdout.strip()
 
     def _server_files(self) -> tuple[dict[str, Any], dict[str, Any]]:
         data = self.home / SERVER
