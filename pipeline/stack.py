@@ -78,6 +78,7 @@ class Stack:
                 alive = {SERVER: self._start_server(config.stack)}
                 processes.remember(alive.values(), self._processes)
                 self._configure()
+            self._create_queues(list(config.stack.workers))
             for queue, count in config.stack.workers.items():
                 for index in range(count):
                     name = f"{queue}-{index}"
@@ -183,11 +184,23 @@ class Stack:
         self._configuration.touch(mode=0o600)
         self._configuration.write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
+    def _create_queues(self, names: list[str]) -> None:
+        """Make the queues that are missing: two agents that both make one get in each other's way."""
+        Connection("", {"CLEARML_CONFIG_FILE": str(self._configuration)}).use()
+        # The SDK reads its configuration when it is imported.
+        from pipeline.api import Api
+
+        api = Api()
+        there = {queue["name"] for queue in api.call("queues.get_all", only_fields=["name"])["queues"]}
+        for name in names:
+            if name not in there:
+                api.call("queues.create", name=name)
+
     def _start_agent(self, config: Config, queue: str, index: int) -> Process:
         name = f"{queue}-{index}"
         gpus = _gpu_count() if queue == config.queues.train else 0
         device = ["--gpus", str(index % gpus)] if gpus else ["--cpu-only"]
-        command = [sys.executable, "-m", "clearml_agent", "daemon", "--create-queue", "--queue", queue]
+        command = [sys.executable, "-m", "clearml_agent", "daemon", "--queue", queue]
         environment = AGENT_SETTINGS | {
             "CLEARML_CONFIG_FILE": str(self._configuration),
             "CLEARML_WORKER_ID": self.worker_id(name),
