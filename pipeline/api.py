@@ -2,10 +2,15 @@
 
 from typing import Any
 
+import requests
 from clearml.backend_api import Session
-from clearml.backend_api.session.defs import MissingConfigError
+from clearml.backend_api.session.session import LoginError
 
 from pipeline.errors import NoServer, PipelineError
+
+
+ANSWER_SECONDS = 10
+"""A server that is silent for longer is not there; the SDK itself would go on trying for many minutes."""
 
 
 class ApiError(PipelineError):
@@ -16,10 +21,16 @@ class Api:
     """One logged-in session; `call("tasks.get_all", id=[...])` answers the call's `data`."""
 
     def __init__(self) -> None:
+        """Log in with the settings that the SDK has. Raises NoServer naming the host and what it said."""
+        host = str(Session.get_api_server_host()).rstrip("/")
+        try:
+            requests.get(f"{host}/debug.ping", timeout=ANSWER_SECONDS)
+        except requests.RequestException as error:
+            raise NoServer(f"no ClearML server answers at {host}: {error}") from error
         try:
             self._session = Session()
-        except (ValueError, MissingConfigError) as error:
-            raise NoServer(f"the ClearML server does not let us in: {error}") from error
+        except (LoginError, ValueError) as error:
+            raise NoServer(f"the ClearML server at {host} does not let us in: {error}") from error
 
     @property
     def host(self) -> str:

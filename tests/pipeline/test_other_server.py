@@ -42,3 +42,8 @@ def test_wrong_keys_are_told_as_wrong_keys(checkout, exports):
     printed = checkout("run", environment=wrong, code=1)
     assert "error:" in printed
     assert "does not let us in" in printed
+
+
+def test_a_server_that_is_not_there_is_told_at_once(checkout, exports):
+    printed = checkout("run", environment=exports | {"CLEARML_API_HOST": "http://127.0.0.1:9"}, code=1)
+    assert "error: no ClearML server answers at http://127.0.0.1:9" in printed
