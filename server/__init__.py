@@ -1,0 +1,1 @@
+"""The embedded ClearML server: one process, one SQLite file, the API that SDK and agents speak."""

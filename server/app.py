@@ -48,9 +48,11 @@ class ByPort:
     """Two origins in one process: which application answers depends on the port that was called."""
 
     def __init__(self, apps: dict[int, ASGIApp]) -> None:
+        """``apps``: the application behind each port."""
         self._apps = apps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the connection to the application of the port that it came in by."""
         await self._apps[scope["server"][1]](scope, receive, send)
 
 
@@ -58,16 +60,19 @@ class Server(uvicorn.Server):
     """uvicorn, with our own signals, and a word to the launcher once the sockets listen."""
 
     def __init__(self, config: uvicorn.Config, folder: DataFolder, api: str, files: str) -> None:
+        """``api`` and ``files`` are the addresses to announce in ``folder``."""
         super().__init__(config)
         self._announcement = (folder, api, files)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say where."""
         await super().startup(sockets)
         folder, api, files = self._announcement
         folder.announce(api, files)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT ask for the end, and run no handler but ours."""
         # uvicorn would raise the signal again after its shutdown and so cut ours short.
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -125,10 +130,12 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
 
 
 def api_app(calls: Api, pages: Pages) -> Starlette:
+    """The application of the API's port: the pages, and every other path is a call."""
     return Starlette(routes=[*pages.routes, Route("/{path:path}", calls.handle, methods=API_METHODS)])
 
 
 def files_app(files: Files) -> Starlette:
+    """The application of the file server's port."""
     return Starlette(routes=[Route("/{path:path}", files.handle, methods=FILE_METHODS)])
 
 

@@ -50,6 +50,7 @@ def parse_object(text: bytes) -> Document:
 
 
 def parse_lines(body: bytes) -> list[bytes]:
+    """The lines of a batch that hold anything, not parsed yet."""
     return [line for line in body.split(b"\n") if line.strip()]
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 
 def now() -> str:
+    """This moment as a timestamp."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
@@ -20,4 +21,5 @@ def parse(timestamp: str) -> datetime:
 
 
 def milliseconds() -> int:
+    """This moment as events carry it: milliseconds since the epoch."""
     return int(time.time() * 1000)

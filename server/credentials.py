@@ -25,6 +25,7 @@ class Credentials:
     """The key pair that the SDK and the agents log in with, and what tokens are signed with."""
 
     def __init__(self, access_key: str, secret_key: str, signing_key: bytes) -> None:
+        """``signing_key`` signs tokens and links; who has it can make any."""
         self.access_key = access_key
         self._secret_key = secret_key
         self._signing_key = signing_key

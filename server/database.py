@@ -24,6 +24,7 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
+        """Open or make the file at ``path`` and bring it to today's schema."""
         self._path = path
         self._lock = threading.Lock()
         self._local = threading.local()

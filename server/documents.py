@@ -14,6 +14,7 @@ TABLES = frozenset({"projects", "tasks", "models", "queues", "workers"})
 
 
 def new_id() -> str:
+    """A fresh id: 32 hexadecimal digits, as the API has them."""
     return uuid4().hex
 
 
@@ -26,19 +27,23 @@ def dump(value: object) -> str:
 
 
 def find(db: sqlite3.Connection, table: str, document_id: str) -> Document | None:
+    """The document, or None for an id that the table does not have."""
     row = db.execute(f"SELECT doc FROM {_known(table)} WHERE id = ?", (document_id,)).fetchone()
     return json.loads(row["doc"]) if row else None
 
 
 def insert(db: sqlite3.Connection, table: str, document: Document) -> None:
+    """Store a new document under its ``id``; raises sqlite3.IntegrityError if the id is taken."""
     db.execute(f"INSERT INTO {_known(table)} (id, doc) VALUES (?, ?)", (document["id"], dump(document)))
 
 
 def save(db: sqlite3.Connection, table: str, document: Document) -> None:
+    """Store the document whole, over the one of the same ``id``."""
     db.execute(f"UPDATE {_known(table)} SET doc = ? WHERE id = ?", (dump(document), document["id"]))
 
 
 def delete(db: sqlite3.Connection, table: str, document_id: str) -> bool:
+    """Remove the document; False if there was none."""
     return db.execute(f"DELETE FROM {_known(table)} WHERE id = ?", (document_id,)).rowcount > 0
 
 

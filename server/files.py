@@ -23,16 +23,22 @@ SANDBOX = "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-
 
 
 class NotFound(ApiError):
+    """There is no file at the path."""
+
     code = 404
     subcode = 0
 
 
 class PathTaken(ApiError):
+    """A folder is where a file should go, or a file where a folder should."""
+
     code = 409
     subcode = 0
 
 
 class DiskFull(ApiError):
+    """The file system is full."""
+
     code = 507
     subcode = 0
 
@@ -41,11 +47,13 @@ class Files:
     """An ASGI endpoint over the folder ``root``; ``drafts`` is on the same file system."""
 
     def __init__(self, root: Path, drafts: Path, credentials: Credentials) -> None:
+        """Uploads grow in ``drafts`` and are moved below ``root`` when they are whole."""
         self._root = root.resolve()
         self._drafts = drafts
         self._credentials = credentials
 
     async def handle(self, request: Request) -> Response:
+        """Answer a request; whatever goes wrong is an answer too."""
         try:
             self._credentials.authenticate(request.headers.get("authorization"), request.cookies.get(COOKIE))
             return await self._answer(request)

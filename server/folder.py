@@ -14,6 +14,7 @@ class DataFolder:
     """``path`` with everything the server keeps; readable by its owner only."""
 
     def __init__(self, path: Path) -> None:
+        """Names the parts of the folder; touches nothing until ``claim``."""
         self.path = path.absolute()
         self.database = self.path / "server.db"
         self.files = self.path / "files"
@@ -51,6 +52,7 @@ class DataFolder:
         write_private(self.address, json.dumps(address, indent=2))
 
     def release(self) -> None:
+        """Free the folder for the next server."""
         self.address.unlink(missing_ok=True)
         if self._lock is not None:
             os.close(self._lock)

@@ -21,10 +21,12 @@ class Guard:
     """``hosts`` are the names, besides localhost and plain addresses, under which the server is known."""
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        """``app`` sees only the requests that pass."""
         self._app = app
         self._hosts = hosts | {"localhost"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse with 403, or pass on; every answer closes its connection."""
         if scope["type"] != "http":
             return
 

@@ -47,11 +47,13 @@ class Query:
     parameters: list[Any] = field(default_factory=list)
 
     def add(self, condition: str, *parameters: Any) -> None:
+        """One more condition, with its values in the order of its question marks."""
         self.conditions.append(condition)
         self.parameters.extend(parameters)
 
     @property
     def where(self) -> str:
+        """The whole condition in SQL, true if there is none."""
         return " AND ".join(self.conditions) or "1"
 
 

@@ -43,6 +43,8 @@ Handler = Callable[[Call], Document]
 
 @dataclass(frozen=True)
 class Endpoint:
+    """A handler, whether it writes, and the API version in which the call has this form."""
+
     handler: Handler
     writes: bool
     version: str
@@ -52,6 +54,7 @@ class Service:
     """A named group of endpoints; a handler registers itself under the name that the API gives it."""
 
     def __init__(self, name: str, version: str = "1.0") -> None:
+        """``name`` comes before the dot of every call; ``version`` is what the envelope says."""
         self.name = name
         self.version = version
         self.endpoints: dict[str, Endpoint] = {}
@@ -76,6 +79,7 @@ class Api:
     """Runs calls: authenticates, parses, opens the transaction, turns what happens into an envelope."""
 
     def __init__(self, database: Database, credentials: Credentials, services: Iterable[Service]) -> None:
+        """Every call of ``services`` is served from its own small pool of threads."""
         self._database = database
         self._credentials = credentials
         self._endpoints = {name: found for service in services for name, found in service.endpoints.items()}
@@ -85,9 +89,11 @@ class Api:
 
     @property
     def names(self) -> list[str]:
+        """The calls served, as ``service.action``."""
         return sorted(self._endpoints)
 
     async def handle(self, request: Request) -> Response:
+        """Answer any path: what is no call we know is the API's own 404."""
         match = PATH.fullmatch(request.url.path)
         name = match["name"] if match else request.url.path.strip("/")
         requested = (match["version"] if match else None) or identity.API_VERSION

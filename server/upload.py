@@ -22,6 +22,7 @@ class Upload:
     """
 
     def __init__(self, content_type: str, folder: Path) -> None:
+        """Raises BadRequest unless ``content_type`` is multipart/form-data with a boundary."""
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
         if kind != b"multipart/form-data" or not boundary:
@@ -60,6 +61,7 @@ class Upload:
         await asyncio.to_thread(self._sync)
 
     def discard(self) -> None:
+        """Remove the drafts that were not moved to their places."""
         if self._stream:
             self._stream.close()
         for _, draft in self.parts:

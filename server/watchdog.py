@@ -25,6 +25,7 @@ class Watchdog:
     """
 
     def __init__(self, database: Database, worker_timeout: float) -> None:
+        """``worker_timeout`` in seconds; looks four times in that time, at most every 15 s."""
         self._database = database
         self._timeout = worker_timeout
         self._interval = min(15.0, max(0.2, worker_timeout / 4))

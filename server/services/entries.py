@@ -18,6 +18,7 @@ def push(db: sqlite3.Connection, queue: str, task: str, now: str) -> None:
 
 
 def push_front(db: sqlite3.Connection, queue: str, task: str, now: str) -> None:
+    """Insert before all that wait."""
     first = db.execute("SELECT min(position) AS first FROM entries WHERE queue = ?", (queue,)).fetchone()[
         "first"
     ]
@@ -39,6 +40,7 @@ def remove(db: sqlite3.Connection, task: str) -> bool:
 
 
 def entries_of(db: sqlite3.Connection, queue: str, limit: int = -1) -> list[Document]:
+    """The first ``limit`` entries ({task, added}) in their order; -1 is all."""
     rows = db.execute(
         "SELECT task, added FROM entries WHERE queue = ? ORDER BY position LIMIT ?", (queue, limit)
     ).fetchall()
@@ -46,6 +48,7 @@ def entries_of(db: sqlite3.Connection, queue: str, limit: int = -1) -> list[Docu
 
 
 def count(db: sqlite3.Connection, queue: str) -> int:
+    """How many tasks wait in the queue."""
     return int(db.execute("SELECT count(*) AS n FROM entries WHERE queue = ?", (queue,)).fetchone()["n"])
 
 

@@ -118,6 +118,7 @@ def read_event(document: Document) -> Event:
 
 
 def store(db: sqlite3.Connection, event: Event) -> None:
+    """Insert the event; a report of the same metric, variant and iteration is replaced."""
     keep = "" if event.type == LOG else _REPLACE
     place = {"timestamp": event.timestamp} | ({} if event.type == LOG else {"iter": event.iteration})
     columns = (

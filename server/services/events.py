@@ -19,16 +19,19 @@ LARGEST_BATCH = 10_000
 
 @service.writes("add")
 def add(call: Call) -> Document:
+    """Store one event, or several as JSON lines; answers how many were right."""
     return add_events(call, call.lines)
 
 
 @service.writes("add_batch")
 def add_batch(call: Call) -> Document:
+    """Store events given as JSON lines; a wrong line is counted and loses no other."""
     return add_events(call, call.lines)
 
 
 @service.reads("get_task_events")
 def get_task_events(call: Call) -> Document:
+    """Events of a task by time, of one type or of all; scroll for the next page."""
     kind = call.arguments.maybe_text("event_type")
     if kind is not None and kind not in TYPES:
         raise InvalidArgument(f"Validation error: event_type: {kind!r:.60} is not one of {sorted(TYPES)}")
@@ -58,6 +61,7 @@ def get_task_log(call: Call) -> Document:
 
 @service.reads("download_task_log")
 def download_task_log(call: Call) -> Document:
+    """Every line of the task's log, oldest first."""
     rows = call.db.execute(
         "SELECT doc FROM events WHERE task = ? AND type = 'log' ORDER BY timestamp, number",
         (call.arguments.text("task"),),
@@ -67,12 +71,14 @@ def download_task_log(call: Call) -> Document:
 
 @service.reads("scalar_metrics_iter_histogram")
 def scalar_metrics_iter_histogram(call: Call) -> Document:
+    """The curves of a task: metric -> variant -> {x, y}, thinned to ``samples`` points."""
     wanted = {item.get("metric"): item.get("variants") for item in call.arguments.mappings("metrics")}
     return curves(call, call.arguments.text("task"), wanted)
 
 
 @service.reads("multi_task_scalar_metrics_iter_histogram")
 def multi_task_scalar_metrics_iter_histogram(call: Call) -> Document:
+    """The curves of several tasks side by side: metric -> variant -> task -> {x, y}."""
     metrics: Document = {}
     for task_id in call.arguments.texts("tasks"):
         name = load_task(call.db, task_id)["name"]
@@ -84,6 +90,7 @@ def multi_task_scalar_metrics_iter_histogram(call: Call) -> Document:
 
 @service.reads("get_scalar_metric_data")
 def get_scalar_metric_data(call: Call) -> Document:
+    """Every single report of a metric, or of all metrics, by time; scroll for the next page."""
     condition = "task = ? AND type = ? AND (? IS NULL OR metric = ?)"
     metric = call.arguments.maybe_text("metric")
     return _scrolled(call, condition, [call.arguments.text("task"), SCALAR, metric, metric], "asc")
@@ -91,6 +98,7 @@ def get_scalar_metric_data(call: Call) -> Document:
 
 @service.reads("get_task_single_value_metrics")
 def get_task_single_value_metrics(call: Call) -> Document:
+    """What tasks reported once, without an iteration (``report_single_value``)."""
     return {
         "tasks": [
             {"task": task_id, "values": _single_values(call, task_id)}
@@ -101,6 +109,7 @@ def get_task_single_value_metrics(call: Call) -> Document:
 
 @service.reads("get_task_latest_scalar_values")
 def get_task_latest_scalar_values(call: Call) -> Document:
+    """The last value of each of the task's metrics."""
     task = load_task(call.db, call.arguments.text("task"))
     metrics: dict[str, list[Document]] = {}
     for variants in task["last_metrics"].values():
@@ -112,6 +121,7 @@ def get_task_latest_scalar_values(call: Call) -> Document:
 
 @service.reads("get_task_metrics")
 def get_task_metrics(call: Call) -> Document:
+    """The names of the metrics that tasks reported, of one event type or of all."""
     kind = call.arguments.maybe_text("event_type")
     sql = "SELECT DISTINCT metric FROM events WHERE task = ? AND (? IS NULL OR type = ?) ORDER BY metric"
     answers = []
@@ -123,16 +133,19 @@ def get_task_metrics(call: Call) -> Document:
 
 @service.reads("get_scalar_metrics_and_variants")
 def get_scalar_metrics_and_variants(call: Call) -> Document:
+    """The scalar metrics of a task with their variants."""
     return {"metrics": _variants(call, SCALAR)}
 
 
 @service.reads("get_vector_metrics_and_variants")
 def get_vector_metrics_and_variants(call: Call) -> Document:
+    """The vector metrics of a task with their variants."""
     return {"metrics": _variants(call, VECTOR)}
 
 
 @service.writes("delete_for_task")
 def delete_for_task(call: Call) -> Document:
+    """Delete all events of a task; its last metrics and iteration start anew."""
     task = load_task(call.db, call.arguments.text("task"))
     gone = call.db.execute("DELETE FROM events WHERE task = ?", (task["id"],)).rowcount
     task |= {"last_metrics": {}, "metric_stats": {}, "last_iteration": 0}
@@ -143,6 +156,7 @@ def delete_for_task(call: Call) -> Document:
 
 @service.reads("clear_scroll")
 def clear_scroll(call: Call) -> Document:
+    """Forget a scroll: nothing to do, scroll ids keep nothing here."""
     return {}
 
 

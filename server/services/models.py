@@ -27,6 +27,7 @@ TEXTS = ("name", "comment", "framework", "parent", "project", "task", "uri")
 
 @service.writes("create")
 def create(call: Call) -> Document:
+    """Register weights that lie at ``uri``; answers the new model's id."""
     call.arguments.require("name", "uri")
     model = blank_model(call) | _given(call)
     documents.insert(call.db, "models", model)
@@ -35,23 +36,27 @@ def create(call: Call) -> Document:
 
 @service.reads("get_by_id")
 def get_by_id(call: Call) -> Document:
+    """One model, whole."""
     return {"model": load_model(call, call.arguments.text("model"))}
 
 
 @service.reads("get_all")
 def get_all(call: Call) -> Document:
+    """The models that match the filters."""
     found, scroll = fetch(call.db, MODELS, call.arguments, translate(MODELS, call.arguments))
     return answer(MODELS, call.arguments, found, scroll)
 
 
 @service.reads("get_all_ex")
 def get_all_ex(call: Call) -> Document:
+    """As ``get_all``, with project and task given by id and name."""
     found, scroll = fetch(call.db, MODELS, call.arguments, translate(MODELS, call.arguments))
     return resolve(call, MODELS, found, {"project": "projects", "task": "tasks"}, scroll)
 
 
 @service.reads("get_by_task_id")
 def get_by_task_id(call: Call) -> Document:
+    """The latest model that a task made."""
     found = documents.where(call.db, "models", "task = ? ORDER BY rowid DESC", (call.arguments.text("task"),))
     if not found:
         raise InvalidModel(f"No model of task {call.arguments.text('task')}")
@@ -60,17 +65,20 @@ def get_by_task_id(call: Call) -> Document:
 
 @service.reads("get_frameworks")
 def get_frameworks(call: Call) -> Document:
+    """The frameworks named by any model."""
     found = {model.get("framework") for model in documents.where(call.db, "models", "1")}
     return {"frameworks": sorted(name for name in found if name)}
 
 
 @service.writes("edit")
 def edit(call: Call) -> Document:
+    """Change a model's fields."""
     return _change(call, {"ui_cache": {}, **_given(call)})
 
 
 @service.writes("update")
 def update(call: Call) -> Document:
+    """Change a model's fields, as a running task does."""
     return _change(call, _given(call))
 
 
@@ -103,11 +111,13 @@ def update_for_task(call: Call) -> Document:
 
 @service.writes("set_ready")
 def set_ready(call: Call) -> Document:
+    """Publish a model."""
     return _publish(call, call.arguments.text("model"))
 
 
 @service.writes("publish_many")
 def publish_many(call: Call) -> Document:
+    """Publish models; one that fails stops no other."""
     return each(
         call, call.arguments.texts("ids"), lambda model_id: {"published": True, **_publish(call, model_id)}
     )
@@ -115,16 +125,19 @@ def publish_many(call: Call) -> Document:
 
 @service.writes("delete")
 def delete(call: Call) -> Document:
+    """Remove a model from the registry; its file stays, the answer says where."""
     return _delete(call, call.arguments.text("model"))
 
 
 @service.writes("delete_many")
 def delete_many(call: Call) -> Document:
+    """Remove models; one that fails stops no other."""
     return each(call, call.arguments.texts("ids"), lambda model_id: _delete(call, model_id))
 
 
 @service.writes("archive_many")
 def archive_many(call: Call) -> Document:
+    """Put models out of sight, to be brought back by ``unarchive_many``."""
     return each(
         call, call.arguments.texts("ids"), lambda model_id: {"archived": _tag(call, model_id, archive=True)}
     )
@@ -132,6 +145,7 @@ def archive_many(call: Call) -> Document:
 
 @service.writes("unarchive_many")
 def unarchive_many(call: Call) -> Document:
+    """Bring archived models back."""
     return each(
         call,
         call.arguments.texts("ids"),
@@ -141,6 +155,7 @@ def unarchive_many(call: Call) -> Document:
 
 @service.writes("move")
 def move(call: Call) -> Document:
+    """Move models to a project, made by ``project_name`` if there is none."""
     if "project_name" in call.arguments:
         project = ensure_project(call.db, call.arguments.text("project_name"), call.now)
     else:
@@ -152,6 +167,7 @@ def move(call: Call) -> Document:
 
 @service.writes("add_or_update_metadata")
 def add_or_update_metadata(call: Call) -> Document:
+    """Add metadata items; one of the same key is replaced."""
     model = load_model(call, call.arguments.text("model"))
     model["metadata"] = merged(model["metadata"], call.arguments)
     _save(call, model)
@@ -160,6 +176,7 @@ def add_or_update_metadata(call: Call) -> Document:
 
 @service.writes("delete_metadata")
 def delete_metadata(call: Call) -> Document:
+    """Remove the metadata items of these keys."""
     model = load_model(call, call.arguments.text("model"))
     gone = set(call.arguments.texts("keys"))
     model["metadata"] = {key: item for key, item in model["metadata"].items() if key not in gone}
@@ -176,6 +193,7 @@ def load_model(call: Call, model_id: str) -> Document:
 
 
 def blank_model(call: Call) -> Document:
+    """What a new model holds before anything is said about it."""
     return {
         "id": new_id(),
         "company": identity.COMPANY,

@@ -15,6 +15,7 @@ LARGEST_PAGE = 500
 
 @service.reads("get_unique_metric_variants")
 def get_unique_metric_variants(call: Call) -> Document:
+    """The metrics and variants that any task of the project reported."""
     rows = call.db.execute(
         "SELECT DISTINCT json_extract(variant.value, '$.metric') AS metric,"
         " json_extract(variant.value, '$.variant') AS variant"
@@ -37,6 +38,7 @@ def get_unique_metric_variants(call: Call) -> Document:
 
 @service.reads("get_hyper_parameters")
 def get_hyper_parameters(call: Call) -> Document:
+    """The names of the hyperparameters in the project, by section, page by page."""
     rows = call.db.execute(
         "SELECT DISTINCT section.key AS section, item.key AS name"
         " FROM tasks, json_each(doc, '$.hyperparams') AS section, json_each(section.value) AS item"
@@ -51,6 +53,7 @@ def get_hyper_parameters(call: Call) -> Document:
 
 @service.reads("get_hyperparam_values")
 def get_hyperparam_values(call: Call) -> Document:
+    """Every value that a hyperparameter has in the projects."""
     section, name = call.arguments.text("section"), call.arguments.text("name")
     rows = call.db.execute(
         "SELECT DISTINCT json_extract(item.value, '$.value') AS value"
@@ -64,21 +67,25 @@ def get_hyperparam_values(call: Call) -> Document:
 
 @service.reads("get_task_tags")
 def get_task_tags(call: Call) -> Document:
+    """The tags in use on tasks, in all projects or in those named."""
     return tags_of(call, "tasks", call.arguments.texts("projects"))
 
 
 @service.reads("get_model_tags")
 def get_model_tags(call: Call) -> Document:
+    """The tags in use on models, in all projects or in those named."""
     return tags_of(call, "models", call.arguments.texts("projects"))
 
 
 @service.reads("get_project_tags")
 def get_project_tags(call: Call) -> Document:
+    """The tags in use on projects."""
     return tags_of(call, "projects", [])
 
 
 @service.reads("get_task_parents")
 def get_task_parents(call: Call) -> Document:
+    """The tasks that are the parent of another one in the projects."""
     rows = call.db.execute(
         "SELECT id, name, project FROM tasks WHERE id IN"
         f" (SELECT parent FROM tasks WHERE {CHOSEN} AND parent IS NOT NULL) ORDER BY name",

@@ -25,6 +25,7 @@ def load_project(db: sqlite3.Connection, project_id: str) -> Document:
 
 
 def named(db: sqlite3.Connection, name: str) -> Document | None:
+    """The project of exactly this full name, or None."""
     found = documents.where(db, "projects", "name = ?", (name,))
     return found[0] if found else None
 

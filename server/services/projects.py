@@ -13,6 +13,7 @@ service = Service("projects")
 
 @service.writes("create")
 def create(call: Call) -> Document:
+    """Make a project, and those above it in its name; raises NotUnique for a name that is taken."""
     name = call.arguments.text("name")
     if named(call.db, name):
         raise NotUnique(
@@ -26,17 +27,20 @@ def create(call: Call) -> Document:
 
 @service.reads("get_by_id")
 def get_by_id(call: Call) -> Document:
+    """One project, with the ids of those above it as ``path``."""
     return {"project": {**load_project(call.db, call.arguments.text("project")), "path": _path(call)}}
 
 
 @service.reads("get_all")
 def get_all(call: Call) -> Document:
+    """The projects that match the filters; hidden ones only with ``search_hidden``."""
     found, scroll = _found(call)
     return answer(PROJECTS, call.arguments, found, scroll)
 
 
 @service.reads("get_all_ex")
 def get_all_ex(call: Call) -> Document:
+    """As ``get_all``, with counts of tasks by status where ``include_stats`` asks for them."""
     found, scroll = _found(call)
     for project in found:
         project["hidden"] = "hidden" in project["system_tags"]
@@ -52,6 +56,7 @@ def get_all_ex(call: Call) -> Document:
 
 @service.writes("update")
 def update(call: Call) -> Document:
+    """Change a project's description, tags or name; what is below it moves along."""
     project = load_project(call.db, call.arguments.text("project"))
     fields = _editable(call)
     if "name" in call.arguments:
@@ -65,6 +70,7 @@ def update(call: Call) -> Document:
 
 @service.writes("move")
 def move(call: Call) -> Document:
+    """Move a project with everything below it to ``new_location``."""
     project = load_project(call.db, call.arguments.text("project"))
     place = (call.arguments.maybe_text("new_location") or "").strip("/")
     name = f"{place}/{project['basename']}" if place else project["basename"]
@@ -75,12 +81,14 @@ def move(call: Call) -> Document:
 
 @service.reads("validate_delete")
 def validate_delete(call: Call) -> Document:
+    """What a delete of the project would take along, in numbers."""
     project = load_project(call.db, call.arguments.text("project"))
     return project_contents.inventory(call.db, tree(call.db, project["id"]))
 
 
 @service.writes("delete")
 def delete(call: Call) -> Document:
+    """Delete a project and those below; tasks and models go only with ``delete_contents``."""
     project = load_project(call.db, call.arguments.text("project"))
     ids = tree(call.db, project["id"])
     contents = project_contents.inventory(call.db, ids)

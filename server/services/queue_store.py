@@ -28,6 +28,7 @@ def load_queue(db: sqlite3.Connection, queue_id: str) -> Document:
 
 
 def named(db: sqlite3.Connection, name: str) -> Document | None:
+    """The queue of exactly this name, or None."""
     found = documents.where(db, "queues", "name = ?", (name,))
     return found[0] if found else None
 
@@ -64,11 +65,13 @@ def default_queue(db: sqlite3.Connection) -> Document:
 
 
 def touch_queue(db: sqlite3.Connection, queue: Document | None, now: str) -> None:
+    """Save the queue as updated ``now``; None is nobody's queue and is left alone."""
     if queue:
         documents.save(db, "queues", {**queue, "last_update": now})
 
 
 def with_entries(db: sqlite3.Connection, queue: Document, limit: int = -1) -> Document:
+    """The queue as the API shows it: with the first ``limit`` of its entries."""
     return {**queue, "entries": entries.entries_of(db, queue["id"], limit)}
 
 
@@ -79,9 +82,11 @@ def watchers(db: sqlite3.Connection, queue: str) -> list[Document]:
 
 
 def is_watched(db: sqlite3.Connection, queue: str) -> bool:
+    """Whether any living worker serves the queue."""
     return bool(watchers(db, queue))
 
 
 def is_alive(worker: Document) -> bool:
+    """Whether the worker was heard of within its own timeout, in seconds."""
     timeout: int = worker["timeout"]
     return clock.seconds_between(worker["last_activity_time"], clock.now()) <= timeout

@@ -26,12 +26,14 @@ service = Service("queues", version="2.4")
 
 @service.reads("get_by_id")
 def get_by_id(call: Call) -> Document:
+    """One queue with its entries; a name instead of an id is an error that the clients rely on."""
     limit = call.arguments.integer("max_task_entries", -1)
     return {"queue": with_entries(call.db, load_queue(call.db, call.arguments.text("queue")), limit)}
 
 
 @service.reads("get_all")
 def get_all(call: Call) -> Document:
+    """The queues that match the filters, each with its entries."""
     found, scroll = fetch(call.db, QUEUES, call.arguments, translate(QUEUES, call.arguments))
     limit = call.arguments.integer("max_task_entries", -1)
     return answer(QUEUES, call.arguments, [with_entries(call.db, queue, limit) for queue in found], scroll)
@@ -39,29 +41,34 @@ def get_all(call: Call) -> Document:
 
 @service.reads("get_all_ex")
 def get_all_ex(call: Call) -> Document:
+    """As ``get_all``, with the names of the waiting tasks and the workers that serve the queue."""
     found, scroll = fetch(call.db, QUEUES, call.arguments, translate(QUEUES, call.arguments))
     return answer(QUEUES, call.arguments, [_extended(call, queue) for queue in found], scroll)
 
 
 @service.reads("get_default")
 def get_default(call: Call) -> Document:
+    """The queue that ``tasks.enqueue`` takes when none is named."""
     queue = default_queue(call.db)
     return {"id": queue["id"], "name": queue["name"]}
 
 
 @service.reads("get_num_entries")
 def get_num_entries(call: Call) -> Document:
+    """How many tasks wait."""
     return {"num": entries.count(call.db, load_queue(call.db, call.arguments.text("queue"))["id"])}
 
 
 @service.reads("peek_task")
 def peek_task(call: Call) -> Document:
+    """The first task that waits, left where it is."""
     waiting = entries.entries_of(call.db, load_queue(call.db, call.arguments.text("queue"))["id"], limit=1)
     return {"task": waiting[0]["task"] if waiting else None}
 
 
 @service.writes("create")
 def create(call: Call) -> Document:
+    """Make a queue; raises NotUnique for a name that is taken."""
     name = call.arguments.text("name")
     if named(call.db, name):
         raise NotUnique(
@@ -74,6 +81,7 @@ def create(call: Call) -> Document:
 
 @service.writes("update")
 def update(call: Call) -> Document:
+    """Rename or tag a queue."""
     queue = load_queue(call.db, call.arguments.text("queue"))
     fields: Document = {}
     if "name" in call.arguments:
@@ -90,6 +98,7 @@ def update(call: Call) -> Document:
 
 @service.writes("delete")
 def delete(call: Call) -> Document:
+    """Delete a queue; with ``force`` also one with tasks, which become what they were before."""
     queue = load_queue(call.db, call.arguments.text("queue"))
     waiting = entries.entries_of(call.db, queue["id"])
     if waiting and not call.arguments.flag("force"):
@@ -102,6 +111,7 @@ def delete(call: Call) -> Document:
 
 @service.writes("add_task")
 def add_task(call: Call) -> Document:
+    """Enqueue a task here."""
     load_queue(call.db, call.arguments.text("queue"))
     enqueue_task(call, call.arguments.text("task"))
     return {"added": 1}
@@ -109,6 +119,7 @@ def add_task(call: Call) -> Document:
 
 @service.writes("remove_task")
 def remove_task(call: Call) -> Document:
+    """Take a task out of this queue; it becomes what it was before."""
     queue = load_queue(call.db, call.arguments.text("queue"))
     entries.index_of(call.db, queue["id"], call.arguments.text("task"))
     _unqueue(call, call.arguments.text("task"))
@@ -133,21 +144,25 @@ def get_next_task(call: Call) -> Document:
 
 @service.writes("move_task_to_front")
 def move_task_to_front(call: Call) -> Document:
+    """Let a task be the next."""
     return _move(call, lambda index: 0)
 
 
 @service.writes("move_task_to_back")
 def move_task_to_back(call: Call) -> Document:
+    """Let a task be the last."""
     return _move(call, lambda index: entries.count(call.db, call.arguments.text("queue")))
 
 
 @service.writes("move_task_forward")
 def move_task_forward(call: Call) -> Document:
+    """Move a task ``count`` places towards the front."""
     return _move(call, lambda index: index - call.arguments.integer("count", 1))
 
 
 @service.writes("move_task_backward")
 def move_task_backward(call: Call) -> Document:
+    """Move a task ``count`` places towards the back."""
     return _move(call, lambda index: index + call.arguments.integer("count", 1))
 
 

@@ -15,12 +15,14 @@ LARGEST_BATCH = 10_000
 
 @service.reads("get_task_plots")
 def get_task_plots(call: Call) -> Document:
+    """The plots of a task: of each metric and variant the latest ``iters`` iterations."""
     found = _latest(call, [call.arguments.text("task")], PLOT)
     return {"plots": found, "returned": len(found), "total": len(found), "scroll_id": ""}
 
 
 @service.reads("get_multi_task_plots")
 def get_multi_task_plots(call: Call) -> Document:
+    """The plots of several tasks: metric -> variant -> task -> iteration."""
     plots: dict[str, Any] = {}
     found = _latest(call, call.arguments.texts("tasks"), PLOT)
     for event in found:

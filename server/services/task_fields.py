@@ -53,6 +53,7 @@ def read_items(field: str, items: Any) -> Document:
 
 
 def read_execution(execution: Document) -> Document:
+    """The ``execution`` section, its artifacts checked and in order."""
     artifacts = execution.get("artifacts")
     if artifacts is None:
         return {key: value for key, value in execution.items() if key != "artifacts"}
@@ -62,6 +63,7 @@ def read_execution(execution: Document) -> Document:
 
 
 def read_artifact(artifact: Any) -> Document:
+    """One artifact; the mode is output where the client left it out."""
     if not isinstance(artifact, dict) or not isinstance(artifact.get("key"), str):
         raise wrong_type("artifacts", "array of artifacts, each with a key", artifact)
     if not isinstance(artifact.get("mode", "output"), str):
@@ -70,6 +72,7 @@ def read_artifact(artifact: Any) -> Document:
 
 
 def sort_artifacts(artifacts: Iterable[Document]) -> list[Document]:
+    """In the order of their keys, as clients expect to find them."""
     return sorted(artifacts, key=lambda artifact: (artifact["key"], artifact["mode"]))
 
 

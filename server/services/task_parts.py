@@ -14,6 +14,7 @@ LOCKED = frozenset({"published", "publishing", "completed"})
 
 @service.writes("edit_hyper_params")
 def edit_hyper_params(call: Call) -> Document:
+    """Set hyperparameters; ``replace_hyperparams`` all or section drops the others first."""
     task = _unlocked(call)
     items = call.arguments.mappings("hyperparams")
     replace = call.arguments.maybe_text("replace_hyperparams") or "none"
@@ -30,6 +31,7 @@ def edit_hyper_params(call: Call) -> Document:
 
 @service.writes("delete_hyper_params")
 def delete_hyper_params(call: Call) -> Document:
+    """Remove hyperparameters, or a whole section where no name is given."""
     task = _unlocked(call)
     for item in call.arguments.mappings("hyperparams"):
         section = _word(item, "section")
@@ -42,11 +44,13 @@ def delete_hyper_params(call: Call) -> Document:
 
 @service.reads("get_hyper_params")
 def get_hyper_params(call: Call) -> Document:
+    """The hyperparameters of tasks, each as a flat list."""
     return {"params": [_parameters(load_task(call.db, task_id)) for task_id in call.arguments.texts("tasks")]}
 
 
 @service.writes("edit_configuration")
 def edit_configuration(call: Call) -> Document:
+    """Set configuration objects; ``replace_configuration`` drops the others."""
     task = _unlocked(call)
     items = {_word(item, "name"): item for item in call.arguments.mappings("configuration")}
     kept = {} if call.arguments.flag("replace_configuration") else task["configuration"]
@@ -56,6 +60,7 @@ def edit_configuration(call: Call) -> Document:
 
 @service.writes("delete_configuration")
 def delete_configuration(call: Call) -> Document:
+    """Remove configuration objects by name."""
     task = _unlocked(call)
     for name in call.arguments.texts("configuration"):
         task["configuration"].pop(name, None)
@@ -64,6 +69,7 @@ def delete_configuration(call: Call) -> Document:
 
 @service.reads("get_configurations")
 def get_configurations(call: Call) -> Document:
+    """The configuration objects of tasks, all or those of ``names``."""
     wanted = set(call.arguments.texts("names"))
     found = []
     for task_id in call.arguments.texts("tasks"):
@@ -75,6 +81,7 @@ def get_configurations(call: Call) -> Document:
 
 @service.reads("get_configuration_names")
 def get_configuration_names(call: Call) -> Document:
+    """The names of the configuration objects of tasks."""
     found = [
         {"task": task_id, "names": sorted(load_task(call.db, task_id)["configuration"])}
         for task_id in call.arguments.texts("tasks")
@@ -95,6 +102,7 @@ def add_or_update_artifacts(call: Call) -> Document:
 
 @service.writes("delete_artifacts")
 def delete_artifacts(call: Call) -> Document:
+    """Forget artifacts by key and mode; their files stay."""
     task = _unlocked(call)
     gone = {(item["key"], item["mode"]) for item in map(read_artifact, call.arguments.mappings("artifacts"))}
     artifacts = task["execution"].get("artifacts", [])
@@ -118,6 +126,7 @@ def add_or_update_model(call: Call) -> Document:
 
 @service.writes("delete_models")
 def delete_models(call: Call) -> Document:
+    """Detach models from a task; they stay in the registry."""
     task = load_task(call.db, call.arguments.text("task"))
     for item in call.arguments.mappings("models"):
         kind, name = _word(item, "type"), _word(item, "name")
@@ -127,6 +136,7 @@ def delete_models(call: Call) -> Document:
 
 
 def attach_model(task: Document, kind: str, name: str, model: str, now: str) -> None:
+    """Put the model on the ``kind`` side of the task, over one of the same name."""
     kept = [item for item in task["models"].get(kind, []) if item["name"] != name]
     task["models"][kind] = [*kept, {"name": name, "model": model, "updated": now}]
 

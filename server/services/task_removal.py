@@ -17,11 +17,13 @@ ARCHIVED = "archived"
 
 @service.writes("delete")
 def delete(call: Call) -> Document:
+    """Delete a task with its events and drafts of models; ``return_file_urls`` says which files it leaves."""
     return {"deleted": True, **_delete(call, call.arguments.text("task"))}
 
 
 @service.writes("delete_many")
 def delete_many(call: Call) -> Document:
+    """Delete tasks; one that fails stops no other."""
     return each(
         call, call.arguments.texts("ids"), lambda task_id: {"deleted": True, **_delete(call, task_id)}
     )
@@ -29,16 +31,19 @@ def delete_many(call: Call) -> Document:
 
 @service.writes("reset")
 def reset(call: Call) -> Document:
+    """Make a task a draft again: what its run left goes, its parameters stay."""
     return _reset(call, call.arguments.text("task"))
 
 
 @service.writes("reset_many")
 def reset_many(call: Call) -> Document:
+    """Reset tasks; one that fails stops no other."""
     return each(call, call.arguments.texts("ids"), lambda task_id: _reset(call, task_id))
 
 
 @service.writes("archive")
 def archive(call: Call) -> Document:
+    """Put tasks out of sight and out of their queues; all of them or none."""
     for task_id in call.arguments.texts("tasks"):
         _archive(call, task_id)
     return {"archived": len(call.arguments.texts("tasks"))}
@@ -46,11 +51,13 @@ def archive(call: Call) -> Document:
 
 @service.writes("archive_many")
 def archive_many(call: Call) -> Document:
+    """Put tasks out of sight and out of their queues; one that fails stops no other."""
     return each(call, call.arguments.texts("ids"), lambda task_id: {"archived": _archive(call, task_id)})
 
 
 @service.writes("unarchive_many")
 def unarchive_many(call: Call) -> Document:
+    """Bring archived tasks back."""
     return each(call, call.arguments.texts("ids"), lambda task_id: {"unarchived": _unarchive(call, task_id)})
 
 

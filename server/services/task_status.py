@@ -39,6 +39,7 @@ PUBLISHES = frozenset({"stopped", "completed", "failed", "closed", "published"})
 
 @service.writes("started")
 def started(call: Call) -> Document:
+    """The task runs from now on; a second call while it runs changes nothing that counts."""
     task_id = call.arguments.text("task")
     task = documents.find(call.db, "tasks", task_id)
     if task is None:
@@ -54,6 +55,7 @@ def started(call: Call) -> Document:
 
 @service.writes("completed")
 def completed(call: Call) -> Document:
+    """The task has ended well; ``publish`` publishes it and its models too."""
     task = load_task(call.db, call.arguments.text("task"))
     _allow(call, task, ENDS)
     fields = change(call, task, "completed", completed=call.now)
@@ -65,41 +67,49 @@ def completed(call: Call) -> Document:
 
 @service.writes("stopped")
 def stopped(call: Call) -> Document:
+    """The task was ended before its time."""
     return _end(call, call.arguments.text("task"), "stopped")
 
 
 @service.writes("failed")
 def failed(call: Call) -> Document:
+    """The task has ended badly; ``status_message`` says how."""
     return _end(call, call.arguments.text("task"), "failed")
 
 
 @service.writes("close")
 def close(call: Call) -> Document:
+    """Close a task: nothing changes it any more."""
     return _end(call, call.arguments.text("task"), "closed")
 
 
 @service.writes("stop")
 def stop(call: Call) -> Document:
+    """Stop a task: at once, or by its agent, which is told when it next asks."""
     return _stop(call, call.arguments.text("task"))
 
 
 @service.writes("stop_request")
 def stop_request(call: Call) -> Document:
+    """The same as ``stop``, under its other name."""
     return _stop(call, call.arguments.text("task"))
 
 
 @service.writes("stop_many")
 def stop_many(call: Call) -> Document:
+    """Stop tasks; one that fails stops no other."""
     return each(call, call.arguments.texts("ids"), lambda task_id: {"stopped": True, **_stop(call, task_id)})
 
 
 @service.writes("publish")
 def publish(call: Call) -> Document:
+    """Publish a task that has ended, and its models: read-only from now on."""
     return {"committed_versions_results": [], **_publish(call, call.arguments.text("task"))}
 
 
 @service.writes("publish_many")
 def publish_many(call: Call) -> Document:
+    """Publish tasks; one that fails stops no other."""
     return each(
         call, call.arguments.texts("ids"), lambda task_id: {"published": True, **_publish(call, task_id)}
     )
@@ -107,11 +117,13 @@ def publish_many(call: Call) -> Document:
 
 @service.writes("enqueue")
 def enqueue(call: Call) -> Document:
+    """Put a task into a queue, by id, by name (made if there is none) or the default."""
     return enqueue_task(call, call.arguments.text("task"))
 
 
 @service.writes("enqueue_many")
 def enqueue_many(call: Call) -> Document:
+    """Enqueue tasks; one that fails stops no other."""
     return each(
         call, call.arguments.texts("ids"), lambda task_id: {"enqueued": True, **enqueue_task(call, task_id)}
     )
@@ -119,11 +131,13 @@ def enqueue_many(call: Call) -> Document:
 
 @service.writes("dequeue")
 def dequeue(call: Call) -> Document:
+    """Take a task out of its queue; it becomes what it was before, or ``new_status``."""
     return _dequeue(call, call.arguments.text("task"))
 
 
 @service.writes("dequeue_many")
 def dequeue_many(call: Call) -> Document:
+    """Dequeue tasks; one that fails stops no other."""
     return each(call, call.arguments.texts("ids"), lambda task_id: _dequeue(call, task_id))
 
 
@@ -151,6 +165,7 @@ def settle(db: sqlite3.Connection, task: Document, fields: Document, now: str, *
 
 
 def enqueue_task(call: Call, task_id: str) -> Document:
+    """Put the task at the end of the call's queue; raises InvalidTaskStatus for one that runs or waits."""
     task = load_task(call.db, task_id)
     if task["status"] not in ENQUEUES and not (call.arguments.flag("force") and task["status"] != "queued"):
         raise InvalidTaskStatus(_expected(task, ENQUEUES))

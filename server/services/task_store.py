@@ -34,6 +34,7 @@ def load_task(db: sqlite3.Connection, task_id: str) -> Document:
 
 
 def save_task(db: sqlite3.Connection, task: Document) -> None:
+    """Store the task whole."""
     documents.save(db, "tasks", task)
 
 
@@ -70,6 +71,7 @@ def blank_task(task_id: str, now: str) -> Document:
 
 
 def blank_execution() -> Document:
+    """The ``execution`` section of a new task."""
     return {"test_split": 0, "parameters": {}, "model_desc": {}, "model_labels": {}, "artifacts": []}
 
 

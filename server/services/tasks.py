@@ -24,6 +24,7 @@ KEPT_IN_EXECUTION = ("queue", "artifacts")
 
 @service.writes("create")
 def create(call: Call) -> Document:
+    """Make a draft of a task; answers its id."""
     call.arguments.require("name", "type")
     task = blank_task(new_id(), call.now) | _given(call)
     documents.insert(call.db, "tasks", task)
@@ -33,6 +34,7 @@ def create(call: Call) -> Document:
 
 @service.reads("validate")
 def validate(call: Call) -> Document:
+    """Check what ``create`` would be given; an empty answer means that it is right."""
     call.arguments.require("name", "type")
     _given(call)
     return {}
@@ -40,17 +42,20 @@ def validate(call: Call) -> Document:
 
 @service.reads("get_by_id")
 def get_by_id(call: Call) -> Document:
+    """One task, whole."""
     return {"task": load_task(call.db, call.arguments.text("task"))}
 
 
 @service.reads("get_all")
 def get_all(call: Call) -> Document:
+    """The tasks that match the filters; those of hidden projects only with ``search_hidden``."""
     found, scroll = fetch(call.db, TASKS, call.arguments, _filters(call))
     return answer(TASKS, call.arguments, found, scroll)
 
 
 @service.reads("get_all_ex")
 def get_all_ex(call: Call) -> Document:
+    """As ``get_all``, with project, parent and queue given by id and name."""
     found, scroll = fetch(call.db, TASKS, call.arguments, _filters(call))
     references = {"project": "projects", "parent": "tasks", "execution.queue": "queues"}
     return resolve(call, TASKS, found, references, scroll)
@@ -58,11 +63,13 @@ def get_all_ex(call: Call) -> Document:
 
 @service.reads("get_by_id_ex")
 def get_by_id_ex(call: Call) -> Document:
+    """As ``get_all_ex``, for tasks whose ids are known."""
     return get_all_ex(call)
 
 
 @service.reads("get_types")
 def get_types(call: Call) -> Document:
+    """The types of task in use, in all projects or in those named."""
     projects = [project for root in call.arguments.texts("projects") for project in tree(call.db, root)]
     rows = call.db.execute(
         "SELECT DISTINCT type FROM tasks"
@@ -74,6 +81,7 @@ def get_types(call: Call) -> Document:
 
 @service.writes("edit")
 def edit(call: Call) -> Document:
+    """Replace fields of a task that has not ended; ``force`` for one that has."""
     task = load_task(call.db, call.arguments.text("task"))
     if task["status"] not in EDITABLE and not call.arguments.flag("force"):
         expected = sorted(EDITABLE)
@@ -92,6 +100,7 @@ def update(call: Call) -> Document:
 
 @service.writes("set_requirements")
 def set_requirements(call: Call) -> Document:
+    """Replace the packages that the task's script asks for."""
     call.arguments.require("requirements")
     task = load_task(call.db, call.arguments.text("task"))
     task["script"]["requirements"] = call.arguments.mapping("requirements")
@@ -102,6 +111,7 @@ def set_requirements(call: Call) -> Document:
 
 @service.writes("ping")
 def ping(call: Call) -> Document:
+    """A sign of life of a running task."""
     task = load_task(call.db, call.arguments.text("task"))
     touch(task, call.now)
     save_task(call.db, task)
@@ -110,6 +120,7 @@ def ping(call: Call) -> Document:
 
 @service.writes("clone")
 def clone(call: Call) -> Document:
+    """Copy a task as a draft, with the fields that the call overrides; answers the copy's id."""
     source = load_task(call.db, call.arguments.text("task"))
     task = clone_task(source, call.arguments, call.now)
     data: Document = {}
@@ -124,6 +135,7 @@ def clone(call: Call) -> Document:
 
 @service.writes("move")
 def move(call: Call) -> Document:
+    """Move tasks to a project, made by ``project_name`` if there is none; all of them or none."""
     if "project_name" in call.arguments:
         project = ensure_project(call.db, call.arguments.text("project_name"), call.now)
     else:

@@ -21,32 +21,38 @@ PROFILE: Document = {
 
 @service.reads("get_current_user")
 def get_current_user(call: Call) -> Document:
+    """Who is calling: always the one user."""
     return {"user": PROFILE, "getting_started": None, "settings": {}}
 
 
 @service.reads("get_by_id")
 def get_by_id(call: Call) -> Document:
+    """The one user, whatever the id."""
     return {"user": PROFILE}
 
 
 @service.reads("get_all")
 def get_all(call: Call) -> Document:
+    """The one user."""
     return {"users": [{**PROFILE, "company": identity.COMPANY}]}
 
 
 @service.reads("get_all_ex")
 def get_all_ex(call: Call) -> Document:
+    """The one user, with the company by id and name."""
     return {"users": [PROFILE]}
 
 
 @service.reads("get_preferences")
 def get_preferences(call: Call) -> Document:
+    """What the web page stored for the user."""
     row = call.db.execute("SELECT doc FROM preferences WHERE user = ?", (identity.USER,)).fetchone()
     return {"preferences": json.loads(row["doc"]) if row else {}}
 
 
 @service.writes("set_preferences")
 def set_preferences(call: Call) -> Document:
+    """Store what the web page wants to remember; replaces it whole."""
     call.arguments.require("preferences")
     call.db.execute(
         "INSERT INTO preferences (user, doc) VALUES (?, ?)"

@@ -15,6 +15,7 @@ TIMEOUT = 600
 
 @service.writes("register")
 def register(call: Call) -> Document:
+    """A worker says that it is there, which queues it serves, and its ``timeout`` of silence in seconds."""
     worker = _known(call) | {
         "queues": call.arguments.texts("queues"),
         "timeout": max(1, call.arguments.integer("timeout", TIMEOUT)),
@@ -26,6 +27,7 @@ def register(call: Call) -> Document:
 
 @service.writes("unregister")
 def unregister(call: Call) -> Document:
+    """A worker says good-bye."""
     worker_id = call.arguments.text("worker")
     if not documents.delete(call.db, "workers", worker_id):
         raise InvalidWorker(f"Worker is not registered: worker={worker_id}")
@@ -34,6 +36,7 @@ def unregister(call: Call) -> Document:
 
 @service.writes("status_report")
 def status_report(call: Call) -> Document:
+    """A sign of life of a worker, and of the task that it runs."""
     worker = _known(call)
     task_id = call.arguments.maybe_text("task")
     if task_id:
@@ -52,12 +55,14 @@ def status_report(call: Call) -> Document:
 
 @service.reads("get_all")
 def get_all(call: Call) -> Document:
+    """The living workers, with what they run and the queues that they serve."""
     longest = call.arguments.integer("last_seen", 0)
     return {"workers": [_described(call, worker) for worker in _alive(call, longest)]}
 
 
 @service.reads("get_count")
 def get_count(call: Call) -> Document:
+    """How many workers are alive."""
     return {"count": len(_alive(call, call.arguments.integer("last_seen", 0)))}
 
 
