@@ -8,7 +8,6 @@ from clearml.backend_api.session.session import LoginError
 
 from pipeline.errors import NoServer, PipelineError
 
-
 ANSWER_SECONDS = 10
 """A server that is silent for longer is not there; the SDK itself would go on trying for many minutes."""
 
