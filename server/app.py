@@ -102,7 +102,7 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
         ensure_queue(db, "default", clock.now(), (DEFAULT_TAG,))
     calls = Api(database, credentials, SERVICES)
     hosts = frozenset(name.lower() for name in (settings.host, *settings.allowed_hosts))
-    pages = Pages(database, credentials, _url(settings.host, files))
+    pages = Pages(database, credentials, calls, _url(settings.host, files))
     app = ByPort(
         {
             api.getsockname()[1]: Guard(api_app(calls, pages), hosts),
@@ -125,6 +125,7 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
         await server.serve([api, files])
     finally:
         watching.cancel()
+        pages.close()
         calls.close()
         database.close()
 

@@ -84,6 +84,10 @@ class Credentials:
         """A token that opens the page once, within LINK_LIFE seconds."""
         return self._sign({"link": secrets.token_hex(16), "exp": int(time.time()) + LINK_LIFE})
 
+    def form_token(self, session: str) -> str:
+        """What a form of the page carries: another site cannot know it, another session cannot use it."""
+        return self._signature("form", session)
+
     def redeem(self, link: str) -> bool:
         """Whether ``link`` is good; it is not a second time."""
         try:

@@ -111,6 +111,15 @@ class Api:
             set_session(response, data["token"])
         return response
 
+    def invoke(self, name: str, /, **values: object) -> Document:
+        """Run a call from within the process, as the page does; raises ApiError as the wire would answer."""
+        return self._handle(self._endpoints[name], values, [], "")
+
+    def look(self, db: sqlite3.Connection, name: str, /, **values: object) -> Document:
+        """Run a reading call on a snapshot that is open already."""
+        call = Call(db, Arguments(values), [], self._credentials, clock.now(), "")
+        return self._endpoints[name].handler(call)
+
     def close(self) -> None:
         """Wait for the calls in progress."""
         self._threads.shutdown(wait=True, cancel_futures=True)
@@ -128,11 +137,13 @@ class Api:
     def _run(self, endpoint: Endpoint, request: Request, body: bytes) -> Document:
         lines = parse_lines(body) if is_batch(request) else []
         values: Document = {} if lines else parse_object(body)
-        arguments = Arguments({**request.query_params, **values})
         address = request.client.host if request.client else ""
+        return self._handle(endpoint, {**request.query_params, **values}, lines or [body], address)
+
+    def _handle(self, endpoint: Endpoint, values: Document, lines: list[bytes], address: str) -> Document:
         transaction = self._database.write if endpoint.writes else self._database.read
         with transaction() as db:
-            call = Call(db, arguments, lines or [body], self._credentials, clock.now(), address)
+            call = Call(db, Arguments(values), lines, self._credentials, clock.now(), address)
             return endpoint.handler(call)
 
     def _note_unknown(self, name: str) -> None:

@@ -1,110 +1,224 @@
-"""The page: runs, and one task at a time, rendered on the server."""
+"""The page: its addresses, who may look, and how an answer is made."""
 
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import parse_qsl
 
-from jinja2 import Environment, FileSystemLoader
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from server import clock, documents
+from server.body import read_body
 from server.credentials import COOKIE, Credentials
 from server.database import Database
-from server.errors import Unauthorized
-from server.rpc import set_session
-from server.web import views
+from server.errors import ApiError, Unauthorized
+from server.rpc import Api, set_session
+from server.web import (
+    actions,
+    compare,
+    datasets,
+    entries,
+    plots,
+    registry,
+    run_page,
+    runs,
+    task_page,
+    tasks,
+    workers,
+)
+from server.web.rendering import Rendering
+from server.web.visit import NotThere, Shown, Visit
 
 HERE = Path(__file__).parent
+THREADS = 4
+MOST_FIELDS = 2000
+
+# plotly.js makes an empty <style> and fills it rule by rule: this is the hash of the empty text.
+EMPTY_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+
+T = TypeVar("T")
+PageFunction = Callable[[Visit], Shown]
+DataFunction = Callable[[Visit], object]
+
+PAGES: dict[str, PageFunction] = {
+    "/": runs.page,
+    "/tasks": tasks.page,
+    "/compare": compare.page,
+    "/models": registry.page,
+    "/datasets": datasets.page,
+    "/queues": entries.page,
+    "/workers": workers.page,
+    "/new-run/{task}": run_page.new_run,
+    "/projects/{project}": tasks.page,
+    "/projects/{project}/experiments": tasks.page,
+    "/projects/{project}/tasks": tasks.page,
+    "/projects/{project}/models/{model}": registry.model,
+    "/projects/{project}/models/{model}/{tab:path}": registry.model,
+    "/projects/{project}/experiments/{task}": task_page.page,
+    "/projects/{project}/experiments/{task}/{tab:path}": task_page.page,
+    "/projects/{project}/tasks/{task}": task_page.page,
+    "/projects/{project}/tasks/{task}/{tab:path}": task_page.page,
+    "/pipelines/{project}/experiments/{task}": run_page.page,
+    "/pipelines/{project}/experiments/{task}/{tab:path}": task_page.page,
+    "/datasets/{kind}/{project}/experiments/{task}": datasets.version,
+    "/datasets/{kind}/{project}/experiments/{task}/{tab:path}": datasets.version,
+}
+
+DATA: dict[str, DataFunction] = {
+    "/figures/scalar": plots.scalar_figure,
+    "/figures/plot/{task}/{number:int}": plots.plot_figure,
+}
 
 
 class Pages:
     """The routes of the page. Whoever has no session is told how to get one."""
 
-    def __init__(self, database: Database, credentials: Credentials, files_origin: str) -> None:
+    def __init__(self, database: Database, credentials: Credentials, calls: Api, files_origin: str) -> None:
         self._database = database
         self._credentials = credentials
-        self._templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
-        self._templates.filters["moment"] = moment
+        self._calls = calls
+        self._rendering = Rendering(HERE / "templates")
+        # Threads of its own: a slow page delays no call of the API.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="page")
         self._policy = (
-            f"default-src 'none'; style-src 'self'; img-src 'self' {files_origin};"
-            " frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+            f"default-src 'none'; script-src 'self'; style-src 'self' {EMPTY_STYLE};"
+            f" img-src 'self' data: blob: {files_origin}; connect-src 'self'; frame-ancestors 'none';"
+            " base-uri 'none'; form-action 'self'"
         )
 
     @property
     def routes(self) -> list[BaseRoute]:
         return [
-            Route("/", self.runs, methods=["GET"]),
             Route("/login", self.login, methods=["GET"]),
-            Route("/projects/{project}/experiments/{task}", self.task, methods=["GET"]),
-            Route("/projects/{project}/experiments/{task}/{tab:path}", self.task, methods=["GET"]),
-            Route("/projects/{project}/tasks/{task}", self.task, methods=["GET"]),
-            Route("/projects/{project}/tasks/{task}/{tab:path}", self.task, methods=["GET"]),
-            Route("/pipelines/{project}/experiments/{task}", self.task, methods=["GET"]),
+            Route("/plotly.js", self.plotly, methods=["GET"]),
+            Route("/actions/{action}", self.act, methods=["POST"]),
+            *(Route(path, self._shows(function), methods=["GET"]) for path, function in PAGES.items()),
+            *(Route(path, self._answers(function), methods=["GET"]) for path, function in DATA.items()),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ]
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def login(self, request: Request) -> Response:
         """Trade a one-time link for a session."""
         if not self._credentials.redeem(request.query_params.get("token", "")):
-            return self._page("message.html", 401, title="This link is used or too old")
+            return self._stranger("This link is used or too old")
         response = RedirectResponse("/", 303)
         set_session(response, self._credentials.token())
         return response
 
-    async def runs(self, request: Request) -> Response:
-        if not self._knows(request):
+    async def plotly(self, request: Request) -> Response:
+        """plotly.js out of the installed package: it is public, so it needs no session."""
+        return FileResponse(
+            plotly_file(), media_type="text/javascript", headers={"cache-control": "public, max-age=86400"}
+        )
+
+    async def act(self, request: Request) -> Response:
+        """Do what a form says by the call that the API has for it, and show what became of it."""
+        session = self._session(request)
+        if session is None:
             return self._stranger()
-        return await run_in_threadpool(self._runs)
-
-    async def task(self, request: Request) -> Response:
-        if not self._knows(request):
-            return self._stranger()
-        return await run_in_threadpool(self._task, request.path_params["task"])
-
-    def _runs(self) -> Response:
-        with self._database.read() as db:
-            found = views.runs(db)
-        return self._page("runs.html", runs=found)
-
-    def _task(self, task_id: str) -> Response:
-        with self._database.read() as db:
-            task = documents.find(db, "tasks", task_id)
-            if task is None:
-                return self._page("message.html", 404, title="There is no such task")
-            return self._page(
-                "task.html",
-                task=task,
-                project=documents.names(db, "projects", [task.get("project") or ""]),
-                duration=views.duration(task),
-                steps=views.steps(task),
-                children=views.children(db, task),
-                parameters=list(views.parameters(task)),
-                metrics=views.metrics(task),
-                artifacts=list(views.artifacts(task)),
-                models=list(views.models(db, task)),
-                log=views.log_tail(db, task),
-            )
-
-    def _knows(self, request: Request) -> bool:
+        body = await read_body(request)
         try:
-            self._credentials.authenticate(request.headers.get("authorization"), request.cookies.get(COOKIE))
+            fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        except ValueError:
+            return self._message("This form cannot be read", 400)
+        form = actions.Form(fields)
+        if form.value("form_token") != self._credentials.form_token(session):
+            return self._message("This form is not of your session: load the page again", 403)
+        act = actions.ACTIONS.get(request.path_params["action"])
+        if act is None:
+            return self._message("There is no such action", 404)
+        try:
+            target = await self._off_loop(lambda: act(self._calls, form))
+        except ApiError as error:
+            return self._message("That did not work", error.code, detail=error.message)
+        return RedirectResponse(target, 303)
+
+    def _shows(self, function: PageFunction) -> Callable[[Request], object]:
+        async def show(request: Request) -> Response:
+            session = self._session(request)
+            if session is None:
+                return self._stranger()
+            try:
+                return await self._off_loop(
+                    lambda: self._page(request, self._look(function, request), session)
+                )
+            except NotThere as error:
+                return self._message(str(error), 404)
+
+        return show
+
+    def _answers(self, function: DataFunction) -> Callable[[Request], object]:
+        async def answer(request: Request) -> Response:
+            if self._session(request) is None:
+                return JSONResponse({}, 401)
+            try:
+                data = await self._off_loop(lambda: self._look(function, request))
+            except (NotThere, ApiError):
+                return JSONResponse({}, 404)
+            return Response(json.dumps(data), media_type="application/json", headers=NO_STORE)
+
+        return answer
+
+    def _look(self, function: Callable[[Visit], T], request: Request) -> T:
+        chosen = tuple(request.query_params.getlist("ids"))
+        with self._database.read() as db:
+            return function(Visit(db, self._calls, request.path_params, request.query_params, chosen))
+
+    async def _off_loop(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _session(self, request: Request) -> str | None:
+        """What the visitor shows for a session; None if that is not good."""
+        authorization, cookie = request.headers.get("authorization"), request.cookies.get(COOKIE)
+        try:
+            self._credentials.authenticate(authorization, cookie)
         except Unauthorized:
-            return False
-        return True
+            return None
+        return cookie or authorization
 
-    def _stranger(self) -> Response:
-        return self._page("message.html", 401, title="Please open the page by its link")
+    def _stranger(self, title: str = "Please open the page by its link") -> Response:
+        return self._html(self._rendering.page("stranger.html", title=title), 401)
 
-    def _page(self, template: str, status: int = 200, **values: object) -> Response:
-        text = self._templates.get_template(template).render(**values)
-        headers = {"content-security-policy": self._policy, "cache-control": "no-store"}
-        return HTMLResponse(text, status, headers)
+    def _message(self, title: str, status: int, detail: str = "") -> Response:
+        return self._html(self._rendering.page("message.html", title=title, detail=detail), status)
+
+    def _page(self, request: Request, shown: Shown, session: str) -> Response:
+        values = shown.values | {
+            "form_token": self._credentials.form_token(session),
+            "here": request.url.path,
+            "query": request.query_params,
+            "done": actions.DONE.get(request.query_params.get("done", "")),
+        }
+        if "fragment" in request.query_params:
+            text = self._rendering.fragment(shown.template, **values)
+        else:
+            text = self._rendering.page(shown.template, **values)
+        tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers={"etag": tag, **NO_STORE})
+        return self._html(text, shown.status, tag)
+
+    def _html(self, text: str, status: int, tag: str = "") -> Response:
+        headers = {"content-security-policy": self._policy, **NO_STORE}
+        return HTMLResponse(text, status, headers | ({"etag": tag} if tag else {}))
 
 
-def moment(timestamp: object) -> str:
-    """A timestamp to the second, in UTC."""
-    if not isinstance(timestamp, str):
-        return ""
-    return clock.parse(timestamp).strftime("%Y-%m-%d %H:%M:%S")
+NO_STORE = {"cache-control": "no-store"}
+
+
+def plotly_file() -> Path:
+    """plotly.js in the installed package, which need not be imported for it."""
+    spec = find_spec("plotly")
+    if spec is None or spec.origin is None:
+        raise NotThere("The package plotly is not installed")
+    return Path(spec.origin).parent / "package_data" / "plotly.min.js"

@@ -23,11 +23,15 @@ class Text(HTMLParser):
         self.text = ""
         self.links: list[str] = []
         self.tags: set[str] = set()
+        self.scripts: list[str | None] = []
+        self.inline: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.links += [value for name, value in attrs if name == "href" and value]
+        self.scripts += [dict(attrs).get("src")] if tag == "script" else []
+        self.inline += [name for name, _ in attrs if name == "style" or name.startswith("on")]
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -70,27 +74,42 @@ def test_the_runs(shared: Embedded, run: dict[str, str]) -> None:
     answer, seen = page(shared, "/")
     assert answer.status == 200
     assert f"run {EVIL}" in seen.text
-    assert "in progress" in seen.text
+    assert "running" in seen.text
     assert f"/pipelines/{run['project']}/experiments/{run['task']}" in seen.links
+
+
+SHOWN = {
+    DEEP_LINKS[0]: ("a line",),
+    DEEP_LINKS[1]: ("a line",),
+    DEEP_LINKS[2]: ("0.125", "0.25", "a line"),
+    DEEP_LINKS[3]: ("0.125", "first", "good", "123 kB"),
+}
 
 
 @pytest.mark.parametrize("path", DEEP_LINKS)
 def test_a_run_by_the_links_that_the_sdk_prints(shared: Embedded, run: dict[str, str], path: str) -> None:
     answer, seen = page(shared, path.format(**run))
     assert answer.status == 200
-    for shown in ("0.125", "0.25", "a line", "first", "good", "123 kB", run["task"]):
+    for shown in (*SHOWN[path], run["task"]):
         assert shown in seen.text, shown
+
+
+def test_artifacts_that_a_browser_may_open_are_links(shared: Embedded, run: dict[str, str]) -> None:
+    _, seen = page(shared, "/projects/*/experiments/{task}/artifacts".format(**run))
     assert "http://127.0.0.1:1/a" in seen.links
+    assert "bad" in seen.text
 
 
 def test_what_users_write_is_text(shared: Embedded, run: dict[str, str]) -> None:
-    for path in ("/", DEEP_LINKS[0].format(**run)):
+    for path in ("/", "/tasks", *(link.format(**run) for link in DEEP_LINKS)):
         answer, seen = page(shared, path)
-        assert "script" not in seen.tags
+        assert set(seen.scripts) <= {"/static/page.js", "/plotly.js"}
+        assert seen.inline == []
         assert not [link for link in seen.links if link.startswith("javascript:")]
         policy = answer.headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'none'")
-        assert "script-src" not in policy
+        assert "script-src 'self';" in policy
+        assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
 
 

@@ -1,0 +1,21 @@
+"""The queues: what waits in each, in which order, and who serves it."""
+
+from server import documents
+from server.services import entries
+from server.services.queue_store import watchers
+from server.web import runs
+from server.web.visit import Shown, Visit
+
+
+def page(visit: Visit) -> Shown:
+    queues = documents.where(visit.db, "queues", "1 ORDER BY name")
+    shown = []
+    for queue in queues:
+        waiting = []
+        for entry in entries.entries_of(visit.db, queue["id"]):
+            task = documents.find(visit.db, "tasks", entry["task"])
+            waiting.append(
+                (runs.short(task) if task else {"id": entry["task"], "name": entry["task"]}, entry["added"])
+            )
+        shown.append({"queue": queue, "waiting": waiting, "workers": watchers(visit.db, queue["id"])})
+    return Shown("queues.html", {"queues": shown, "all": queues})
