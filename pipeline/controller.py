@@ -8,6 +8,7 @@ from clearml import PipelineController
 
 from pipeline.api import Api
 from pipeline.parameters import CODE, CONFIG, DESCRIPTIONS, Run
+from pipeline.runs import GOOD
 from steps.code import STAGES, code_of
 from steps.evaluate import evaluate_model
 from steps.ingest import ingest_chips
@@ -27,32 +28,27 @@ def build(pipe: PipelineController, run: Run) -> PipelineController:
     """
     queues = run.config.queues
     add = _adder(pipe, run.refresh)
-    add("ingest", ingest_chips, queues.data, [], run.ingest(pipe.id), "dataset_id content_hash chips")
-    add("register", register_dataset, queues.data, ["ingest"], run.register(), "dataset_id")
-    add("split", split_chips, queues.data, ["register"], run.split(), "split_id counts")
+    add("ingest", ingest_chips, queues.data, [], run.ingest(pipe.id))
+    add("register", register_dataset, queues.data, ["ingest"], run.register())
+    add("split", split_chips, queues.data, ["register"], run.split())
     for entry in run.models:
         train, evaluate = f"train_{entry.name}", f"evaluate_{entry.name}"
-        add(train, train_model, queues.train, ["split"], run.train(entry), "model_id score", one_of_many=True)
-        add(
-            evaluate,
-            evaluate_model,
-            queues.evaluate,
-            [train],
-            run.evaluate(entry),
-            "name valid_f2 test_f2 model_id",
-            one_of_many=True,
-        )
+        add(train, train_model, queues.train, ["split"], run.train(entry), GOES_ON)
+        add(evaluate, evaluate_model, queues.evaluate, [train], run.evaluate(entry), GOES_ON)
     evaluations = [f"evaluate_{entry.name}" for entry in run.models]
-    add(
-        "select",
-        select_best,
-        queues.data,
-        evaluations,
-        run.select(),
-        "name valid_f2 test_f2 model_id evaluate_id",
-    )
+    add("select", select_best, queues.data, evaluations, run.select())
     return pipe
 
+
+RETURNS: dict[Callable[..., Any], list[str]] = {
+    ingest_chips: ["dataset_id", "content_hash", "chips"],
+    register_dataset: ["dataset_id"],
+    split_chips: ["split_id", "counts"],
+    train_model: ["model_id", "score"],
+    evaluate_model: ["name", "valid_f2", "test_f2", "constant_f2", "model_id"],
+    select_best: ["name", "valid_f2", "test_f2", "model_id", "evaluate_id"],
+}
+"""The names of what each step returns, in order; children and the verdict read `return/<name>`."""
 
 POLL_MINUTES = 0.01
 """Time between two looks at the steps; ClearML's default of 0.2 minutes costs 12 s a transition."""
@@ -83,21 +79,20 @@ def _adder(pipe: PipelineController, refresh: frozenset[str]) -> Callable[..., N
         queue: str,
         parents: Sequence[str],
         parameters: dict[str, Any],
-        returns: str,
-        one_of_many: bool = False,
+        continue_behaviour: dict[str, bool] | None = None,
     ) -> None:
         pipe.add_function_step(
             name=name,
             function=function,
             function_kwargs=parameters,
-            function_return=returns.split(),
+            function_return=RETURNS[function],
             parents=list(parents),
             execution_queue=queue,
             cache_executed_step=name not in refresh,
             packages=[],
             auto_connect_frameworks=ONLY_WHAT_STEPS_REPORT,
             auto_connect_arg_parser=False,
-            continue_behaviour=GOES_ON if one_of_many else None,
+            continue_behaviour=continue_behaviour,
             retry_on_failure=_worker_was_lost,
         )
 
@@ -130,14 +125,11 @@ def main() -> None:
         CODE, json.dumps({stage: code_of(stage).parts for stage in STAGES}, indent=1)
     )
     build(pipe, run).start(queue=run.config.queues.controller)
-    bad = {node.name: node.status for node in pipe.get_pipeline_dag().values() if node.status not in _GOOD}
+    bad = {node.name: node.status for node in pipe.get_pipeline_dag().values() if node.status not in GOOD}
     if bad:
         reason = ", ".join(f"{name} {status}" for name, status in bad.items())
         pipe.stop(mark_failed=True)
         raise SystemExit(f"run failed: {reason}")
-
-
-_GOOD = ("completed", "cached")
 
 
 def _forget_steps(pipe: PipelineController) -> None:

@@ -61,6 +61,8 @@ def _score_table(outcome: Outcome) -> Table:
         chosen = outcome.best is not None and outcome.best.name == score.name
         name = f"[bold green]{score.name} *[/bold green]" if chosen else score.name
         table.add_row(name, f"{score.valid_f2:.4f}", f"{score.test_f2:.4f}", clock(score.seconds))
+    constant = outcome.models[0].constant_f2
+    table.add_row("[dim]best constant[/dim]", "", f"[dim]{constant:.4f}[/dim]", "")
     return table
 
 

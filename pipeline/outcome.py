@@ -19,11 +19,15 @@ LAST_LINES = 8
 
 @dataclass(frozen=True)
 class Score:
-    """One model of a run; `seconds` is what its training took, in this run or where it is cached from."""
+    """One model of a run; `seconds` is what its training took, in this run or where it is cached from.
+
+    `constant_f2` is what the best constant prediction scores on the same test part.
+    """
 
     name: str
     valid_f2: float
     test_f2: float
+    constant_f2: float
     seconds: float
 
 
@@ -142,10 +146,8 @@ def _scores(state: RunState, tasks: dict[str, dict[str, Any]]) -> list[Score]:
         returned = _returned(tasks.get(step.task_id))
         if step.stage == "evaluate" and step.status in GOOD and returned:
             training = by_name[f"train_{returned['name']}"]
-            took = training.work_seconds
-            scores.append(
-                Score(returned["name"], float(returned["valid_f2"]), float(returned["test_f2"]), took)
-            )
+            valid, test, constant = (float(returned[f"{part}_f2"]) for part in ("valid", "test", "constant"))
+            scores.append(Score(returned["name"], valid, test, constant, training.work_seconds))
     return scores
 
 

@@ -9,11 +9,12 @@ def evaluate_model(
     split_id: str,
     split_seed: int,
     code_version: str,
-) -> tuple[str, float, float, str]:
-    """Return `(name, valid_f2, test_f2, model_id)`; the bundle is this task's artifact `bundle`.
+) -> tuple[str, float, float, float, str]:
+    """Return `(name, valid_f2, test_f2, constant_f2, model_id)`; the bundle is the artifact `bundle`.
 
     `valid_f2` is out of sample: thresholds fitted on one half of valid are scored on the other, in turn.
-    `test_f2` is scored once, with thresholds fitted on all of valid.
+    `test_f2` is scored once, with thresholds fitted on all of valid. `constant_f2` is what the best
+    prediction that looks at no chip scores on test.
     """
     import tempfile
     from pathlib import Path
@@ -50,7 +51,6 @@ def evaluate_model(
         figures = save_figures(folder / FIGURES, name, found, fitted, store)
         tracking.report_evaluation(found.report, figures)
         tracking.store_folder("bundle", folder)
-    test = found.report["test"]
-    print(f"{name}: valid_f2 {found.scores['valid_f2']:.4f}, test_f2 {test['f2']:.4f} {test['f2_interval']}")
-    print(f"the best constant prediction scores {found.report['constant']['f2']:.4f} on test")
-    return name, found.scores["valid_f2"], found.scores["test_f2"], model_id
+    valid_f2, test_f2, constant_f2 = (found.report[part]["f2"] for part in ("valid", "test", "constant"))
+    print(f"{name}: valid_f2 {valid_f2:.4f}, test_f2 {test_f2:.4f}, best constant {constant_f2:.4f}")
+    return name, valid_f2, test_f2, constant_f2, model_id
