@@ -102,11 +102,12 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
         ensure_queue(db, "default", clock.now(), (DEFAULT_TAG,))
     calls = Api(database, credentials, SERVICES)
     hosts = frozenset(name.lower() for name in (settings.host, *settings.allowed_hosts))
-    pages = Pages(database, credentials, calls, _url(settings.host, files))
+    stored = Files(folder.files, folder.uploads, credentials)
+    pages = Pages(database, credentials, calls, stored, _url(settings.host, files))
     app = ByPort(
         {
             api.getsockname()[1]: Guard(api_app(calls, pages), hosts),
-            files.getsockname()[1]: Guard(files_app(Files(folder.files, folder.uploads, credentials)), hosts),
+            files.getsockname()[1]: Guard(files_app(stored), hosts),
         }
     )
     config = uvicorn.Config(

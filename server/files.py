@@ -75,7 +75,7 @@ class Files:
         return Response(status_code=405, headers={"allow": "GET, HEAD, POST, PUT, DELETE"})
 
     def _download(self, path: str) -> Response:
-        file = self._existing(path)
+        file = self.existing(path)
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         headers = {"content-security-policy": SANDBOX, "cache-control": "private, no-cache"}
         return FileResponse(
@@ -83,7 +83,7 @@ class Files:
         )
 
     def _delete(self, path: str) -> Response:
-        file = self._existing(path)
+        file = self.existing(path)
         file.unlink()
         for folder in file.parents:
             if folder == self._root or any(folder.iterdir()):
@@ -103,7 +103,8 @@ class Files:
             upload.discard()
         return JSONResponse([name.lstrip("/") for name, _ in upload.parts])
 
-    def _existing(self, path: str) -> Path:
+    def existing(self, path: str) -> Path:
+        """Where the file of that path lies; raises NotFound or BadRequest."""
         file = self._target(path)
         try:
             regular = stat.S_ISREG(file.lstat().st_mode)

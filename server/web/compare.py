@@ -7,6 +7,7 @@ from server.documents import Document
 from server.web import nodes, plots, runs
 from server.web.scores import scores
 from server.web.visit import Shown, Visit
+from server.web.why import spread
 
 MOST = 10
 UNCOMPARED = frozenset({"return", "properties"})
@@ -79,8 +80,9 @@ def _metrics(task: Document) -> Values:
 
 def _parameters(task: Document) -> Values:
     return {
-        (section, name): runs.value(item)
+        (section, key): value
         for section, items in sorted(task["hyperparams"].items())
         for name, item in items.items()
+        for key, value in spread(name, runs.value(item)).items()
         if section not in UNCOMPARED
     }

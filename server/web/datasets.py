@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 
 from server.documents import Document
-from server.web import plots, runs, task_page, text
-from server.web.visit import Shown, Visit
+from server.web import chips, plots, runs, task_page, text
+from server.web.visit import NotThere, Picture, Shown, Visit
 
 TAGGED = "EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = 'dataset')"
 CONTENT = "Dataset Content"
@@ -58,10 +58,27 @@ def version(visit: Visit) -> Shown:
         "older": start + ROWS if len(matching) > start + ROWS else None,
         "newer": max(start - ROWS, 0) if start else None,
         "artifacts": [item for item in task_page.artifacts(task) if item.key != "state"],
+        "pictures": [name for name, _, _ in chips.pictures(visit.files, task)],
         "images": plots.images(visit.db, task["id"])[:12],
-        "plots": [plot for plot in plots.plots(visit.db, task["id"]) if plot.table or plot.image],
+        "plots": _told(visit, task),
     }
     return Shown("dataset.html", values)
+
+
+def picture(visit: Visit) -> Picture:
+    """One of the pictures of the preview."""
+    found = chips.pictures(visit.files, visit.task())
+    place = int(visit.path["place"])
+    if place >= len(found):
+        raise NotThere("There is no such picture")
+    _, kind, content = found[place]
+    return Picture(kind, content)
+
+
+def _told(visit: Visit, task: Document) -> list[plots.Plot]:
+    """The tables and pictures that somebody reported about the dataset; the SDK's own repeat the facts."""
+    found = plots.plots(visit.db, task["id"])
+    return [plot for plot in found if (plot.table or plot.image) and not plot.metric.startswith("__")]
 
 
 def _versions(visit: Visit, condition: str, values: tuple[object, ...]) -> list[Version]:

@@ -19,6 +19,7 @@ from server.body import read_body
 from server.credentials import COOKIE, Credentials
 from server.database import Database
 from server.errors import ApiError, Unauthorized
+from server.files import Files
 from server.rpc import Api, set_session
 from server.web import (
     actions,
@@ -34,7 +35,7 @@ from server.web import (
     workers,
 )
 from server.web.rendering import Rendering
-from server.web.visit import NotThere, Shown, Visit
+from server.web.visit import NotThere, Picture, Shown, Visit
 
 HERE = Path(__file__).parent
 THREADS = 4
@@ -73,6 +74,7 @@ PAGES: dict[str, PageFunction] = {
 
 DATA: dict[str, DataFunction] = {
     "/figures/scalar": plots.scalar_figure,
+    "/datasets/pictures/{task}/{place:int}": datasets.picture,
     "/figures/plot/{task}/{number:int}": plots.plot_figure,
 }
 
@@ -80,10 +82,13 @@ DATA: dict[str, DataFunction] = {
 class Pages:
     """The routes of the page. Whoever has no session is told how to get one."""
 
-    def __init__(self, database: Database, credentials: Credentials, calls: Api, files_origin: str) -> None:
+    def __init__(
+        self, database: Database, credentials: Credentials, calls: Api, files: Files, files_origin: str
+    ) -> None:
         self._database = database
         self._credentials = credentials
         self._calls = calls
+        self._files = files
         self._rendering = Rendering(HERE / "templates")
         # Threads of its own: a slow page delays no call of the API.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="page")
@@ -165,6 +170,8 @@ class Pages:
                 data = await self._off_loop(lambda: self._look(function, request))
             except (NotThere, ApiError):
                 return JSONResponse({}, 404)
+            if isinstance(data, Picture):
+                return Response(data.content, media_type=data.kind, headers=KEEP)
             return Response(json.dumps(data), media_type="application/json", headers=NO_STORE)
 
         return answer
@@ -172,7 +179,9 @@ class Pages:
     def _look(self, function: Callable[[Visit], T], request: Request) -> T:
         chosen = tuple(request.query_params.getlist("ids"))
         with self._database.read() as db:
-            return function(Visit(db, self._calls, request.path_params, request.query_params, chosen))
+            return function(
+                Visit(db, self._calls, self._files, request.path_params, request.query_params, chosen)
+            )
 
     async def _off_loop(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -214,6 +223,7 @@ class Pages:
 
 
 NO_STORE = {"cache-control": "no-store"}
+KEEP = {"cache-control": "private, max-age=3600", "content-security-policy": "sandbox; default-src 'none'"}
 
 
 def plotly_file() -> Path:

@@ -39,7 +39,7 @@ def model(visit: Visit) -> Shown:
             found.get("project") or ""
         ),
         "design": design if isinstance(design, str) else "",
-        "labels": sorted(found.get("labels", {}).items(), key=lambda item: str(item[1])),
+        "labels": sorted(found.get("labels", {}).items(), key=lambda item: _place(item[1])),
         "metadata": [(key, runs.value(item)) for key, item in sorted(found.get("metadata", {}).items())],
         "download": text.link(found.get("uri")),
     }
@@ -55,3 +55,7 @@ def _line(visit: Visit, found: Document) -> Document:
 def _task(visit: Visit, found: Document) -> Document | None:
     task = documents.find(visit.db, "tasks", found.get("task") or "")
     return runs.short(task) if task else None
+
+
+def _place(number: object) -> float:
+    return number if isinstance(number, (int, float)) else 0.0

@@ -8,6 +8,7 @@ from typing import Any
 from server import documents
 from server.documents import Document
 from server.errors import ServerError
+from server.files import Files
 from server.rpc import Api
 
 
@@ -21,6 +22,7 @@ class Visit:
 
     db: sqlite3.Connection
     calls: Api
+    files: Files
     path: Mapping[str, str]
     query: Mapping[str, str]
     chosen: tuple[str, ...] = ()
@@ -48,3 +50,11 @@ class Shown:
     template: str
     values: dict[str, Any] = field(default_factory=dict)
     status: int = 200
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with its media type."""
+
+    kind: str
+    content: bytes

@@ -46,11 +46,12 @@ def _parameters(db: sqlite3.Connection, task_id: str) -> dict[str, str]:
     values: dict[str, str] = {}
     for section in sections.keys() - {"return", "properties", "Datasets"}:
         for name, item in sections[section].items():
-            values |= _spread(name, str(item.get("value", "")))
+            values |= spread(name, str(item.get("value", "")))
     return values
 
 
-def _spread(name: str, value: str) -> dict[str, str]:
+def spread(name: str, value: str) -> dict[str, str]:
+    """A parameter, or where it is a JSON object each of its items."""
     try:
         inner = json.loads(value) if value.startswith("{") else None
     except (ValueError, RecursionError):
