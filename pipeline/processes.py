@@ -16,6 +16,9 @@ import psutil
 GRACE_SECONDS = 10
 """How long a process may take to end when asked, before it is killed."""
 
+_children: list[subprocess.Popen[bytes]] = []
+"""Kept until this process ends: subprocess warns of a child that is forgotten while it runs."""
+
 
 @dataclass(frozen=True)
 class Process:
@@ -54,6 +57,7 @@ def start(name: str, command: Sequence[str], log: Path, environment: Mapping[str
             env=os.environ | dict(environment),
             start_new_session=True,
         )
+    _children.append(child)
     return Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log))
 
 

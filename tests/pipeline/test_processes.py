@@ -1,4 +1,4 @@
-"""Processes of the stack: what is remembered is what was started, and what is ended is ended with its children."""
+"""Processes of the stack: found again while they live, and ended with all that they started."""
 
 import socket
 import sys
