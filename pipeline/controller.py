@@ -53,6 +53,9 @@ RETURNS: dict[Callable[..., Any], list[str]] = {
 POLL_MINUTES = 0.01
 """Time between two looks at the steps; ClearML's default of 0.2 minutes costs 12 s a transition."""
 
+ABORT_SECONDS = 30.0
+"""How long the controller of an aborted run may take to stop its steps."""
+
 RETRIES = 3
 """How often a step whose worker was lost is put back on its queue, to go on from its checkpoint."""
 
@@ -124,6 +127,8 @@ def main() -> None:
     pipe.task.set_configuration_object(
         CODE, json.dumps({stage: code_of(stage).parts for stage in STAGES}, indent=1)
     )
+    # Aborted from a web page, the controller takes its steps with it.
+    pipe.task.register_abort_callback(lambda: pipe.stop(mark_aborted=True), ABORT_SECONDS)
     build(pipe, run).start(queue=run.config.queues.controller)
     bad = {node.name: node.status for node in pipe.get_pipeline_dag().values() if node.status not in GOOD}
     if bad:

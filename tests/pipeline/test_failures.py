@@ -87,6 +87,36 @@ def test_ctrl_c_stops_the_steps_and_leaves_no_process(checkout):
     assert not tasks_at_work({report["pipeline_id"], *(step["task_id"] for step in report["steps"])})
 
 
+ABORT = """
+import json, sys, time
+from pipeline.api import Api
+from pipeline.runs import ENDED, last_run, read_run
+api = Api()
+run = last_run(api, "planets", "chips")
+api.call("tasks.stop_many", ids=[run])
+deadline = time.monotonic() + 120
+while time.monotonic() < deadline:
+    state = read_run(api, run)
+    if state.over and not {"running", "queued"} & {step.status for step in state.steps}:
+        break
+    time.sleep(1)
+print(json.dumps({"id": run, "status": state.status, "steps": {s.name: s.status for s in state.steps}}))
+"""
+
+
+def test_abort_from_the_web_ui_takes_the_steps_with_it(checkout):
+    """The call of the web UI's Abort, for the controller alone."""
+    run = checkout.start("run", "--epochs", "501", "--image-size", "64")
+    line = next(line for line in run.stdout if line.startswith("train_") and " running " in line)
+    aborted = checkout.python(ABORT)
+    printed, _ = run.communicate(timeout=120)
+    assert run.returncode == 1, printed
+    assert aborted["status"] == "stopped"
+    assert aborted["steps"][line.split()[0]] == "aborted"
+    assert not {"running", "queued"} & set(aborted["steps"].values())
+    assert not tasks_at_work({aborted["id"], *(step["task_id"] for step in checkout.report()["steps"])})
+
+
 def tasks_at_work(ids):
     """The processes that run one of these tasks."""
     found = []
