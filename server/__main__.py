@@ -8,24 +8,43 @@ from pathlib import Path
 
 from server.errors import ServerError, StartError
 
+COMMANDS = {
+    "serve": "run the server (the default)",
+    "link": "print a link that opens the page of the running server once",
+    "backup": "write everything to FILE, a tar, while the server runs; it holds the keys too",
+    "restore": "make a new data folder from FILE; start it on the same ports, stored addresses name them",
+}
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 after a clean stop, 1 with one line on stderr if it cannot start."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_intermixed_args(arguments)
+    if (options.file is None) == (options.command in ("backup", "restore")):
+        parser.error(f"{options.command} takes {'a' if options.file is None else 'no'} FILE")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        if options.command == "link":
-            print(_link(options.data))
-        else:
-            _serve(options)
+        _run(options)
     except ServerError as error:
         print(f"server: {error}", file=sys.stderr)
         return 1
     return 0
 
 
+def _run(options: argparse.Namespace) -> None:
+    # Imported late: `link` needs nothing of the server and should be quick.
+    if options.command == "link":
+        print(_link(options.data))
+    elif options.command == "serve":
+        _serve(options)
+    else:
+        from server.backup import backup, restore
+
+        act = backup if options.command == "backup" else restore
+        act(options.data, options.file)
+
+
 def _serve(options: argparse.Namespace) -> None:
-    # Imported late: `link` needs none of it and should be quick.
     from server.app import Settings, run
 
     run(
@@ -36,6 +55,7 @@ def _serve(options: argparse.Namespace) -> None:
             files_port=options.files_port,
             worker_timeout=options.worker_timeout,
             allowed_hosts=tuple(options.allow_host),
+            keep_archived_days=options.keep_archived_days,
         )
     )
 
@@ -52,8 +72,17 @@ def _link(data: Path) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m server", description=__doc__)
-    parser.add_argument("command", nargs="?", choices=("serve", "link"), default="serve")
+    commands = "\n".join(f"  {name:8} {text}" for name, text in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m server",
+        description=__doc__,
+        epilog=f"commands:\n{commands}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", nargs="?", choices=tuple(COMMANDS), default="serve")
+    parser.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="the archive of backup and restore"
+    )
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="the folder that keeps everything"
     )
@@ -68,6 +97,12 @@ def _parser() -> argparse.ArgumentParser:
         default=120.0,
         metavar="SECONDS",
         help="silence after which a worker is lost",
+    )
+    parser.add_argument(
+        "--keep-archived-days",
+        type=float,
+        metavar="N",
+        help="delete events and files of tasks that were archived longer ago (default: keep them)",
     )
     parser.add_argument(
         "--allow-host",

@@ -21,9 +21,11 @@ from server.errors import StartError
 from server.files import Files
 from server.folder import DataFolder
 from server.guard import Guard
+from server.retention import Retention
 from server.rpc import Api
 from server.services.catalog import SERVICES
 from server.services.queue_store import DEFAULT_TAG, ensure_queue
+from server.tree import Tree
 from server.watchdog import Watchdog
 from server.web.pages import Pages
 
@@ -42,6 +44,7 @@ class Settings:
     files_port: int = 8081
     worker_timeout: float = 120.0
     allowed_hosts: tuple[str, ...] = ()
+    keep_archived_days: float | None = None
 
 
 class ByPort:
@@ -91,6 +94,8 @@ def run(settings: Settings) -> None:
             contextlib.closing(_listen(settings.host, settings.files_port, "--files-port")) as files,
         ):
             asyncio.run(_serve(settings, folder, api, files))
+    except OSError as error:
+        raise StartError(f"cannot use the data folder {folder.path}: {error.strerror or error}") from error
     finally:
         folder.release()
 
@@ -102,12 +107,12 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
         ensure_queue(db, "default", clock.now(), (DEFAULT_TAG,))
     calls = Api(database, credentials, SERVICES)
     hosts = frozenset(name.lower() for name in (settings.host, *settings.allowed_hosts))
-    stored = Files(folder.files, folder.uploads, credentials)
-    pages = Pages(database, credentials, calls, stored, _url(settings.host, files))
+    tree = Tree(folder.files)
+    pages = Pages(database, credentials, calls, tree, _url(settings.host, files))
     app = ByPort(
         {
             api.getsockname()[1]: Guard(api_app(calls, pages), hosts),
-            files.getsockname()[1]: Guard(files_app(stored), hosts),
+            files.getsockname()[1]: Guard(files_app(Files(tree, folder.uploads, credentials)), hosts),
         }
     )
     config = uvicorn.Config(
@@ -121,11 +126,15 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     server = Server(config, folder, _url(settings.host, api), _url(settings.host, files))
-    watching = asyncio.create_task(Watchdog(database, settings.worker_timeout).run())
+    chores = [asyncio.create_task(Watchdog(database, settings.worker_timeout).run())]
+    if settings.keep_archived_days is not None:
+        retention = Retention(database, tree, settings.keep_archived_days)
+        chores.append(asyncio.create_task(retention.run()))
     try:
         await server.serve([api, files])
     finally:
-        watching.cancel()
+        for chore in chores:
+            chore.cancel()
         pages.close()
         calls.close()
         database.close()

@@ -30,6 +30,7 @@ class Credentials:
         self._secret_key = secret_key
         self._signing_key = signing_key
         self._used_links: dict[str, int] = {}
+        self._since = time.time()
 
     @classmethod
     def of(cls, folder: Path) -> "Credentials":
@@ -81,8 +82,9 @@ class Credentials:
         )
 
     def link(self) -> str:
-        """A token that opens the page once, within LINK_LIFE seconds."""
-        return self._sign({"link": secrets.token_hex(16), "exp": int(time.time()) + LINK_LIFE})
+        """A token that opens the page once, within LINK_LIFE seconds, on the server that runs now."""
+        now = time.time()
+        return self._sign({"link": secrets.token_hex(16), "iat": now, "exp": int(now) + LINK_LIFE})
 
     def form_token(self, session: str) -> str:
         """What a form of the page carries: another site cannot know it, another session cannot use it."""
@@ -97,7 +99,8 @@ class Credentials:
         now = int(time.time())
         self._used_links = {used: expires for used, expires in self._used_links.items() if expires > now}
         nonce = payload.get("link")
-        if not isinstance(nonce, str) or nonce in self._used_links:
+        # Which links were used is forgotten at the end, so a server honours none from before its start.
+        if not isinstance(nonce, str) or nonce in self._used_links or payload["iat"] < self._since:
             return False
         self._used_links[nonce] = payload["exp"]
         return True

@@ -1,17 +1,29 @@
 """One SQLite file: one writer behind a lock, readers on their own connections."""
 
+import logging
 import re
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 
-from server.errors import StartError
+from server.errors import StartError, Unavailable
+from server.migrations import migrate, migrations
 
-SCHEMA_VERSION = 1
+log = logging.getLogger("server")
+
+BUSY_SECONDS = 5.0
+
+# What SQLite says when the place fails and not the statement: it may well work a minute later.
+PLACE_FAILS = {
+    sqlite3.SQLITE_FULL: "no space is left for the database",
+    sqlite3.SQLITE_BUSY: "another program has locked the database",
+    sqlite3.SQLITE_READONLY: "the database has become read-only",
+    sqlite3.SQLITE_IOERR: "the database cannot be read or written",
+    sqlite3.SQLITE_CANTOPEN: "the database cannot be opened",
+}
 
 
 class Database:
@@ -23,39 +35,48 @@ class Database:
     that a training makes.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the file at ``path`` and bring it to today's schema."""
+    def __init__(self, path: Path, changes: tuple[str, ...] | None = None) -> None:
+        """Open or make the file at ``path`` and bring it to today's schema, or to that of ``changes``."""
         self._path = path
         self._lock = threading.Lock()
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
+        self._trouble: str | None = None
         try:
             self._writer = self._connect()
-            self._prepare()
-        except sqlite3.DatabaseError as error:
-            raise StartError(f"cannot open the database {path}: {error}") from error
+            migrate(self._writer, migrations() if changes is None else changes)
+        except (sqlite3.Error, StartError) as error:
+            raise StartError(f"cannot open the database {path}: {_reason(error)}") from error
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that commits on leaving, and leaves no trace if the block raises."""
-        with self._lock:
+        """A transaction that commits on leaving, and leaves no trace if the block raises.
+
+        Raises Unavailable, and changes nothing, while the disk is full or the file is locked.
+        """
+        with self._lock, self._watched():
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
-            except BaseException:
-                self._writer.execute("ROLLBACK")
-                raise
-            self._writer.execute("COMMIT")
+                self._writer.execute("COMMIT")
+            finally:
+                # After some errors SQLite has rolled back by itself, after others it has not.
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+            if self._trouble:
+                log.warning("%s: works again", self._path)
+                self._trouble = None
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """A consistent snapshot on this thread's own connection."""
-        connection = self._reader()
-        connection.execute("BEGIN")
-        try:
-            yield connection
-        finally:
-            connection.execute("ROLLBACK")
+        """A consistent snapshot on this thread's own connection; raises Unavailable as ``write`` does."""
+        with self._watched():
+            connection = self._reader()
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Merge the log into the file; no call may be running any more."""
@@ -65,14 +86,19 @@ class Database:
             self._writer.execute("PRAGMA optimize")
             self._writer.close()
 
-    def _prepare(self) -> None:
-        (found,) = self._writer.execute("PRAGMA user_version").fetchone()
-        if found > SCHEMA_VERSION:
-            raise StartError(f"the database {self._path} was written by a newer server (schema {found})")
-        self._writer.executescript(
-            resources.files("server").joinpath("schema.sql").read_text(encoding="utf-8")
-        )
-        self._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Turn the failures of the place into Unavailable; the log hears of each kind once."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            trouble = PLACE_FAILS.get(error.sqlite_errorcode & 0xFF)
+            if trouble is None:
+                raise
+            if trouble != self._trouble:
+                log.error("%s: %s (%s)", self._path, trouble, error.sqlite_errorname)
+                self._trouble = trouble
+            raise Unavailable(f"The server cannot store or read anything now: {trouble}") from error
 
     def _reader(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -84,12 +110,19 @@ class Database:
         return connection
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS
+        )
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.create_function("regexp", 2, _matches, deterministic=True)
         return connection
+
+
+def _reason(error: Exception) -> str:
+    code = getattr(error, "sqlite_errorcode", None)
+    return PLACE_FAILS.get(code & 0xFF, str(error)) if code is not None else str(error)
 
 
 def _matches(pattern: str, value: object) -> bool:

@@ -9,6 +9,10 @@ class StartError(ServerError):
     """The server cannot start; the message is the one line that the user sees."""
 
 
+class BackupError(ServerError):
+    """A backup cannot be made or restored; the message is the one line that the user sees."""
+
+
 class ApiError(ServerError):
     """An answer that is not 200; ``code`` is the HTTP status, ``subcode`` tells clients the reason."""
 
@@ -173,4 +177,11 @@ class BodyTooLarge(ApiError):
     """The body is larger than the server takes."""
 
     code = 413
+    subcode = 0
+
+
+class Unavailable(ApiError):
+    """The disk is full or the database locked: 503 is what makes SDK and agents wait and ask again."""
+
+    code = 503
     subcode = 0

@@ -3,8 +3,6 @@
 import errno
 import logging
 import mimetypes
-import os
-import stat
 from pathlib import Path
 
 from starlette.requests import ClientDisconnect, Request
@@ -14,19 +12,13 @@ from server import identity
 from server.credentials import COOKIE, Credentials
 from server.errors import ApiError, BadRequest
 from server.rpc import envelope
+from server.tree import Tree
 from server.upload import Upload
 
 log = logging.getLogger("server")
 
 # An uploaded page runs no script and is of no origin: it cannot speak to the server as the user.
 SANDBOX = "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; font-src data:"
-
-
-class NotFound(ApiError):
-    """There is no file at the path."""
-
-    code = 404
-    subcode = 0
 
 
 class PathTaken(ApiError):
@@ -37,18 +29,18 @@ class PathTaken(ApiError):
 
 
 class DiskFull(ApiError):
-    """The file system is full."""
+    """The file system is full. Not a 503: the client would hold its upload back for ever and say nothing."""
 
     code = 507
     subcode = 0
 
 
 class Files:
-    """An ASGI endpoint over the folder ``root``; ``drafts`` is on the same file system."""
+    """An ASGI endpoint over ``tree``; ``drafts`` is a folder on the same file system."""
 
-    def __init__(self, root: Path, drafts: Path, credentials: Credentials) -> None:
-        """Uploads grow in ``drafts`` and are moved below ``root`` when they are whole."""
-        self._root = root.resolve()
+    def __init__(self, tree: Tree, drafts: Path, credentials: Credentials) -> None:
+        """Uploads grow in ``drafts`` and are moved into the tree when they are whole."""
+        self._tree = tree
         self._drafts = drafts
         self._credentials = credentials
 
@@ -75,7 +67,7 @@ class Files:
         return Response(status_code=405, headers={"allow": "GET, HEAD, POST, PUT, DELETE"})
 
     def _download(self, path: str) -> Response:
-        file = self.existing(path)
+        file = self._tree.existing(path)
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         headers = {"content-security-policy": SANDBOX, "cache-control": "private, no-cache"}
         return FileResponse(
@@ -83,19 +75,14 @@ class Files:
         )
 
     def _delete(self, path: str) -> Response:
-        file = self.existing(path)
-        file.unlink()
-        for folder in file.parents:
-            if folder == self._root or any(folder.iterdir()):
-                break
-            folder.rmdir()
+        self._tree.remove(path)
         return JSONResponse([path.lstrip("/")])
 
     async def _upload(self, request: Request) -> Response:
         upload = Upload(request.headers.get("content-type", ""), self._drafts)
         try:
             await upload.receive(request.stream())
-            targets = [(self._target(name), draft) for name, draft in upload.parts]
+            targets = [(self._tree.target(name), draft) for name, draft in upload.parts]
             for target, draft in targets:
                 target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 draft.replace(target)
@@ -103,37 +90,16 @@ class Files:
             upload.discard()
         return JSONResponse([name.lstrip("/") for name, _ in upload.parts])
 
-    def existing(self, path: str) -> Path:
-        """Where the file of that path lies; raises NotFound or BadRequest."""
-        file = self._target(path)
-        try:
-            regular = stat.S_ISREG(file.lstat().st_mode)
-        except (FileNotFoundError, NotADirectoryError):
-            regular = False
-        if not regular:
-            raise NotFound(f"File not found: {path:.500}")
-        return file
-
-    def _target(self, path: str) -> Path:
-        """Where ``path`` lives; raises BadRequest for one that leads out of the root."""
-        parts = path.removeprefix("/").split("/")
-        if any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
-            raise BadRequest(f"Invalid path: {path!r:.200}")
-        if any(len(os.fsencode(part)) > 255 for part in parts):
-            raise BadRequest(f"A name in the path is too long: {path!r:.200}")
-        target = self._root.joinpath(*parts)
-        # Components are plain names, so only a symbolic link could still lead elsewhere.
-        if target.parent.resolve() != target.parent or target.is_symlink():
-            raise BadRequest(f"Invalid path: {path!r:.200}")
-        return target
-
 
 def _explained(error: OSError) -> ApiError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull("No space left for the file")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DiskFull("No space is left on the server for the file")
     if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY):
         return PathTaken("The path is taken: a file is where a folder should be, or the other way round")
     if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
         return BadRequest("Invalid path")
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+        log.error("the file server cannot use its folder: %s", error)
+        return ApiError(f"The server cannot use its folder of files: {error.strerror}")
     log.exception("the file server failed")
     return ApiError("General error (see the server's log)")

@@ -1,6 +1,7 @@
 """Multipart uploads streamed to disk: memory stays bounded whatever the size of the file."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -63,7 +64,8 @@ class Upload:
     def discard(self) -> None:
         """Remove the drafts that were not moved to their places."""
         if self._stream:
-            self._stream.close()
+            with contextlib.suppress(OSError):  # on a full disk even closing fails
+                self._stream.close()
         for _, draft in self.parts:
             draft.unlink(missing_ok=True)
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from server import clock, documents
 from server.database import Database
 from server.documents import Document
+from server.errors import Unavailable
 from server.services import entries
 from server.services.task_status import STOPPING, settle
 
@@ -43,6 +44,8 @@ class Watchdog:
             last = now
             try:
                 await asyncio.to_thread(self.look, now)
+            except Unavailable:
+                pass  # the database has said so in the log
             except sqlite3.Error:
                 log.exception("the watchdog could not look at the tasks")
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from server.documents import Document
 from server.errors import ApiError
-from server.files import Files
+from server.tree import Tree
 from server.web import text
 
 SHOWN = 16
@@ -15,7 +15,7 @@ KINDS = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".web
 LARGEST = 2**20
 
 
-def pictures(files: Files, task: Document) -> tuple[tuple[str, str, bytes], ...]:
+def pictures(files: Tree, task: Document) -> tuple[tuple[str, str, bytes], ...]:
     """(name, media type, content) of SHOWN pictures, spread evenly over the first archive that has any."""
     for artifact in task["execution"].get("artifacts", []):
         uri = text.link(artifact.get("uri"))

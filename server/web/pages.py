@@ -19,8 +19,8 @@ from server.body import read_body
 from server.credentials import COOKIE, Credentials
 from server.database import Database
 from server.errors import ApiError, Unauthorized
-from server.files import Files
 from server.rpc import Api, set_session
+from server.tree import Tree
 from server.web import (
     actions,
     compare,
@@ -83,7 +83,7 @@ class Pages:
     """The routes of the page. Whoever has no session is told how to get one."""
 
     def __init__(
-        self, database: Database, credentials: Credentials, calls: Api, files: Files, files_origin: str
+        self, database: Database, credentials: Credentials, calls: Api, files: Tree, files_origin: str
     ) -> None:
         self._database = database
         self._credentials = credentials

@@ -8,8 +8,8 @@ from typing import Any
 from server import documents
 from server.documents import Document
 from server.errors import ServerError
-from server.files import Files
 from server.rpc import Api
+from server.tree import Tree
 
 
 class NotThere(ServerError):
@@ -22,7 +22,7 @@ class Visit:
 
     db: sqlite3.Connection
     calls: Api
-    files: Files
+    files: Tree
     path: Mapping[str, str]
     query: Mapping[str, str]
     chosen: tuple[str, ...] = ()

@@ -80,6 +80,16 @@ def test_a_link_opens_the_page_once(shared: Embedded) -> None:
     assert fetch(f"{shared.api}/tasks.get_all", headers=session).status == 200
 
 
+def test_no_link_outlives_the_server_it_was_made_for(server: Embedded) -> None:
+    """The list of used links ends with the process: what was used before must not open anything after."""
+    used, unused = open_link(server)[0], server.call("auth.link").data["token"]
+    server.stop()
+    server.start()
+    for token in (used.partition("=")[2], unused):
+        assert fetch(f"{server.api}/login?token={token}").status == 401
+    assert open_link(server)[1].status == 303
+
+
 def test_a_link_is_no_token_and_a_token_is_no_link(shared: Embedded) -> None:
     link = shared.call("auth.link").data["token"]
     assert fetch(f"{shared.api}/tasks.get_all", headers={"Authorization": f"Bearer {link}"}).error == (

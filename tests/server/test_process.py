@@ -78,7 +78,7 @@ def test_damaged_files_are_named(server: Embedded) -> None:
     with sqlite3.connect(server.data / "server.db") as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    assert "newer server (schema 99)" in refused(*ports)
+    assert "a newer server wrote it (schema 99)" in refused(*ports)
     (server.data / "server.db").write_bytes(b"no database" * 1000)
     assert "cannot open the database" in refused(*ports)
     (server.data / "credentials.json").write_text("{")
