@@ -131,3 +131,41 @@ def test_a_run_from_the_web_ui_with_other_models_has_another_fan_out(checkout, m
     assert list(steps) == [*FIXED, f"train_{models[1]}", f"evaluate_{models[1]}", "select"]
     assert {name for name, status in steps.items() if status == "completed"} == {"select"}
     assert {status for name, status in steps.items() if name != "select"} == {"cached"}
+
+
+LAST_RUN = """
+import json
+from pipeline.api import Api
+from pipeline.runs import last_run, states
+api = Api()
+*_, state = states(api, last_run(api, "planets", "chips"))
+train = next(step for step in state.steps if step.stage == "train")
+task = api.call("tasks.get_all", id=[train.task_id], search_hidden=True)["tasks"][0]
+print(json.dumps({
+    "status": state.status,
+    "steps": {step.name: step.status for step in state.steps},
+    "epochs": task["hyperparams"]["kwargs"]["epochs"]["value"],
+    "last_iteration": task["last_iteration"],
+}))
+"""
+
+
+def test_a_person_starts_a_new_run_with_other_values_from_the_page(checkout, models, browser):
+    """A finished run is opened in a browser, `models` and `epochs` are changed, agents do the rest."""
+    link = re.search(r"^page +(\S+)", checkout("up"), re.MULTILINE)
+    page = browser.new_page()
+    page.goto(link[1])
+    page.get_by_role("link", name=re.compile("^chips")).last.click()
+    page.get_by_role("link", name="New run").click()
+    page.get_by_label("models", exact=True).fill(models[0])
+    page.get_by_label("epochs", exact=True).fill("3")
+    page.get_by_role("button", name="Start the run").click()
+    page.get_by_text("train_").first.wait_for(timeout=60_000)
+    run = checkout.python(LAST_RUN)
+    assert run["status"] == "completed"
+    assert run["epochs"] == "3"
+    assert run["last_iteration"] == 3
+    assert {name for name, status in run["steps"].items() if status == "cached"} == set(FIXED)
+    page.reload()
+    page.get_by_text("completed").first.wait_for()
+    page.close()

@@ -60,6 +60,29 @@ def test_one_failing_model_fails_the_run_but_not_the_others(checkout, entries):
     assert (checkout.output / "best" / "bundle.json").is_file()
 
 
+RETRY = """
+import json, sys
+from pipeline.api import Api
+from pipeline.runs import states
+api = Api()
+run = sys.argv[1]
+before = {step.name: step.task_id for step in next(states(api, run)).steps}
+queue = api.call("queues.get_all", name="^services$")["queues"][0]["id"]
+api.call("tasks.enqueue", task=run, queue=queue)
+*_, state = states(api, run)
+print(json.dumps({step.name: [step.status, step.task_id == before[step.name]] for step in state.steps}))
+"""
+
+
+def test_retry_of_a_failed_run_runs_only_what_failed(checkout, entries):
+    """The call of the page's Retry and of the web UI's Continue: the same run is enqueued again."""
+    steps = checkout.python(RETRY, checkout.report()["pipeline_id"])
+    bad, good = (f"train_{entry['name']}" for entry in entries[:2])
+    fixed = ["ingest", "register", "split", good, good.replace("train", "evaluate")]
+    assert all(steps[name] == ["completed", True] for name in fixed)
+    assert steps[bad] == ["failed", False]
+
+
 def test_when_every_training_fails_the_earlier_best_stays(checkout, entries):
     before = (checkout.output / "best" / "bundle.json").read_bytes()
     for entry in entries:
