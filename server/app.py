@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server import clock
 from server.credentials import Credentials
 from server.database import Database
-from server.errors import StartError
+from server.errors import StartError, Unavailable
 from server.files import Files
 from server.folder import DataFolder
 from server.guard import Guard
@@ -94,8 +94,9 @@ def run(settings: Settings) -> None:
             contextlib.closing(_listen(settings.host, settings.files_port, "--files-port")) as files,
         ):
             asyncio.run(_serve(settings, folder, api, files))
-    except OSError as error:
-        raise StartError(f"cannot use the data folder {folder.path}: {error.strerror or error}") from error
+    except (OSError, Unavailable) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StartError(f"cannot use the data folder {folder.path}: {reason}") from error
     finally:
         folder.release()
 

@@ -45,6 +45,8 @@ class Database:
         try:
             self._writer = self._connect()
             migrate(self._writer, migrations() if changes is None else changes)
+            self._writer.execute("BEGIN IMMEDIATE")  # better to hear now than at the first call
+            self._writer.execute("ROLLBACK")
         except (sqlite3.Error, StartError) as error:
             raise StartError(f"cannot open the database {path}: {_reason(error)}") from error
 

@@ -80,8 +80,16 @@ class Files:
 
     async def _upload(self, request: Request) -> Response:
         upload = Upload(request.headers.get("content-type", ""), self._drafts)
+        body = request.stream()
         try:
-            await upload.receive(request.stream())
+            try:
+                await upload.receive(body)
+            except (ApiError, OSError):
+                upload.discard()
+                # A client that is cut off while it sends sees a broken connection instead of the reason.
+                async for _ in body:
+                    pass
+                raise
             targets = [(self._tree.target(name), draft) for name, draft in upload.parts]
             for target, draft in targets:
                 target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -74,35 +74,48 @@ class Embedded:
     """A running server on the data folder ``data``."""
 
     def __init__(self, data: Path, *options: str) -> None:
-        self.data = data
+        self.folder = self.data = data
         self.options = options
         self.log = data.with_name(data.name + ".log")
+        self.ports = ("0", "0")
         self.start()
 
     def start(self) -> None:
+        """Start it, the second time on the ports of the first."""
         (self.data / "server.json").unlink(missing_ok=True)
         command = [
             sys.executable,
             "-m",
             "server",
             "--data",
-            str(self.data),
+            str(self.folder),
             "--api-port",
-            "0",
+            self.ports[0],
             "--files-port",
-            "0",
+            self.ports[1],
         ]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([*command, *self.options], stdout=log, stderr=log)
+            command = self.launch([*command, *self.options])
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        self.data = self.seen()
         wait_for(self._is_up, "the server to listen")
         address = json.loads((self.data / "server.json").read_text())
         keys = json.loads((self.data / "credentials.json").read_text())
         self.api, self.files = address["api"], address["files"]
+        self.ports = (self.api.rpartition(":")[2], self.files.rpartition(":")[2])
         self.access_key, self.secret_key = keys["access_key"], keys["secret_key"]
         pair = base64.b64encode(f"{self.access_key}:{self.secret_key}".encode()).decode()
         self.basic = {"Authorization": f"Basic {pair}"}
         self.token = fetch(f"{self.api}/auth.login", headers=self.basic).data["token"]
         self.bearer = {"Authorization": f"Bearer {self.token}"}
+
+    def launch(self, command: list[str]) -> list[str]:
+        """The command line that runs ``command``."""
+        return command
+
+    def seen(self) -> Path:
+        """Where the tests see the server's folder."""
+        return self.folder
 
     def call(self, endpoint: str, **arguments: Any) -> Answer:
         """Call the API as the SDK does: GET with a JSON body."""

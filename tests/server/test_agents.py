@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from embedded import Embedded, agent, running, wait_for
+from embedded import Embedded, agent, fetch, running, wait_for
 
 PIPELINE = """
 import sys
@@ -249,3 +250,63 @@ def test_a_pipeline_survives_the_loss_of_a_worker(stack: Embedded, place: Path) 
     done = stack.task(step["executed"])
     assert (step["status"], done["status"]) == ("completed", "completed")
     assert done["hyperparams"]["return"]["out"]["value"] == "42"
+
+
+LONG = """
+from clearml import PipelineController
+
+
+def count_slowly(n):
+    import time
+    from clearml import Task
+
+    task = Task.current_task()
+    logger = task.get_logger()
+    uploaded = []
+    for step in range(40):
+        logger.report_scalar("count", "up", step, step)
+        print(f"line {step}.")
+        if step % 10 == 5 and task.upload_artifact(f"part{step}", {"step": step}, wait_on_upload=True):
+            uploaded.append(step)
+        time.sleep(0.1)
+    return " ".join(str(step) for step in uploaded)
+
+
+pipe = PipelineController(
+    name="long", project="Agents", version="1.0.0", repo="", packages=["clearml"], skip_global_imports=True,
+    pool_frequency=0.01,
+)
+for name, parent in (("first", []), ("second", ["first"])):
+    pipe.add_function_step(
+        name, function=count_slowly, function_kwargs={"n": len(parent)}, function_return=["uploaded"],
+        parents=parent, repo="", packages=["clearml"], execution_queue="default",
+    )
+print("run=" + pipe.task.id, flush=True)
+pipe.start(queue="services")
+"""
+
+
+def test_a_pipeline_survives_kill_9_of_the_server(stack: Embedded, place: Path) -> None:
+    """In the middle of both steps; restarted on the same ports. Whatever the steps reported is there."""
+    (place / "long").mkdir()
+    run = start_pipeline(stack, place / "long", LONG)
+    for name in ("first", "second"):
+        step = wait_for(lambda name=name: steps_of(stack, run)[name].get("executed"), f"step {name}")
+        wait_for(lambda step=step: stack.task(step)["last_iteration"] >= 3, f"reports of step {name}")
+        assert stack.stop(signal.SIGKILL) == -signal.SIGKILL
+        time.sleep(2)
+        stack.start()
+    assert ended(stack, run, 120)["status"] == "completed"
+    for step in steps_of(stack, run).values():
+        task = step["executed"]
+        curve = stack.call("events.scalar_metrics_iter_histogram", task=task).data["count"]["up"]
+        assert curve["x"] == curve["y"] == list(range(40))
+        text = log_of(stack, task)
+        assert [n for n in range(40) if f"line {n}." not in text] == []
+        done = stack.task(task)
+        uploaded = done["hyperparams"]["return"]["uploaded"]["value"].split()
+        assert uploaded == ["5", "15", "25", "35"]
+        for artifact in done["execution"]["artifacts"]:
+            assert fetch(artifact["uri"], headers=stack.bearer).status == 200
+        assert len(done["execution"]["artifacts"]) == 4
+    assert "Traceback" not in stack.log.read_text()
