@@ -93,7 +93,7 @@ def run(
 
     training = {"epochs": epochs, "image_size": image_size, "batch_size": batch_size, "seed": seed}
     told = arguments(config, models=models, refresh=refresh, **training)
-    Run.parse(dump(config), told).check_here()
+    Run.parse(dump(config), told).check_here(workers_here=named_server(os.environ) is None)
     api = connect(config, start=True)
     from pipeline.follow import follow
     from pipeline.launch import require_workers, submit

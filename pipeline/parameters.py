@@ -14,6 +14,7 @@ import yaml
 from planets.config import Config, DatasetSource, ModelEntry
 from planets.errors import ConfigError
 from planets.layout import find_archive, source_stamp
+from planets.source import fetch_local
 from steps.code import code_of
 
 CONFIG = "config"
@@ -93,20 +94,21 @@ class Run:
             known = ", ".join(self.step_names())
             raise ConfigError(f"refresh: no step {', '.join(sorted(unknown))}; the steps are: {known}")
 
-    def check_here(self) -> None:
+    def check_here(self, workers_here: bool) -> None:
         """Find what this host can already see to be wrong: the models' architectures, a local folder's table.
 
         Raises:
             ConfigError: timm has no such model.
+            SourceError: there is no such folder, and the workers are on this host.
             ArchiveError: the folder is here and holds no archive, or its table is faulty.
         """
-        from planets.model import _check_name as require_architecture
+        from planets.model import require_architecture
 
         for entry in self.models:
             require_architecture(entry.architecture)
         data = self.config.dataset
-        if data.source == "local" and Path(data.path).exists():
-            find_archive(Path(data.path))
+        if data.source == "local" and (workers_here or Path(data.path).exists()):
+            find_archive(fetch_local(data.path))
 
     def step_names(self) -> list[str]:
         """The names of all steps, in the order of the DAG."""

@@ -68,7 +68,7 @@ def create(
     Raises:
         ConfigError: timm has no such architecture.
     """
-    _check_name(architecture)
+    require_architecture(architecture)
     cfg = timm.get_pretrained_cfg(architecture)
     options: dict[str, Any] = {"drop_rate": drop_rate} if drop_rate else {}
     if image_size and cfg is not None and cfg.fixed_input_size:
@@ -135,7 +135,12 @@ def pretrained_statistics(network: nn.Module) -> tuple[Channels, Channels]:
     return tuple(cfg["mean"]), tuple(cfg["std"])
 
 
-def _check_name(architecture: str) -> None:
+def require_architecture(architecture: str) -> None:
+    """Check that timm knows a name.
+
+    Raises:
+        ConfigError: it has no such architecture, or no such weights of it; the message names what is near.
+    """
     bare, _, tag = architecture.partition(".")
     if not timm.is_model(bare):
         close = difflib.get_close_matches(bare, timm.list_models(), n=3)

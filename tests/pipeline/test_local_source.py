@@ -106,6 +106,11 @@ def test_more_bad_chips_than_allowed_stop_the_run(checkout, archive):
     assert "max_bad_fraction" in printed
 
 
+def test_a_folder_that_is_not_there_stops_at_once(checkout, tmp_path):
+    printed = run(checkout, tmp_path / "none", code=1)
+    assert printed.startswith("error: dataset.path: no folder")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
