@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.append(str(Path(__file__).parents[1] / "server"))
-from browsing import link
+import seed
+from browsing import link, listen
 from embedded import Embedded, running
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -44,14 +45,41 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, server: Embedded) -> Iterator[Page]:
+def complaints() -> list[str]:
+    """What the browser complained of; a test that expects it to clears the list."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, server: Embedded, complaints: list[str]) -> Iterator[Page]:
     """A page of its own session, logged in by a one-time link; it must not complain of anything."""
     context = browser.new_context(base_url=server.api)
     opened = context.new_page()
-    complaints: list[str] = []
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    listen(opened, complaints)
     opened.goto(link(server))
     yield opened
     context.close()
     assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def run(server: Embedded) -> seed.Run:
+    """A run that went well. Tests that change a run make one of their own."""
+    return seed.finished_run(server, "good run")
+
+
+@pytest.fixture(scope="session")
+def other(server: Embedded, run: seed.Run) -> seed.Run:
+    """A second one, with another argument."""
+    return seed.finished_run(server, "other run", seed="7")
+
+
+@pytest.fixture(scope="session")
+def failed(server: Embedded) -> seed.Run:
+    return seed.failed_run(server, "bad run")
+
+
+@pytest.fixture(scope="session")
+def dataset(server: Embedded) -> tuple[str, str]:
+    """Project and task of a dataset."""
+    return seed.dataset(server)

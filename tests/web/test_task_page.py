@@ -1,0 +1,127 @@
+"""One task, tab by tab."""
+
+import re
+
+import pytest
+import seed
+from embedded import Embedded
+from playwright.sync_api import Page, expect
+
+TABS = {
+    "/output/log": "Console",
+    "/info-output/log": "Console",
+    "/info-output/metrics/scalar": "Scalars",
+    "/info-output/metrics/plots": "Plots",
+    "/info-output/debugImages": "Images",
+    "/hyper-params/hyper-param/Args": "Configuration",
+    "/execution": "Configuration",
+    "/artifacts/output": "Artifacts",
+    "/general": "Overview",
+    "": "Overview",
+}
+
+
+@pytest.mark.parametrize(("path", "tab"), TABS.items())
+def test_links_in_the_forms_of_clearml(page: Page, run: seed.Run, path: str, tab: str) -> None:
+    for room in ("projects/*/experiments", "projects/any/tasks"):
+        page.goto(f"/{room}/{run.steps['train_small']}{path}")
+        expect(page.get_by_role("heading", level=1)).to_have_text("train_small")
+        expect(page.get_by_label("Parts of the task").locator("[aria-current]")).to_have_text(tab)
+
+
+def test_the_console_has_colours(page: Page, run: seed.Run) -> None:
+    page.goto(run.step("train_small", "/output/log"))
+    expect(page.locator(".ansi-31")).to_have_text("red")
+    console = page.get_by_role("log")
+    expect(console).to_contain_text("and plain")
+    expect(console).to_contain_text("epoch 3")
+    expect(console).not_to_contain_text("epoch 1")
+    expect(console).not_to_contain_text("\x1b")
+
+
+def test_the_console_grows(server: Embedded, page: Page) -> None:
+    task = server.new_task(name="talking")
+    server.call("tasks.started", task=task)
+    page.goto(f"/projects/*/experiments/{task}/output/log")
+    for number in range(3):
+        server.events(*seed.log(task, f"line {number}", start=1_700_000_000_000 + number))
+        expect(page.get_by_role("log")).to_contain_text(f"line {number}", timeout=10_000)
+    expect(page.locator(".entry")).to_have_count(3)
+
+
+def test_a_long_console_opens_at_its_end(server: Embedded, page: Page) -> None:
+    task = server.new_task(name="long")
+    server.events(*seed.log(task, *(f"line {number:04}" for number in range(1200))))
+    page.goto(f"/projects/*/experiments/{task}/output/log")
+    console = page.get_by_role("log")
+    expect(console.get_by_text("line 1199")).to_be_in_viewport()
+    expect(console).not_to_contain_text("line 0699")
+    page.get_by_role("link", name="Earlier lines").click()
+    expect(console).to_contain_text("line 0699")
+    page.get_by_role("link", name="To the end").click()
+    expect(console).to_contain_text("line 1199")
+
+
+def test_the_console_is_searched(server: Embedded, page: Page) -> None:
+    task = server.new_task(name="searched")
+    server.events(*seed.log(task, *(f"line {number}" for number in range(700)), "a NEEDLE (.*) here"))
+    page.goto(f"/projects/*/experiments/{task}/output/log")
+    page.get_by_label("Search in the console").fill("needle (.*)")
+    page.keyboard.press("Enter")
+    expect(page.locator(".entry")).to_have_count(1)
+    expect(page.locator(".found")).to_have_text("NEEDLE (.*)")
+    page.get_by_role("link", name="Show all").click()
+    expect(page.locator(".entry")).to_have_count(500)
+
+
+def test_scalars_are_drawn(page: Page, run: seed.Run) -> None:
+    page.goto(run.step("train_small", "/info-output/metrics/scalar"))
+    expect(page.locator(".scatterlayer .trace")).to_have_count(2, timeout=20_000)
+    expect(page.get_by_role("row").filter(has_text="train")).to_contain_text("0.125")
+
+
+def test_tables_and_plots(page: Page, run: seed.Run) -> None:
+    page.goto(run.step("evaluate_small", "/info-output/metrics/plots"))
+    expect(page.get_by_role("table")).to_contain_text(re.compile("label.*f2.*clear.*0.75", re.DOTALL))
+    expect(page.locator(".scatterlayer .trace")).to_have_count(1, timeout=20_000)
+
+
+def test_debug_images_are_shown(page: Page, run: seed.Run) -> None:
+    page.goto(run.step("evaluate_small", "/info-output/debugImages"))
+    image = page.get_by_role("img", name="mistakes test")
+    expect(image).to_have_js_property("naturalWidth", 1)
+
+
+def test_artifacts_are_downloaded(page: Page, run: seed.Run) -> None:
+    page.goto(run.step("evaluate_small", "/artifacts"))
+    expect(page.get_by_role("row").filter(has_text="bundle")).to_contain_text("7 B")
+    answer = page.request.get(page.get_by_role("link", name="Download").get_attribute("href") or "")
+    assert answer.body() == b"content"
+
+
+def test_configuration_and_source(page: Page, run: seed.Run) -> None:
+    page.goto(f"{run.path}/configuration")
+    expect(page.locator("main")).to_contain_text("small,large")
+    page.get_by_text("Script or uncommitted changes").click()
+    expect(page.get_by_text("print(1)")).to_be_visible()
+
+
+def test_a_failed_task_begins_with_its_error(page: Page, failed: seed.Run) -> None:
+    for tab in ("", "/output/log", "/artifacts"):
+        page.goto(failed.step("train_small", tab))
+        failure = page.get_by_role("region", name="What went wrong")
+        expect(failure).to_contain_text("task failed")
+        expect(failure).to_contain_text("RuntimeError: out of chips")
+
+
+def test_an_address_that_leads_nowhere(page: Page, run: seed.Run) -> None:
+    answer = page.request.get("/projects/*/experiments/unknown")
+    assert answer.status == 404
+    assert "There is no such task" in answer.text()
+    for path in (
+        "/projects/unknown",
+        "/projects/*/models/unknown",
+        "/compare?ids=unknown",
+        "/datasets/simple/*/experiments/?",
+    ):
+        assert page.request.get(path).status == 404
