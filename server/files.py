@@ -55,6 +55,10 @@ class Files:
             return Response(status_code=400)
         except OSError as error:
             return envelope("files", identity.API_VERSION, None, error=_explained(error))
+        except Exception:
+            log.exception("%s %.200r failed", request.method, request.scope["path"])
+            failure = ApiError("General error (see the server's log)")
+            return envelope("files", identity.API_VERSION, None, error=failure)
 
     async def _answer(self, request: Request) -> Response:
         path = request.scope["path"]

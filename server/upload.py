@@ -6,12 +6,15 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import mkstemp
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from server.errors import BadRequest
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 LONGEST_HEADER = 16 * 2**10
 
@@ -35,19 +38,10 @@ class Upload:
         self._value = b""
         self._disposition = b""
         self._complete = False
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin,
-                "on_header_field": self._header_field,
-                "on_header_value": self._header_value,
-                "on_header_end": self._header_end,
-                "on_headers_finished": self._open,
-                "on_part_data": self._write,
-                "on_part_end": self._close,
-                "on_end": self._finish,
-            },
-        )
+        try:
+            self._parser = MultipartParser(boundary, self._callbacks())
+        except FormParserError as error:
+            raise BadRequest(f"Invalid boundary: {error!s:.200}") from error
 
     async def receive(self, chunks: AsyncIterator[bytes]) -> None:
         """Raises BadRequest for a body that is no multipart or that ends too early."""
@@ -68,6 +62,18 @@ class Upload:
                 self._stream.close()
         for _, draft in self.parts:
             draft.unlink(missing_ok=True)
+
+    def _callbacks(self) -> "MultipartCallbacks":
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._open,
+            "on_part_data": self._write,
+            "on_part_end": self._close,
+            "on_end": self._finish,
+        }
 
     def _sync(self) -> None:
         for _, draft in self.parts:

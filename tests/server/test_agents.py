@@ -1,6 +1,7 @@
 """The unmodified agent and PipelineController against the embedded server."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -310,3 +311,22 @@ def test_a_pipeline_survives_kill_9_of_the_server(stack: Embedded, place: Path) 
             assert fetch(artifact["uri"], headers=stack.bearer).status == 200
         assert len(done["execution"]["artifacts"]) == 4
     assert "Traceback" not in stack.log.read_text()
+
+
+def test_no_secret_is_left_anywhere(stack: Embedded, place: Path) -> None:
+    """After all these runs: in the database, the uploaded files, the logs, the workers' homes.
+
+    The access key is a name and no secret: the agent prints it with its settings, in every task's log.
+    """
+    own = {"credentials.json", "signing.key"}
+    secrets = [stack.secret_key, (stack.data / "signing.key").read_text().strip()]
+    token = stack.token.split(".")[0] + "."
+    searched = 0
+    for file in place.rglob("*"):
+        if not file.is_file() or file.name in own:
+            continue
+        content = file.read_bytes()
+        searched += 1
+        assert not [secret for secret in secrets if secret.encode() in content], file
+        assert not re.search(re.escape(token).encode() + rb"[\w-]{20,}\.[\w-]{20,}", content), file
+    assert searched > 10
