@@ -90,6 +90,9 @@ class Credentials:
         """What a form of the page carries: another site cannot know it, another session cannot use it."""
         return self._signature("form", session)
 
+    def is_form_token(self, token: str, session: str) -> bool:
+        return hmac.compare_digest(token.encode(), self.form_token(session).encode())
+
     def redeem(self, link: str) -> bool:
         """Whether ``link`` is good; it is not a second time."""
         try:

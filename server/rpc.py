@@ -115,11 +115,6 @@ class Api:
         """Run a call from within the process, as the page does; raises ApiError as the wire would answer."""
         return self._handle(self._endpoints[name], values, [], "")
 
-    def look(self, db: sqlite3.Connection, name: str, /, **values: object) -> Document:
-        """Run a reading call on a snapshot that is open already."""
-        call = Call(db, Arguments(values), [], self._credentials, clock.now(), "")
-        return self._endpoints[name].handler(call)
-
     def close(self) -> None:
         """Wait for the calls in progress."""
         self._threads.shutdown(wait=True, cancel_futures=True)

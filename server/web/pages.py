@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -34,6 +35,7 @@ from server.web import (
     tasks,
     workers,
 )
+from server.web.policy import policy
 from server.web.rendering import Rendering
 from server.web.visit import NotThere, Picture, Shown, Visit
 
@@ -41,10 +43,9 @@ HERE = Path(__file__).parent
 THREADS = 4
 MOST_FIELDS = 2000
 
-# plotly.js makes an empty <style> and fills it rule by rule: this is the hash of the empty text.
-EMPTY_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
-
 T = TypeVar("T")
+log = logging.getLogger("server")
+
 PageFunction = Callable[[Visit], Shown]
 DataFunction = Callable[[Visit], object]
 
@@ -92,11 +93,7 @@ class Pages:
         self._rendering = Rendering(HERE / "templates")
         # Threads of its own: a slow page delays no call of the API.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="page")
-        self._policy = (
-            f"default-src 'none'; script-src 'self'; style-src 'self' {EMPTY_STYLE};"
-            f" img-src 'self' data: blob: {files_origin}; connect-src 'self'; frame-ancestors 'none';"
-            " base-uri 'none'; form-action 'self'"
-        )
+        self._files_origin = files_origin
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -115,7 +112,7 @@ class Pages:
     async def login(self, request: Request) -> Response:
         """Trade a one-time link for a session."""
         if not self._credentials.redeem(request.query_params.get("token", "")):
-            return self._stranger("This link is used or too old")
+            return self._stranger(request, "This link is used or too old")
         response = RedirectResponse("/", 303)
         set_session(response, self._credentials.token())
         return response
@@ -130,35 +127,38 @@ class Pages:
         """Do what a form says by the call that the API has for it, and show what became of it."""
         session = self._session(request)
         if session is None:
-            return self._stranger()
-        body = await read_body(request)
+            return self._stranger(request)
         try:
+            body = await read_body(request)
             fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
-        except ValueError:
-            return self._message("This form cannot be read", 400)
+        except (ValueError, ApiError):
+            return self._message(request, "This form cannot be read", 400)
         form = actions.Form(fields)
-        if form.value("form_token") != self._credentials.form_token(session):
-            return self._message("This form is not of your session: load the page again", 403)
+        if not self._credentials.is_form_token(form.value("form_token"), session):
+            return self._message(request, "This form is not of your session: load the page again", 403)
         act = actions.ACTIONS.get(request.path_params["action"])
         if act is None:
-            return self._message("There is no such action", 404)
+            return self._message(request, "There is no such action", 404)
         try:
             target = await self._off_loop(lambda: act(self._calls, form))
         except ApiError as error:
-            return self._message("That did not work", error.code, detail=error.message)
+            return self._message(request, "That did not work", error.code, detail=error.message)
         return RedirectResponse(target, 303)
 
     def _shows(self, function: PageFunction) -> Callable[[Request], object]:
         async def show(request: Request) -> Response:
             session = self._session(request)
             if session is None:
-                return self._stranger()
+                return self._stranger(request)
             try:
                 return await self._off_loop(
                     lambda: self._page(request, self._look(function, request), session)
                 )
             except NotThere as error:
-                return self._message(str(error), 404)
+                return self._message(request, str(error), 404)
+            except Exception:
+                log.exception("the page %.200r failed", request.url.path)
+                return self._message(request, "This page cannot be shown (see the server's log)", 500)
 
         return show
 
@@ -195,11 +195,11 @@ class Pages:
             return None
         return cookie or authorization
 
-    def _stranger(self, title: str = "Please open the page by its link") -> Response:
-        return self._html(self._rendering.page("stranger.html", title=title), 401)
+    def _stranger(self, request: Request, title: str = "Please open the page by its link") -> Response:
+        return self._html(request, self._rendering.page("stranger.html", title=title), 401)
 
-    def _message(self, title: str, status: int, detail: str = "") -> Response:
-        return self._html(self._rendering.page("message.html", title=title, detail=detail), status)
+    def _message(self, request: Request, title: str, status: int, detail: str = "") -> Response:
+        return self._html(request, self._rendering.page("message.html", title=title, detail=detail), status)
 
     def _page(self, request: Request, shown: Shown, session: str) -> Response:
         values = shown.values | {
@@ -215,10 +215,11 @@ class Pages:
         tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers={"etag": tag, **NO_STORE})
-        return self._html(text, shown.status, tag)
+        return self._html(request, text, shown.status, tag)
 
-    def _html(self, text: str, status: int, tag: str = "") -> Response:
-        headers = {"content-security-policy": self._policy, **NO_STORE}
+    def _html(self, request: Request, text: str, status: int, tag: str = "") -> Response:
+        rules = policy(self._files_origin, request.headers.get("host", ""))
+        headers = {"content-security-policy": rules, **NO_STORE}
         return HTMLResponse(text, status, headers | ({"etag": tag} if tag else {}))
 
 

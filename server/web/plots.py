@@ -2,12 +2,15 @@
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from server.documents import Document
 from server.services.event_writer import IMAGE, PLOT, SCALAR
 from server.services.last_metrics import SINGLE_VALUE_ITERATION
+from server.services.scalars import thin
 from server.web import text
 from server.web.visit import NotThere, Visit
 
@@ -59,15 +62,23 @@ def scalar_figure(visit: Visit) -> Document:
     traces = []
     for task_id in visit.chosen[:MOST_COMPARED]:
         name = visit.document("tasks", task_id, "task")["name"] if len(visit.chosen) > 1 else ""
-        found = visit.calls.look(
-            visit.db, "events.scalar_metrics_iter_histogram",
-            task=task_id, samples=SAMPLES, metrics=[{"metric": metric}],
-        )  # fmt: skip
-        for variant, curve in found.get(metric, {}).items():
+        for variant, x, y in _curves(visit.db, task_id, metric):
             label = f"{name} · {variant}" if name else variant
-            mode = "lines" if len(curve["x"]) > 1 else "markers"
-            traces.append({"x": curve["x"], "y": curve["y"], "name": _literal(label), "mode": mode})
+            mode = "lines" if len(x) > 1 else "markers"
+            traces.append({"x": x, "y": y, "name": _literal(label), "mode": mode})
     return {"data": traces, "layout": {"xaxis": {"title": {"text": "iteration"}}}}
+
+
+def _curves(db: sqlite3.Connection, task: str, metric: str) -> Iterator[tuple[str, list[int], list[float]]]:
+    """(variant, iterations, values) of one metric, thinned."""
+    rows = db.execute(
+        "SELECT variant, iter, value FROM events WHERE task = ? AND type = ? AND metric = ? AND iter <> ?"
+        " ORDER BY variant, iter",
+        (task, SCALAR, metric, SINGLE_VALUE_ITERATION),
+    )
+    for variant, points in groupby(rows, lambda row: str(row["variant"])):
+        x, y = thin([(row["iter"], row["value"]) for row in points], SAMPLES)
+        yield variant, x, y
 
 
 def plots(db: sqlite3.Connection, task: str) -> list[Plot]:

@@ -129,18 +129,26 @@ function colours(layout) {
     dressed[name] = { ...axis, ...layout[name] };
   }
   dressed.legend = { orientation: "h", y: -0.22, ...layout.legend };
-  dressed.showlegend ??= undefined;
   return dressed;
 }
 
 async function draw(figure) {
+  const plot = figure.querySelector(".plot");
+  try {
+    await drawn(figure, plot);
+  } catch {
+    plot.textContent = "This cannot be drawn.";
+  }
+}
+
+async function drawn(figure, plot) {
   const answer = await fetch(figure.dataset.figure);
-  if (!answer.ok || !window.Plotly) return;
+  if (!answer.ok || !window.Plotly) throw new Error(String(answer.status));
   const found = await answer.json();
   const layout = typeof found.layout === "object" && found.layout ? found.layout : {};
   if (typeof layout.title === "string") layout.title = { text: layout.title };
   const options = { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["lasso2d", "select2d"] };
-  await window.Plotly.react(figure.querySelector(".plot"), Array.isArray(found.data) ? found.data : [], colours(layout), options);
+  await window.Plotly.react(plot, Array.isArray(found.data) ? found.data : [], colours(layout), options);
 }
 
 const seen = new IntersectionObserver((entries) => {
