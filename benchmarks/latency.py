@@ -1,6 +1,6 @@
 """Figures of the embedded server: start, memory, latency with many events stored, and file throughput.
 
-``python benchmarks/server.py [events]`` prints a table; nothing is asserted.
+``python benchmarks/latency.py [events]`` prints a table; nothing is asserted.
 """
 
 import base64
