@@ -12,7 +12,13 @@ TAIL = 60
 LONGEST_ERROR = 60
 LONG = 30
 
-ESCAPE = re.compile(r"\x1b\[([0-9;]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1a\x1c-\x1f]")
+# Colours; operating system commands (a window's title); other sequences; control characters by themselves.
+ESCAPE = re.compile(
+    r"\x1b\[([0-9;]*)m"
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
+    r"|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
 AGENT = ("Leaving process id", "DONE: Running task", "Process failed, exit code", "Process completed success")
 # The SDK's own words in a task's log: true, but not what the task has to say.
 SDK = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - clearml|ClearML (?:Task|results|Monitor|new)")

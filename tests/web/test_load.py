@@ -1,0 +1,60 @@
+"""A server that holds much answers a first view as fast as one that holds little."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import seed
+from embedded import Embedded, fetch, running
+
+TASKS = 1000
+EVENTS = 100_000
+SECONDS = 0.3
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Embedded, seed.Run]]:
+    with running(tmp_path_factory.mktemp("full") / "data") as server:
+        run = seed.finished_run(server, "full run")
+        for number in range(TASKS):
+            server.new_task(name=f"task {number}", type="controller" if number % 10 == 0 else "training")
+        task = run.steps["train_small"]
+        for start in range(0, EVENTS, 10_000):
+            numbers = range(start, start + 10_000)
+            lines = [{"type": "log", "task": task, "msg": f"line {n}", "timestamp": n} for n in numbers[::2]]
+            server.events(*lines, *seed.scalar(task, f"metric {start}", "x", *map(float, numbers[::2])))
+        yield server, run
+
+
+def test_first_views_are_fast(full: tuple[Embedded, seed.Run]) -> None:
+    server, run = full
+    tabs = ("", "/output/log", "/info-output/metrics/scalar")
+    paths = [
+        "/",
+        "/tasks",
+        "/models",
+        "/datasets",
+        "/queues",
+        run.path,
+        *(run.step("train_small", tab) for tab in tabs),
+    ]
+    for path in paths:
+        took = []
+        for _ in range(3):
+            start = time.perf_counter()
+            answer = fetch(server.api + path, headers={"Cookie": f"clearml_token_basic={server.token}"})
+            took.append(time.perf_counter() - start)
+            assert answer.status == 200
+            assert len(answer.body) < 200_000, path
+        assert min(took) < SECONDS, (path, took)
+
+
+def test_an_unchanged_fragment_is_not_sent_again(full: tuple[Embedded, seed.Run]) -> None:
+    server, run = full
+    cookie = {"Cookie": f"clearml_token_basic={server.token}"}
+    first = fetch(f"{server.api}{run.path}?fragment=1", headers=cookie)
+    again = fetch(
+        f"{server.api}{run.path}?fragment=1", headers=cookie | {"If-None-Match": first.headers["ETag"]}
+    )
+    assert (first.status, again.status, again.body) == (200, 304, b"")
+    assert b"<html" not in first.body
