@@ -5,7 +5,6 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
-from server import documents
 from server.documents import Document
 from server.web import text
 
@@ -33,6 +32,7 @@ FIELDS = (
     "completed",
     "last_update",
     "created",
+    "status_reason",
 )
 
 
@@ -135,8 +135,3 @@ def _task_id(node: dict[str, Any]) -> str | None:
 def _returned(stored: object) -> dict[str, str]:
     items = json.loads(stored) if isinstance(stored, str) else {}
     return {name: str(item.get("value", "")) for name, item in items.items() if isinstance(item, dict)}
-
-
-def tasks_of(db: sqlite3.Connection, run: Document) -> list[Document]:
-    """The run's own tasks, cached ones not among them: the whole documents."""
-    return documents.where(db, "tasks", "parent = ? AND type <> 'controller' ORDER BY rowid", (run["id"],))

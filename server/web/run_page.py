@@ -10,8 +10,6 @@ from server.web.scores import scores
 from server.web.visit import Shown, Visit
 from server.web.why import why
 
-ACTIVE = frozenset({"queued", "in_progress"})
-RUNNING = frozenset({"running", "queued", "pending"})
 LOG_WIDTH = 26
 SERVICES = "services"
 
@@ -44,9 +42,7 @@ def page(visit: Visit) -> Shown:
         "registered": _registered(visit, [score.model_id for score in models]),
         "arguments": runs.arguments(run),
         "artifacts": _artifacts(visit, run, found),
-        "failed": [step for step in steps if step.node.status in ("failed", "aborted")],
-        "errors": _errors(visit, run, found),
-        "children": len(nodes.tasks_of(visit.db, run)),
+        "failures": _failures(visit, run, found),
         "author": runs.author(run),
         "origin": _origin(visit, run),
     }
@@ -79,18 +75,31 @@ def _artifacts(visit: Visit, run: Document, steps: list[nodes.Node]) -> list[tup
     return found
 
 
-def _errors(visit: Visit, run: Document, steps: list[nodes.Node]) -> list[tuple[str, str, str]]:
-    """(step, its page, the end of its log) of what failed; the controller's own where no step did."""
-    if run["status"] not in ("failed", "stopped") and not any(node.status == "failed" for node in steps):
-        return []
-    found = [
-        (node.name, node.path or "", console.last_error(visit.db, node.task["id"]))
-        for node in steps
-        if node.status == "failed" and node.task
+@dataclass(frozen=True)
+class Failure:
+    """A step that failed (or the controller), why, and the end of its log."""
+
+    step: str
+    path: str
+    reason: str
+    text: str
+
+
+def _failures(visit: Visit, run: Document, steps: list[nodes.Node]) -> list[Failure]:
+    """What failed of the run; the controller's own words where no step did."""
+    failed = [node for node in steps if node.status == "failed"]
+    if not failed and run["status"] == "failed":
+        reason = run.get("status_reason") or run.get("status_message") or ""
+        return [Failure("controller", "", reason, console.last_error(visit.db, run["id"]))]
+    return [
+        Failure(
+            node.name,
+            node.path or "",
+            node.task["status_reason"] or "",
+            console.last_error(visit.db, node.task["id"]),
+        )
+        for node in failed
     ]
-    if not found and run["status"] == "failed":
-        found = [("controller", "", console.last_error(visit.db, run["id"]))]
-    return found
 
 
 def _origin(visit: Visit, run: Document) -> Document | None:

@@ -69,6 +69,7 @@ def test_nothing_is_wider_than_a_phone(
     page.goto(link(server))
     for path in addresses(run, failed, dataset):
         page.goto(path)
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (max(map(int, re.findall(r"\d+", background))) < 60) == (scheme == "dark")

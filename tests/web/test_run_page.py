@@ -87,6 +87,7 @@ def test_a_failed_run_begins_with_its_error(page: Page, failed: seed.Run) -> Non
     page.goto(failed.path)
     failure = page.get_by_role("region", name="What went wrong")
     expect(failure).to_contain_text("train_small failed")
+    expect(failure).to_contain_text("task failed")
     expect(failure).to_contain_text("RuntimeError: out of chips")
     expect(failure).not_to_contain_text("Process failed")
     assert failure.bounding_box()["y"] < page.get_by_role("heading", name="Steps").bounding_box()["y"]
