@@ -160,12 +160,12 @@ def test_a_person_starts_a_new_run_with_other_values_from_the_page(checkout, mod
     page.get_by_label("models", exact=True).fill(models[0])
     page.get_by_label("epochs", exact=True).fill("3")
     page.get_by_role("button", name="Start the run").click()
-    page.get_by_text("train_").first.wait_for(timeout=60_000)
+    page.wait_for_url("**/pipelines/**")
     run = checkout.python(LAST_RUN)
     assert run["status"] == "completed"
     assert run["epochs"] == "3"
     assert run["last_iteration"] == 3
     assert {name for name, status in run["steps"].items() if status == "cached"} == set(FIXED)
     page.reload()
-    page.get_by_text("completed").first.wait_for()
+    page.get_by_role("row", name=re.compile(models[0])).first.wait_for()
     page.close()
