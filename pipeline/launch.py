@@ -8,7 +8,7 @@ from clearml import PipelineController
 
 from pipeline.api import Api
 from pipeline.errors import NoWorker
-from pipeline.parameters import CONFIG, dump
+from pipeline.parameters import CONFIG, DESCRIPTIONS, dump
 from pipeline.runs import LOOK_SECONDS
 from planets.config import Config
 
@@ -36,7 +36,8 @@ def submit(config: Config, arguments: Mapping[str, str]) -> str:
         repository="", diff=ENTRY.read_text(encoding="utf-8"), entry_point=SCRIPT, working_dir="."
     )
     task.set_configuration_object(CONFIG, dump(config))
-    task.set_parameters({f"Args/{name}": value for name, value in arguments.items()})
+    for name, value in arguments.items():
+        task.set_parameter(f"Args/{name}", value, DESCRIPTIONS[name])
     PipelineController.enqueue(pipe, queue_name=config.queues.controller)
     return str(pipe.id)
 

@@ -164,6 +164,8 @@ def report_evaluation(report: Mapping[str, Any], figures: Mapping[str, Path]) ->
     logger.report_single_value("constant_f2", report["constant"]["f2"])
     for title, file in figures.items():
         logger.report_image(title, "evaluation", iteration=0, local_path=str(file))
+    # Pictures are uploaded in the background, and their folder is a temporary one.
+    current_task().flush(wait_for_uploads=True)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -66,6 +66,28 @@ def test_the_bundle_is_whole(checkout, models):
     assert metrics["test"]["f2"] == pytest.approx(checkout.report()["best"]["test_f2"], abs=1e-12)
 
 
+SHOWN = """
+import json, sys
+from pipeline.api import Api
+import requests
+api = Api()
+run, evaluation = sys.argv[1:]
+images = api.call("events.debug_images", metrics=[{"task": evaluation}], iters=1)["metrics"][0]["iterations"]
+args = api.call("tasks.get_all", id=[run], search_hidden=True)["tasks"][0]["hyperparams"]["Args"]
+urls = [event["url"] for iteration in images for event in iteration["events"]]
+headers = {"Authorization": "Bearer " + api._session.token}
+found = [requests.get(url, headers=headers, timeout=10).status_code for url in urls]
+print(json.dumps({"images": found, "described": all(item.get("description") for item in args.values())}))
+"""
+
+
+def test_figures_and_descriptions_can_be_seen_in_clearml(checkout, models):
+    report = checkout.report()
+    evaluation = next(step["task_id"] for step in report["steps"] if step["name"] == f"evaluate_{models[0]}")
+    shown = checkout.python(SHOWN, report["pipeline_id"], evaluation)
+    assert shown == {"images": [200] * 5, "described": True}
+
+
 def test_again_everything_comes_from_the_cache(checkout):
     checkout("run")
     assert ran(checkout) == set()
