@@ -91,6 +91,7 @@ class Credentials:
         return self._signature("form", session)
 
     def is_form_token(self, token: str, session: str) -> bool:
+        """Whether ``token`` is the one of this session's forms."""
         return hmac.compare_digest(token.encode(), self.form_token(session).encode())
 
     def redeem(self, link: str) -> bool:

@@ -1,0 +1,1 @@
+"""The page: server-rendered, over the same database and the same calls as the API."""

@@ -34,6 +34,7 @@ class Form:
     """The fields that a form sent, in their order."""
 
     def __init__(self, fields: Sequence[tuple[str, str]]) -> None:
+        """Keep the fields `(name, value)` as the browser sent them."""
         self._fields = fields
 
     def value(self, name: str) -> str:
@@ -41,6 +42,7 @@ class Form:
         return next((value for key, value in self._fields if key == name), "")
 
     def values(self, name: str) -> list[str]:
+        """All fields of that name, in their order."""
         return [value for key, value in self._fields if key == name]
 
     def rows(self, *names: str) -> list[tuple[str, ...]]:
@@ -63,6 +65,7 @@ def new_run(calls: Api, form: Form) -> str:
 
 
 def clone(calls: Api, form: Form) -> str:
+    """Make a draft with the same settings, under another name if one is given."""
     name = {"new_task_name": form.value("name")} if form.value("name") else {}
     made = calls.invoke("tasks.clone", task=form.value("task"), **name)
     return _shown(calls, made["id"], "cloned")
@@ -82,11 +85,13 @@ def parameters(calls: Api, form: Form) -> str:
 
 
 def enqueue(calls: Api, form: Form) -> str:
+    """Put a draft or a task that ended on a queue."""
     calls.invoke("tasks.enqueue", task=form.value("task"), queue=form.value("queue"))
     return _shown(calls, form.value("task"), "queued")
 
 
 def dequeue(calls: Api, form: Form) -> str:
+    """Take a task off its queue; it is a draft again."""
     calls.invoke("tasks.dequeue", task=form.value("task"))
     return (
         "/queues?done=dequeued"
@@ -113,21 +118,25 @@ def retry(calls: Api, form: Form) -> str:
 
 
 def reset(calls: Api, form: Form) -> str:
+    """Make a task that ended a draft again; what it reported is gone."""
     calls.invoke("tasks.reset", task=form.value("task"))
     return _shown(calls, form.value("task"), "saved")
 
 
 def publish(calls: Api, form: Form) -> str:
+    """Publish a task: it cannot be changed any more."""
     calls.invoke("tasks.publish", task=form.value("task"))
     return _shown(calls, form.value("task"), "published")
 
 
 def archive(calls: Api, form: Form) -> str:
+    """Put a task into the archive, out of the lists and of the cache."""
     calls.invoke("tasks.archive_many", ids=[form.value("task")])
     return _shown(calls, form.value("task"), "archived")
 
 
 def restore(calls: Api, form: Form) -> str:
+    """Bring a task back from the archive."""
     calls.invoke("tasks.unarchive_many", ids=[form.value("task")])
     return _shown(calls, form.value("task"), "restored")
 
@@ -143,16 +152,19 @@ def delete(calls: Api, form: Form) -> str:
 
 
 def publish_model(calls: Api, form: Form) -> str:
+    """Publish a model: it is ready to be used."""
     calls.invoke("models.set_ready", model=form.value("model"))
     return _model(calls, form.value("model"), "published")
 
 
 def archive_model(calls: Api, form: Form) -> str:
+    """Put a model into the archive."""
     calls.invoke("models.archive_many", ids=[form.value("model")])
     return _model(calls, form.value("model"), "archived")
 
 
 def restore_model(calls: Api, form: Form) -> str:
+    """Bring a model back from the archive."""
     calls.invoke("models.unarchive_many", ids=[form.value("model")])
     return _model(calls, form.value("model"), "restored")
 
@@ -176,11 +188,13 @@ def change_queue(calls: Api, form: Form) -> str:
 
 
 def new_queue(calls: Api, form: Form) -> str:
+    """Make a queue; the API refuses a name that is taken."""
     calls.invoke("queues.create", name=form.value("name").strip())
     return "/queues?done=made"
 
 
 def delete_queue(calls: Api, form: Form) -> str:
+    """Delete a queue; the API refuses one that still holds tasks."""
     calls.invoke("queues.delete", queue=form.value("queue"))
     return "/queues?done=deleted"
 

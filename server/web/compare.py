@@ -23,6 +23,7 @@ class Row:
 
     @property
     def differs(self) -> bool:
+        """Whether the values are not all the same."""
         return len(set(self.values)) > 1
 
     @property
@@ -33,6 +34,7 @@ class Row:
 
 
 def page(visit: Visit) -> Shown:
+    """Runs or tasks side by side: scores, curves, and parameters with what differs marked."""
     ids = list(dict.fromkeys(part for text in visit.chosen for part in text.split(",") if part))[:MOST]
     tasks = [visit.document("tasks", task_id, "task") for task_id in ids]
     found = [nodes.nodes(visit.db, task) for task in tasks]

@@ -28,6 +28,8 @@ class Edge:
 
 @dataclass(frozen=True)
 class Picture:
+    """Where everything of a drawn DAG lies, in pixels."""
+
     width: int
     height: int
     boxes: list[Box]

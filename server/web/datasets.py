@@ -24,10 +24,12 @@ class Version:
 
     @property
     def number(self) -> str:
+        """The version as its maker counts, such as `1.0.2`; empty if it has none."""
         return str(self.facts.get("version") or "")
 
 
 def page(visit: Visit) -> Shown:
+    """All datasets by name, each with its versions."""
     wanted = visit.query.get("q", "")
     groups: dict[str, list[Version]] = {}
     for version_ in _versions(

@@ -8,6 +8,7 @@ from server.web.visit import Shown, Visit
 
 
 def page(visit: Visit) -> Shown:
+    """All queues with the tasks that wait in them."""
     queues = documents.where(visit.db, "queues", "1 ORDER BY name")
     shown = []
     for queue in queues:

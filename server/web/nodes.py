@@ -49,14 +49,17 @@ class Node:
 
     @property
     def seconds(self) -> float | None:
+        """How long the task has worked, or None before it started."""
         return text.seconds(self.task) if self.task else None
 
     @property
     def path(self) -> str | None:
+        """The task's page, or None while there is no task."""
         return text.task_path(self.task) if self.task else None
 
     @property
     def stage(self) -> str:
+        """The stage that the step belongs to: `train` for `train_resnet18`."""
         return self.name.partition("_")[0]
 
 
@@ -72,6 +75,7 @@ def planned(run: Document) -> dict[str, dict[str, Any]]:
 
 
 def read_plan(stored: object) -> dict[str, dict[str, Any]]:
+    """The DAG that a controller stored as JSON text; empty where there is none that can be read."""
     try:
         plan = json.loads(stored) if isinstance(stored, str) else {}
     except (ValueError, RecursionError):

@@ -86,6 +86,7 @@ class Pages:
     def __init__(
         self, database: Database, credentials: Credentials, calls: Api, files: Tree, files_origin: str
     ) -> None:
+        """Serve pages over `database`; their forms act through `calls`."""
         self._database = database
         self._credentials = credentials
         self._calls = calls
@@ -97,6 +98,7 @@ class Pages:
 
     @property
     def routes(self) -> list[BaseRoute]:
+        """Every address of the page; those of the API are not among them."""
         return [
             Route("/login", self.login, methods=["GET"]),
             Route("/plotly.js", self.plotly, methods=["GET"]),
@@ -107,6 +109,7 @@ class Pages:
         ]
 
     def close(self) -> None:
+        """Wait for the pages in progress."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def login(self, request: Request) -> Response:

@@ -23,6 +23,8 @@ MOST_COMPARED = 10
 
 @dataclass(frozen=True)
 class Table:
+    """A table that a task reported."""
+
     header: list[str]
     rows: list[list[str]]
 
@@ -41,6 +43,8 @@ class Plot:
 
 @dataclass(frozen=True)
 class Image:
+    """A debug image; `link` is None for one that was never uploaded."""
+
     metric: str
     variant: str
     iteration: int
@@ -92,6 +96,7 @@ def plots(db: sqlite3.Connection, task: str) -> list[Plot]:
 
 
 def plot_figure(visit: Visit) -> Document:
+    """One stored plot as the figure that plotly.js draws."""
     row = visit.db.execute(
         "SELECT doc FROM events WHERE task = ? AND type = ? AND number = ?",
         (visit.path["task"], PLOT, visit.path["number"]),

@@ -9,6 +9,7 @@ PAGE = 50
 
 
 def page(visit: Visit) -> Shown:
+    """The model registry: search, published only, archived."""
     wanted, start = visit.query.get("q", ""), visit.integer("from")
     published, archived = visit.query.get("published") == "1", visit.query.get("archived") == "1"
     found = documents.where(
@@ -30,6 +31,7 @@ def page(visit: Visit) -> Shown:
 
 
 def model(visit: Visit) -> Shown:
+    """One model: where it is from, what it was made with, its metadata and file."""
     found = visit.document("models", visit.path["model"], "model")
     design = found.get("design", {}).get("design")
     values = {

@@ -12,6 +12,7 @@ class Rendering:
     """The templates of ``folder``, with how numbers and times are written."""
 
     def __init__(self, folder: Path) -> None:
+        """Render the templates of `folder`; everything is escaped."""
         self._environment = Environment(
             loader=FileSystemLoader(folder),
             autoescape=True,
@@ -33,6 +34,7 @@ class Rendering:
         self._environment.globals["parts"] = self._environment.get_template("parts.html").module
 
     def page(self, template: str, **values: Any) -> str:
+        """A whole page."""
         return self._environment.get_template(template).render(BLANK | values)
 
     def fragment(self, template: str, **values: Any) -> str:

@@ -33,10 +33,12 @@ class Run:
 
     @property
     def finished(self) -> int:
+        """How many steps completed or came from the cache."""
         return sum(step.status in nodes.GOOD for step in self.steps)
 
 
 def page(visit: Visit) -> Shown:
+    """The pipeline runs, the newest first."""
     archived, wanted, start = (
         visit.query.get("archived") == "1",
         visit.query.get("q", ""),
@@ -81,6 +83,7 @@ def author(task: dict[str, Any]) -> str:
 
 
 def pipeline_name(project: str) -> str:
+    """`project / pipeline` for the hidden project that holds the runs of a pipeline."""
     return project.replace("/.pipelines/", " / ")
 
 

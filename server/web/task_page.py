@@ -38,6 +38,8 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Parameter:
+    """One parameter of a task, with its section."""
+
     section: str
     name: str
     value: str
@@ -46,6 +48,7 @@ class Parameter:
 
 
 def page(visit: Visit) -> Shown:
+    """One task: the tab that the address names."""
     task = visit.task()
     tab = tab_of(visit.path.get("tab", ""))
     values = head(visit, task) | {"tab": tab}
@@ -95,6 +98,7 @@ def head(visit: Visit, task: Document) -> Document:
 
 
 def console_values(visit: Visit, task: Document) -> Document:
+    """What the console shows: a page of the log, or the lines that a search found."""
     wanted = visit.query.get("q", "").strip()
     after, before = visit.integer("after"), visit.integer("before")
     if wanted:
@@ -117,6 +121,7 @@ def sections(task: Document) -> list[tuple[str, list[Parameter]]]:
 
 
 def metrics(task: Document) -> list[Document]:
+    """The last values of all metrics, the machine's own at the end."""
     entries = [entry for variants in task["last_metrics"].values() for entry in variants.values()]
     return sorted(
         entries, key=lambda entry: (entry["metric"].startswith(":"), entry["metric"], entry["variant"])
@@ -124,6 +129,7 @@ def metrics(task: Document) -> list[Document]:
 
 
 def artifacts(task: Document) -> Iterator[Artifact]:
+    """The artifacts of a task, each with its preview."""
     for item in task["execution"].get("artifacts", []):
         data = item.get("type_data")
         preview = data.get("preview") if isinstance(data, dict) else None

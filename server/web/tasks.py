@@ -11,6 +11,7 @@ CHOICES = ("in_progress", "queued", "completed", "failed", "stopped", "published
 
 
 def page(visit: Visit) -> Shown:
+    """The tasks of a project, or all: by name and by status."""
     project = visit.path.get("project", "*")
     status = visit.query.get("status", "")
     wanted, start = visit.query.get("q", ""), visit.integer("from")

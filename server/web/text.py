@@ -55,6 +55,7 @@ def epoch(timestamp: object) -> int:
 
 
 def parsed_time(timestamp: object) -> datetime | None:
+    """A stored timestamp as a time, or None for what is none."""
     if not isinstance(timestamp, str):
         return None
     try:
@@ -86,6 +87,7 @@ def seconds(task: Document) -> float | None:
 
 
 def shorten(text: str, longest: int) -> str:
+    """At most `longest` characters of `text`, an ellipsis at the end of what was cut."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 

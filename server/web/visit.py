@@ -32,6 +32,7 @@ class Visit:
         return self.document("tasks", self.path["task"], "task")
 
     def document(self, table: str, document_id: str, what: str) -> Document:
+        """The document of that id; raises NotThere, which names `what`, if there is none."""
         found = documents.find(self.db, table, document_id)
         if found is None:
             raise NotThere(f"There is no such {what}")
