@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from pipeline.connection import ROOT, named_server
 from pipeline.errors import PipelineError
@@ -156,9 +157,9 @@ def doctor(profile: Profile = "sample", set_: Set = None) -> None:
     for check in examine(config, Stack(folder()), named_server(os.environ)):
         sick += not check.good
         mark = "[green]ok  [/green]" if check.good else "[red]FAIL[/red]"
-        console.print(f"{mark} {check.name:16} {check.seen}")
+        console.print(f"{mark} {check.name:16} {escape(check.seen)}")
         if not check.good:
-            console.print(f"     {'':16} -> {check.remedy}")
+            console.print(f"     {'':16} -> {escape(check.remedy)}")
     raise typer.Exit(1 if sick else 0)
 
 
@@ -167,5 +168,5 @@ def main() -> None:
     try:
         app()
     except (PipelineError, PlanetsError) as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {error}", markup=True)
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}")
         raise SystemExit(1) from None
