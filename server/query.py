@@ -17,6 +17,7 @@ from server.tags import tag_condition
 FIELD = re.compile(r"[^\"\\\x00]{1,300}")
 LITERAL = re.compile(r"\^((?:[^\\^$.|?*+()\[\]{}]|\\[^A-Za-z0-9])*)\$")
 COMPARISON = re.compile(r"(>=|<=|>|<|==|=)?\s*(\S.*)", re.DOTALL)
+SEARCHED = ("id", "name", "comment")
 LARGEST_PAGE = 10_000
 
 
@@ -71,6 +72,9 @@ def translate(collection: Collection, arguments: Arguments) -> Query:
         query.add("id IN (SELECT value FROM json_each(?))", json.dumps(arguments.texts("id")))
     if "name" in arguments:
         _pattern(collection, query, ["name"], arguments.text("name"), " AND ")
+    if "search_text" in arguments:
+        for word in arguments.text("search_text").split():
+            _pattern(collection, query, list(SEARCHED), f"(?i){re.escape(word)}", " OR ")
     for name in ("tags", "system_tags"):
         if name in arguments:
             query.add(*tag_condition(name, arguments.texts(name)))

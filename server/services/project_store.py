@@ -15,6 +15,8 @@ PROJECTS = Collection(
     dates=frozenset({"created", "last_update"}),
 )
 
+DATASET = "dataset"
+
 
 def load_project(db: sqlite3.Connection, project_id: str) -> Document:
     """Raises InvalidProject for an id that no project has."""
@@ -68,7 +70,7 @@ def tree(db: sqlite3.Connection, root: str) -> list[str]:
 
 
 def rename(db: sqlite3.Connection, project: Document, name: str, now: str) -> None:
-    """Give the project a new full name; everything below it moves along."""
+    """Give the project a new full name; everything below it moves along, a dataset's versions too."""
     if name == project["name"]:
         return
     if named(db, name):
@@ -80,11 +82,21 @@ def rename(db: sqlite3.Connection, project: Document, name: str, now: str) -> No
     below = [load_project(db, project_id) for project_id in tree(db, project["id"])[1:]]
     old = project["name"]
     parent = ensure_project(db, name.rpartition("/")[0], now) if "/" in name else None
+    if DATASET in project["system_tags"]:
+        _rename_versions(db, project, name.rpartition("/")[2])
     project |= {"name": name, "basename": name.rpartition("/")[2], "parent": parent["id"] if parent else None}
     save(db, "projects", project)
     for child in below:
         child["name"] = name + child["name"].removeprefix(old)
         save(db, "projects", child)
+
+
+def _rename_versions(db: sqlite3.Connection, dataset: Document, name: str) -> None:
+    """The SDK finds the versions of a dataset by the name that their tasks share with its project."""
+    for task in documents.where(
+        db, "tasks", "project = ? AND name = ?", (dataset["id"], dataset["basename"])
+    ):
+        save(db, "tasks", task | {"name": name})
 
 
 def touch_project(db: sqlite3.Connection, project_id: str | None, now: str) -> None:
