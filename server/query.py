@@ -1,6 +1,7 @@
 """The filters of ``get_all`` translated to SQL over the documents."""
 
 import json
+import math
 import re
 import sqlite3
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from server.tags import tag_condition
 FIELD = re.compile(r"[^\"\\\x00]{1,300}")
 LITERAL = re.compile(r"\^((?:[^\\^$.|?*+()\[\]{}]|\\[^A-Za-z0-9])*)\$")
 COMPARISON = re.compile(r"(>=|<=|>|<|==|=)?\s*(\S.*)", re.DOTALL)
+JOINTS = {"_all_": " AND ", "_and_": " AND ", "_any_": " OR ", "_or_": " OR "}
 SEARCHED = ("id", "name", "comment")
 LARGEST_PAGE = 10_000
 
@@ -80,10 +82,10 @@ def translate(collection: Collection, arguments: Arguments) -> Query:
             query.add(*tag_condition(name, arguments.texts(name)))
     for name in arguments:
         if name in collection.dates:
-            _dates(collection, query, name, arguments)
+            _dates(collection, query, name, arguments.texts(name))
         elif name in collection.values or ("." in name and not name.startswith("_")):
             _values(collection, query, name, arguments)
-    for name, joint in (("_all_", " AND "), ("_any_", " OR ")):
+    for name, joint in JOINTS.items():
         if name in arguments:
             _search(collection, query, arguments.mapping(name), joint)
     return query
@@ -122,7 +124,10 @@ def _values(collection: Collection, query: Query, name: str, arguments: Argument
     value = arguments.raw(name)
     parameters: list[Any] = []
     expression = collection.expression(name, parameters)
-    if isinstance(value, bool):
+    if _is_range(value):
+        lower, upper = value
+        query.add(f"{expression} BETWEEN ? AND ?", *parameters, *_bounds(lower, upper))
+    elif isinstance(value, bool):
         query.add(f"{expression} = ?", *parameters, int(value))
     elif isinstance(value, (str, list)):
         wanted = json.dumps(arguments.texts(name))
@@ -132,14 +137,22 @@ def _values(collection: Collection, query: Query, name: str, arguments: Argument
 
 
 def _search(collection: Collection, query: Query, search: Document, joint: str) -> None:
-    pattern, fields = search.get("pattern"), search.get("fields")
-    if pattern is None:
+    """A regular expression, or comparisons with dates, that hold for all or for any of the fields."""
+    given = Arguments(search)
+    if "pattern" not in given and "datetime" not in given:
         return
-    if not isinstance(pattern, str):
-        raise wrong_type("pattern", "string", pattern)
-    if not isinstance(fields, list) or not fields or not all(isinstance(name, str) for name in fields):
-        raise wrong_type("fields", "array of string", fields)
-    _pattern(collection, query, fields, pattern, joint)
+    fields = given.texts("fields")
+    if not fields:
+        raise wrong_type("fields", "array of string", search.get("fields"))
+    if "pattern" in given:
+        _pattern(collection, query, fields, given.text("pattern"), joint)
+    if "datetime" in given:
+        alternatives = Query()
+        for name in fields:
+            dates = Query()
+            _dates(collection, dates, name, given.texts("datetime"))
+            alternatives.add(f"({dates.where})", *dates.parameters)
+        query.add(f"({joint.join(alternatives.conditions)})", *alternatives.parameters)
 
 
 def _pattern(collection: Collection, query: Query, fields: list[str], pattern: str, joint: str) -> None:
@@ -162,8 +175,21 @@ def _check_regex(pattern: str) -> None:
         raise InvalidRegex(f"Invalid regular expression {pattern!r:.80}: {error}") from error
 
 
-def _dates(collection: Collection, query: Query, name: str, arguments: Arguments) -> None:
-    for text in arguments.texts(name):
+def _is_range(value: object) -> bool:
+    """[lowest, highest], as the SDK's triggers ask for metrics; None is no limit."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(item is None or type(item) in (int, float) for item in value)
+    )
+
+
+def _bounds(lower: float | None, upper: float | None) -> tuple[float, float]:
+    return (-math.inf if lower is None else float(lower)), (math.inf if upper is None else float(upper))
+
+
+def _dates(collection: Collection, query: Query, name: str, texts: list[str]) -> None:
+    for text in texts:
         match = COMPARISON.fullmatch(text.strip())
         if match is None:
             raise InvalidArgument(f"Validation error: {name}: {text!r:.80} is not a comparison with a date")

@@ -61,6 +61,17 @@ QUERIES: list[tuple[dict[str, Any], list[str]]] = [
     ({"created": [">=2020-01-01", "<2021-01-01"]}, []),
     ({"status_changed": [">2020-01-01T00:00:00Z"]}, []),
     ({"script.repository": [""]}, ["ant", "bee", "cat (x)"]),
+    ({"search_text": "CAT (x"}, ["cat (x)"]),
+    ({"_or_": {"datetime": [">2020-01-01"], "fields": ["started", "created"]}}, ["ant", "bee", "cat (x)"]),
+    ({"_and_": {"datetime": [">2020-01-01"], "fields": ["started", "created"]}}, []),
+    (
+        {"_and_": {"datetime": ">2020-01-01", "fields": ["created"], "pattern": "^2"}},
+        ["ant", "bee", "cat (x)"],
+    ),
+    ({"_any_": {"datetime": [">2020-01-01", "<2021-01-01"], "fields": ["created"]}}, []),
+    ({"runtime.place": [1, None]}, ["bee", "cat (x)"]),
+    ({"runtime.place": [None, 0.5]}, ["ant"]),
+    ({"runtime.place": [1, 1]}, ["bee"]),
 ]
 
 
