@@ -295,7 +295,7 @@ def test_a_pipeline_survives_kill_9_of_the_server(stack: Embedded, place: Path) 
         step = wait_for(lambda name=name: steps_of(stack, run)[name].get("executed"), f"step {name}")
         wait_for(lambda step=step: stack.task(step)["last_iteration"] >= 3, f"reports of step {name}")
         assert stack.stop(signal.SIGKILL) == -signal.SIGKILL
-        time.sleep(2)
+        time.sleep(0.5)
         stack.start()
     assert ended(stack, run, 120)["status"] == "completed"
     for step in steps_of(stack, run).values():
