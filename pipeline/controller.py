@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from threading import Event
 from typing import Any
 
 from clearml import PipelineController
@@ -127,14 +128,28 @@ def main() -> None:
     pipe.task.set_configuration_object(
         CODE, json.dumps({stage: code_of(stage).parts for stage in STAGES}, indent=1)
     )
-    # Aborted from a web page, the controller takes its steps with it.
-    pipe.task.register_abort_callback(lambda: pipe.stop(mark_aborted=True), ABORT_SECONDS)
+    aborted = _stop_steps_when_aborted(pipe)
     build(pipe, run).start(queue=run.config.queues.controller)
+    if aborted.is_set():
+        # No verdict on an aborted run; the agent ends this process once the callback has returned.
+        Event().wait(2 * ABORT_SECONDS)
     bad = {node.name: node.status for node in pipe.get_pipeline_dag().values() if node.status not in GOOD}
     if bad:
         reason = ", ".join(f"{name} {status}" for name, status in bad.items())
         pipe.stop(mark_failed=True)
         raise SystemExit(f"run failed: {reason}")
+
+
+def _stop_steps_when_aborted(pipe: PipelineController) -> Event:
+    """Aborted from a web page, the controller takes its steps with it; the event is set when that begins."""
+    aborted = Event()
+
+    def abort() -> None:
+        aborted.set()
+        pipe.stop(mark_aborted=True)
+
+    pipe.task.register_abort_callback(abort, ABORT_SECONDS)
+    return aborted
 
 
 def _forget_steps(pipe: PipelineController) -> None:
