@@ -9,7 +9,7 @@ from clearml import PipelineController
 
 from pipeline.api import Api
 from pipeline.parameters import CODE, CONFIG, DESCRIPTIONS, Run
-from pipeline.runs import GOOD
+from pipeline.runs import GOOD, LOST
 from steps.code import STAGES, code_of
 from steps.evaluate import evaluate_model
 from steps.ingest import ingest_chips
@@ -105,9 +105,13 @@ def _adder(pipe: PipelineController, refresh: frozenset[str]) -> Callable[..., N
 
 def _worker_was_lost(_pipe: PipelineController, node: PipelineController.Node, retries: int) -> bool:
     """Whether a failed step is worth another try: not if its own code raised, that would happen again."""
-    node.job.task.reload()
-    reason = str(node.job.task.data.status_reason or "")
-    return "worker lost" in reason and retries < RETRIES
+    task = node.job.task
+    task.reload()
+    lost = "worker lost" in str(task.data.status_reason or "") and retries < RETRIES
+    if lost:
+        # ClearML keeps no history of a task's workers; the tag tells of it in every page and in `status`.
+        task.add_tags([f"{LOST}{task.data.last_worker}"])
+    return lost
 
 
 def main() -> None:

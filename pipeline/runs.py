@@ -28,13 +28,19 @@ STATES = {
 LOOK_SECONDS = 0.5
 """Time between two looks at a run that goes on."""
 
+LOST = "lost:"
+"""How the tag begins that names a worker which vanished from a step; another one took the step up."""
+
 GOOD = ("completed", "cached")
 """A run whose every step is one of these is completed; any other run is failed."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a run. `status` is one of the words of STATES, or `cached`, or `skipped`."""
+    """One step of a run. `status` is one of the words of STATES, or `cached`, or `skipped`.
+
+    `lost` names the workers that vanished from it before another one took it up.
+    """
 
     name: str
     status: str
@@ -44,6 +50,7 @@ class Step:
     started: datetime | None = None
     ended: datetime | None = None
     why: str = ""
+    lost: tuple[str, ...] = ()
 
     @property
     def stage(self) -> str:
@@ -110,7 +117,7 @@ class RunState:
 
 FIELDS = (
     "id", "name", "project", "status", "status_reason", "status_message", "started", "completed",
-    "last_worker", "execution.queue", "parent", "configuration.Pipeline",
+    "last_worker", "tags", "execution.queue", "parent", "configuration.Pipeline",
 )  # fmt: skip
 
 
@@ -198,6 +205,7 @@ def _step(name: str, node: Mapping[str, Any], task: Mapping[str, Any] | None, ru
         worker="" if cached else task.get("last_worker") or "",
         started=_time(task.get("started")),
         ended=_time(task.get("completed")) if task["status"] in ENDED else None,
+        lost=tuple(tag.removeprefix(LOST) for tag in task.get("tags") or [] if tag.startswith(LOST)),
     )
 
 

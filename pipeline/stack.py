@@ -152,6 +152,7 @@ class Stack:
         ready.unlink(missing_ok=True)
         command = [sys.executable, "-m", "server", "--data", str(self.home / SERVER), "--host", settings.host]
         command += ["--api-port", str(settings.api_port), "--files-port", str(settings.files_port)]
+        command += ["--worker-timeout", str(settings.worker_timeout)]
         process = processes.start(SERVER, command, self.home / "logs" / "server.log", {})
         deadline = time.monotonic() + START_SECONDS
         while not ready.exists():

@@ -16,7 +16,12 @@ SHOWN = 3
 
 
 def explain(api: Api, step: Step, refreshed: frozenset[str]) -> str:
-    """One line: `cached`, `refresh was asked for`, `first run`, or what changed."""
+    """One line: why the step ran or did not, and which workers were lost over it."""
+    lost = [f"worker {worker} was lost, another took it up" for worker in step.lost if not step.cached]
+    return "; ".join([_reason(api, step, refreshed), *lost])
+
+
+def _reason(api: Api, step: Step, refreshed: frozenset[str]) -> str:
     if not step.task_id:
         return "did not start"
     task = _task(api, step.task_id)

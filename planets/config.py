@@ -141,6 +141,7 @@ class StackSettings(Settings):
     host: str = Field(description="address that the embedded server listens on")
     api_port: int = Field(ge=0, le=65535, description="API and page; 0 for any free port")
     files_port: int = Field(ge=0, le=65535, description="file server; 0 for any free port")
+    worker_timeout: int = Field(ge=5, description="seconds of silence after which a worker counts as lost")
     workers: dict[Queue, Annotated[int, Field(ge=0, le=64)]] = Field(description="agents per queue")
 
 

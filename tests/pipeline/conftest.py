@@ -36,6 +36,8 @@ class Checkout:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
 
+    small = SMALL
+
     @property
     def output(self):
         return self.folder / "output"

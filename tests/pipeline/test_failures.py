@@ -1,5 +1,6 @@
 """What goes wrong is said, judged and cleaned up: no worker, failing steps, Ctrl-C, two runs at once."""
 
+import json
 import signal
 
 import psutil
@@ -152,6 +153,28 @@ def tasks_at_work(ids):
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
+
+
+def test_a_step_whose_worker_is_lost_is_taken_up_by_another(checkout):
+    """An agent and its step are killed; the server notices, the controller tries again, `status` tells."""
+    checkout("down")
+    sets = [*checkout.small, "stack.worker_timeout=40"]
+    run = checkout.start("run", "--models", "1", "--epochs", "150", "--seed", "9", sets=sets)
+    line = next(line for line in run.stdout if line.startswith("train_") and " running " in line)
+    worker = line.split()[-1]
+    agent = processes_of_worker(checkout, worker.partition(":")[2])
+    for process in [*agent.children(recursive=True), agent]:
+        process.kill()
+    printed, _ = run.communicate(timeout=300)
+    assert run.returncode == 0, printed
+    train = next(step for step in checkout.report()["steps"] if step["name"].startswith("train_"))
+    assert f"worker {worker} was lost, another took it up" in train["why"]
+    assert train["worker"] != worker
+
+
+def processes_of_worker(checkout, name):
+    known = json.loads((checkout.stack / "processes.json").read_text())
+    return psutil.Process(next(process["pid"] for process in known if process["name"] == name))
 
 
 def test_two_runs_at_once_both_end_right(checkout):
