@@ -89,6 +89,7 @@ def end(processes: Sequence[Process]) -> None:
     for member in alive:
         _signal(member, signal.SIGKILL)
     psutil.wait_procs(alive, timeout=GRACE_SECONDS)
+    _children[:] = [child for child in _children if child.poll() is None]
 
 
 def _family(process: Process) -> list[psutil.Process]:

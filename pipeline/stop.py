@@ -10,32 +10,29 @@ WAIT_SECONDS = 30
 
 
 def stop_run(api: Api, run_id: str, reason: str = "stopped from the terminal") -> RunState:
-    """Take the run's queued steps off their queues, stop what runs, and wait until no worker is at it."""
-    open_states = ["created", "queued", "in_progress"]
-    _stop(api, [run_id], reason)
-    steps = api.call(
-        "tasks.get_all", parent=run_id, status=open_states, only_fields=["id"], search_hidden=True
-    )
-    _stop(api, [task["id"] for task in steps["tasks"]], reason)
-    ours = {run_id, *(task["id"] for task in steps["tasks"])}
+    """Take the run's queued steps off their queues, stop what runs, and wait until no worker is at it.
+
+    Until its process has ended, the controller may start another step: so this looks again and again.
+    """
     deadline = time.monotonic() + WAIT_SECONDS
-    while ours & _at_work(api) and time.monotonic() < deadline:
+    while True:
+        steps = api.call("tasks.get_all", parent=run_id, only_fields=["id"], search_hidden=True)["tasks"]
+        ours = [run_id, *(task["id"] for task in steps)]
+        stopped = _stop(api, ours, reason)
+        if time.monotonic() > deadline or not (stopped or set(ours) & _at_work(api)):
+            return read_run(api, run_id)
         time.sleep(0.5)
-    return read_run(api, run_id)
 
 
-def _stop(api: Api, ids: list[str], reason: str) -> None:
-    for task in (
-        api.call("tasks.get_all", id=ids, only_fields=["id", "status"], search_hidden=True)["tasks"]
-        if ids
-        else []
-    ):
+def _stop(api: Api, ids: list[str], reason: str) -> int:
+    """Stop those of the tasks that have not ended; return how many they were."""
+    found = api.call("tasks.get_all", id=ids, only_fields=["id", "status"], search_hidden=True)["tasks"]
+    going_on = [task for task in found if task["status"] not in ENDED]
+    for task in going_on:
         if task["status"] == "queued":
             api.call("tasks.dequeue", task=task["id"], status_message=reason)
-        if task["status"] not in ENDED:
-            api.call(
-                "tasks.stopped", task=task["id"], force=True, status_reason=reason, status_message=reason
-            )
+        api.call("tasks.stopped", task=task["id"], force=True, status_reason=reason, status_message=reason)
+    return len(going_on)
 
 
 def _at_work(api: Api) -> set[str]:
