@@ -1,6 +1,10 @@
 """Sees a run through in the terminal: the live table, the verdict, the files it leaves, and Ctrl-C."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,18 +24,29 @@ INTERRUPTED = 130
 def follow(api: Api, run_id: str, console: Console, output: Path) -> int:
     """Watch the run to its end, write what it leaves, and return the exit code: 0, 1, or 130 after Ctrl-C."""
     console.print(f"run     {read_run(api, run_id).address(api.web)}")
-    try:
-        state = watch(api, run_id, console)
-        code = None
-    except KeyboardInterrupt:
+    with _interrupts() as interrupted:
+        state = watch(api, run_id, console, interrupted)
+    if interrupted.is_set():
         console.print("stopping the steps of this run ...")
         state = stop_run(api, run_id)
-        code = INTERRUPTED
     outcome = judge(api, state)
     write(outcome, api.host, output / "run.json")
     _print(outcome, api, console)
     _install(outcome, console, output / "best")
-    return code if code is not None else 0 if outcome.status == "completed" else 1
+    if interrupted.is_set():
+        return INTERRUPTED
+    return 0 if outcome.status == "completed" else 1
+
+
+@contextmanager
+def _interrupts() -> Iterator[Event]:
+    """Note Ctrl-C in an event: as an exception it could be lost in whatever the SDK is doing at the moment."""
+    noted = Event()
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: noted.set())
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def show(api: Api, run_id: str, console: Console) -> None:

@@ -1,6 +1,7 @@
 """The live step table in the terminal, and the plain lines where there is no terminal."""
 
 from collections.abc import Iterable
+from threading import Event
 
 from rich.console import Console
 from rich.live import Live
@@ -22,8 +23,8 @@ STYLES = {
 }
 
 
-def watch(api: Api, run_id: str, console: Console) -> RunState:
-    """Show the run until it is over; return its last state."""
+def watch(api: Api, run_id: str, console: Console, interrupted: Event) -> RunState:
+    """Show the run until it is over, or until `interrupted` is set; return its last state."""
     shown: dict[str, str] = {}
     with Live(console=console, auto_refresh=False, transient=True) as live:
         for state in states(api, run_id):
@@ -31,6 +32,8 @@ def watch(api: Api, run_id: str, console: Console) -> RunState:
                 live.update(step_table(state), refresh=True)
             else:
                 _print_changes(state.steps, shown, console)
+            if interrupted.is_set():
+                break
     return state
 
 
