@@ -22,7 +22,7 @@ INTERRUPTED = 130
 
 
 def follow(api: Api, run_id: str, console: Console, output: Path) -> int:
-    """Watch the run to its end, write what it leaves, and return the exit code: 0, 1, or 130 after Ctrl-C."""
+    """Watch the run to its end, write what it leaves, and return the exit code: 0, 1, 130 after Ctrl-C."""
     console.print(f"run     {read_run(api, run_id).address(api.web)}")
     with _interrupts() as interrupted:
         state = watch(api, run_id, console, interrupted)
