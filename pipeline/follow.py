@@ -40,7 +40,7 @@ def follow(api: Api, run_id: str, console: Console, output: Path) -> int:
 
 @contextmanager
 def _interrupts() -> Iterator[Event]:
-    """Note Ctrl-C in an event: as an exception it could be lost in whatever the SDK is doing at the moment."""
+    """Note Ctrl-C in an event: as an exception it could be lost in whatever the SDK does at the moment."""
     noted = Event()
     before = signal.signal(signal.SIGINT, lambda _number, _frame: noted.set())
     try:
