@@ -10,7 +10,6 @@ from pipeline.runs import Step
 
 FIELDS = ("id", "name", "parent", "project", "hyperparams.kwargs", "created")
 
-
 SHOWN = 3
 """So many changed files are named, the others are counted."""
 
@@ -24,11 +23,11 @@ def explain(api: Api, step: Step, refreshed: frozenset[str]) -> str:
 def _reason(api: Api, step: Step, refreshed: frozenset[str]) -> str:
     if not step.task_id:
         return "did not start"
-    task = _task(api, step.task_id)
     if step.cached:
         return f"same inputs and code as in task {step.task_id}"
     if step.name in refreshed:
         return "refresh was asked for"
+    task = _task(api, step.task_id)
     before = _before(api, task)
     if before is None:
         return "first run of this step"
