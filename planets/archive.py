@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from planets.audit import Audit, Chip, count_labels, first
-from planets.chips import decode
+from planets.decoding import decode
 from planets.errors import ArchiveError, BadChips
 from planets.labels import WEATHER
 from planets.layout import CHIPS, TABLE, Archive, find_archive, source_stamp

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from planets.chips import DECODER, RESIZER, decode, resize
+from planets.decoding import DECODER, RESIZER, decode, resize
 from planets.errors import ArchiveError, BundleError
 from planets.fitted import Fitted
 from planets.labels import decode as decode_labels

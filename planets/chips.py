@@ -1,13 +1,12 @@
-"""Chips as pixels: the one decoder of training and serving, and the store of decoded chips on disk."""
+"""The store of decoded chips on disk."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import math
 import os
 import shutil
-import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,15 +16,11 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
+from planets.cores import usable_cores
+from planets.decoding import DECODER, RESIZER, read_chip
 from planets.errors import ArchiveError
-
-DECODER = "pillow-rgb"
-"""Name of what `decode` does; a bundle stores it, and one made by another decoder is refused."""
-
-RESIZER = "pillow-bilinear"
-"""Name of what `resize` does; stored and checked like `DECODER`."""
+from planets.stream import Pixels, StreamedPixels
 
 _BATCH = 256
 """Chips that are decoded before they are written: bounds the memory, 50 MB at 256 px."""
@@ -34,44 +29,18 @@ Progress = Callable[[int, int], None]
 """Called with the number of chips done and of all."""
 
 
-def decode(data: bytes) -> NDArray[np.uint8]:
-    """Decode a JPEG file to RGB, uint8 of shape `(height, width, 3)`.
-
-    Grey and RGB files are taken as they are. The real chips have four components, CMYK with K = 0, which
-    become `255 - CMY`, as they are meant to look; other decoders invert them or keep a fourth channel.
-
-    Raises:
-        ArchiveError: the bytes are no JPEG picture, or end too early.
-    """
-    try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except UnidentifiedImageError:
-        what = "is not a JPEG picture" if data else "is empty"
-        raise ArchiveError(f"the chip {what} ({len(data)} bytes); fetch it again") from None
-    # What Pillow raises on broken pictures, by kind of damage; there is no common base.
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise ArchiveError(f"the chip cannot be decoded ({error}); fetch it again") from error
-
-
-def resize(chip: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Scale a chip `(height, width, 3)` to `(size, size, 3)`, bilinear, smoothing where it shrinks."""
-    if chip.shape[:2] == (size, size):
-        return chip
-    return np.asarray(Image.fromarray(chip).resize((size, size), Image.Resampling.BILINEAR))
-
-
 @dataclass(frozen=True, eq=False)
 class ChipStore:
     """All chips of a dataset, decoded and scaled once: a file mapped into memory, shared by a host's workers.
 
     Attributes:
         names: the chips, in the order they were given.
-        pixels: read-only uint8 of shape `(len(names), size, size, 3)`, row `i` for `names[i]`.
+        pixels: read-only uint8 of shape `(len(names), size, size, 3)`, row `i` for `names[i]`; where the disk
+            is too small for it, what decodes the rows that it is asked for.
     """
 
     names: tuple[str, ...]
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
 
     @classmethod
     def open(
@@ -85,6 +54,8 @@ class ChipStore:
     ) -> ChipStore:
         """Open the store of `files` in `cache`, building it first if nobody has.
 
+        Where the disk is too small for a new store, that is said, and chips are decoded again at each use.
+
         Args:
             cache: a folder of this host; stores of other datasets and sizes lie beside each other there.
             content_hash: the dataset's; a store is found by it, so the files of a known dataset are not read.
@@ -94,14 +65,17 @@ class ChipStore:
             progress: called after every few hundred chips while the store is built.
 
         Raises:
-            ArchiveError: a chip is missing or broken, two have one name, or the disk is too small.
+            ArchiveError: a chip is missing or broken, or two have one name.
         """
         folder = cache / _key(content_hash, size, [name for name, _ in files])
         cache.mkdir(parents=True, exist_ok=True)
         if not folder.exists():
+            if short := _lacking_space(cache, (len(files), size, size, 3)):
+                print(f"{short}: they are decoded anew at each use, which slows a training down", flush=True)
+                return cls(tuple(name for name, _ in files), StreamedPixels(files, size))
             with FileLock(folder.with_suffix(".lock")):
                 if not folder.exists():
-                    _build(folder, size, files, threads or _cores(), progress)
+                    _build(folder, size, files, threads or usable_cores(), progress)
         names = tuple(json.loads((folder / "names.json").read_text(encoding="utf-8")))
         return cls(names, np.load(folder / "pixels.npy", mmap_mode="r"))
 
@@ -145,7 +119,6 @@ def _build(
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     shape = (len(files), size, size, 3)
-    _check_space(folder.parent, shape)
     part.mkdir()
     try:
         (part / "names.json").write_text(json.dumps([name for name, _ in files]), encoding="utf-8")
@@ -166,24 +139,15 @@ def _build(
 def _decoded(size: int, files: Sequence[tuple[str, Path]], threads: int) -> Iterator[NDArray[np.uint8]]:
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(files), _BATCH):
-            yield from pool.map(lambda file: _read(file[0], file[1], size), files[start : start + _BATCH])
+            yield from pool.map(lambda file: read_chip(file[0], file[1], size), files[start : start + _BATCH])
 
 
-def _read(name: str, path: Path, size: int) -> NDArray[np.uint8]:
-    try:
-        return resize(decode(path.read_bytes()), size)
-    except (ArchiveError, OSError) as error:
-        raise ArchiveError(f"chip {name}, file {path}: {error}") from error
-
-
-def _check_space(cache: Path, shape: tuple[int, ...]) -> None:
-    needed, free = int(np.prod(shape)), shutil.disk_usage(cache).free
-    if needed > free:
-        raise ArchiveError(
-            f"the decoded chips ({shape[0]} at {shape[1]} px) need {needed / 1e9:.1f} GB in {cache}, where "
-            f"{free / 1e9:.1f} GB are free; make room, or choose a smaller training.image_size"
-        )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _lacking_space(cache: Path, shape: tuple[int, ...]) -> str:
+    """Say what is missing for a store of a shape; empty if it fits."""
+    needed, free = math.prod(shape), shutil.disk_usage(cache).free
+    if needed <= free:
+        return ""
+    return (
+        f"the decoded chips ({shape[0]} at {shape[1]} px) need {needed / 1e9:.1f} GB in {cache}, where "
+        f"{free / 1e9:.1f} GB are free"
+    )

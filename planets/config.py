@@ -105,13 +105,32 @@ class TrainingSettings(Settings):
     warmup: Fraction = Field(
         description="share of all steps in which the learning rate rises; a cosine follows"
     )
+    optimizer: str = Field(min_length=1, description="name of one of timm's optimisers, such as adamw")
+    layer_decay: float = Field(
+        gt=0, le=1, description="factor on the learning rate per layer away from the head; 1 for none"
+    )
+    freeze_epochs: int = Field(ge=0, description="epochs at the start in which only the head learns")
+    accumulate: int = Field(ge=1, description="batches whose gradients are summed up for one step")
+    gradient_clip: float = Field(ge=0, description="greatest norm of the gradient; 0 for none")
+    loss: Literal["bce", "asymmetric"] = Field(description="cross-entropy, or Ridnik's asymmetric loss")
+    label_smoothing: float = Field(ge=0, lt=0.5)
+    drop_rate: Fraction = Field(description="dropout before the head")
+    drop_path: Fraction = Field(description="stochastic depth, for architectures that have it")
+    ema_decay: Fraction = Field(description="decay of the averaged weights that are kept; 0 for none")
     flips: bool = Field(
         description="turn and mirror training chips at random, the 8 ways a square fits itself"
     )
+    crop: Fraction = Field(
+        description="share of a side that is cut off training chips, at random places; evaluation sees all"
+    )
+    zoom: Fraction = Field(description="training chips are windows smaller by up to this share, scaled up")
+    rotation: float = Field(ge=0, le=45, description="degrees that training chips are turned by, either way")
     jitter: Fraction = Field(description="how far brightness and contrast of training chips vary; 0 for not")
-    label_smoothing: float = Field(ge=0, lt=0.5)
-    gradient_clip: float = Field(ge=0, description="greatest norm of the gradient; 0 for none")
-    ema_decay: Fraction = Field(description="decay of the averaged weights that are kept; 0 for none")
+    mixup: float = Field(ge=0, description="alpha of mixup: two chips on top of each other; 0 for none")
+    cutmix: float = Field(ge=0, description="alpha of cutmix: one chip in a window of another; 0 for none")
+    progressive: Fraction = Field(
+        description="share of image_size that training begins with and grows from; 0 for all at once"
+    )
     checkpoint_metric: Literal["f2_at_0.2", "map", "loss"] = Field(
         description="validation score that chooses the checkpoint; none of them needs fitted thresholds"
     )
@@ -119,6 +138,8 @@ class TrainingSettings(Settings):
         ge=0, description="epochs without improvement before the training stops; 0 for never"
     )
     precision: Literal["auto", "32-true", "bf16-mixed"] = Field(description="auto: bf16 on a GPU that has it")
+    compile: bool = Field(description="compile the network by torch.compile: pays in long trainings on a GPU")
+    devices: int = Field(ge=0, description="processes, each with a GPU of the worker; 0 for all its GPUs")
 
 
 class ModelEntry(Settings):
@@ -127,11 +148,18 @@ class ModelEntry(Settings):
     name: Name
     architecture: str = Field(min_length=1, description="name of a timm model")
     pretrained: bool = Field(description="start from timm's pretrained weights")
-    weights: str = Field(default="", description="file with pretrained weights, instead of timm's hub")
+    weights: str = Field(
+        default="", description="file, or folder with <architecture>.safetensors, instead of timm's hub"
+    )
     licence: str = Field(min_length=1, description="licence of the pretrained weights, or `none`")
-    drop_rate: Fraction = 0.0
     training: dict[str, Any] = Field(
-        default_factory=dict, description="what differs from the project's `training`"
+        default_factory=dict, description="what differs from the project's `training`, on any hardware"
+    )
+    training_80gb: dict[str, Any] = Field(
+        default_factory=dict, description="what differs besides where `gpu_memory` is 80"
+    )
+    expected: str = Field(
+        default="", description="F2 and cost that one may expect: no result of this project"
     )
 
 
@@ -153,6 +181,10 @@ class Config(Settings):
     dataset: DatasetSource
     split: SplitSettings
     training: TrainingSettings
+    gpu_memory: Literal[16, 80] = Field(
+        description="GB of a worker's GPU that the model entries are fitted to"
+    )
+    weights: str = Field(description="folder with <architecture>.safetensors for machines without timm's hub")
     models: tuple[ModelEntry, ...] = Field(min_length=1)
     stack: StackSettings
 
@@ -170,8 +202,15 @@ class Config(Settings):
 
     def training_of(self, name: str, **overrides: Any) -> TrainingSettings:
         """The project's training settings, changed by those of the entry `name`, changed by `overrides`."""
-        merged = self.training.model_dump() | self.model(name).training | overrides
+        entry = self.model(name)
+        large = entry.training_80gb if self.gpu_memory == 80 else {}
+        merged = self.training.model_dump() | entry.training | large | overrides
         return TrainingSettings.model_validate(merged)
+
+    def weights_of(self, name: str) -> str:
+        """Where the pretrained weights of the entry `name` lie; empty: in timm's hub, or there are none."""
+        entry = self.model(name)
+        return entry.weights or (self.weights if entry.pretrained else "")
 
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"

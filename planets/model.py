@@ -27,17 +27,29 @@ _UNREADABLE = (
 )
 """What the readers raise on a file of something else; there is no common base."""
 
+_SUFFIXES = (".safetensors", ".pth", ".bin")
+"""What files of weights end with, in the order in which a folder is searched."""
+
 Channels = tuple[float, float, float]
 
 
-def build_model(entry: ModelEntry, num_labels: int = 17, image_size: int | None = None) -> nn.Module:
+def build_model(
+    entry: ModelEntry,
+    num_labels: int = 17,
+    image_size: int | None = None,
+    drop_rate: float = 0.0,
+    drop_path: float = 0.0,
+) -> nn.Module:
     """Make the network of an entry, every parameter trainable, with a new head of `num_labels` logits.
 
     Args:
-        entry: names the architecture and where the weights of the body come from: `weights`, a file; else
-            timm's hub if `pretrained`; else nowhere.
+        entry: names the architecture and where the weights of the body come from: `weights`, a file or a
+            folder of files named for their architectures; else timm's hub if `pretrained`; else nowhere.
         num_labels: outputs of the head, which timm puts where the architecture keeps it.
         image_size: pixels a side, for networks that must know it (transformers).
+        drop_rate: dropout before the head.
+        drop_path: share of the blocks that are passed over at random, at the deepest one; architectures
+            without stochastic depth take none.
 
     Raises:
         ConfigError: timm has no such architecture.
@@ -46,13 +58,13 @@ def build_model(entry: ModelEntry, num_labels: int = 17, image_size: int | None 
     hub = entry.pretrained and not entry.weights
     try:
         network = create(
-            entry.architecture, num_labels, image_size, drop_rate=entry.drop_rate, pretrained=hub
+            entry.architecture, num_labels, image_size, hub, drop_rate=drop_rate, drop_path_rate=drop_path
         )
     # An OSError is what the hub raises for every failure of network, cache and server.
     except (OSError, RuntimeError) as error:
         raise WeightsError(_ways_out(entry, error)) from error
     if entry.weights:
-        load_body(network, Path(entry.weights))
+        load_body(network, _weights_file(Path(entry.weights), entry.architecture))
     return network
 
 
@@ -60,22 +72,24 @@ def create(
     architecture: str,
     num_labels: int,
     image_size: int | None = None,
-    drop_rate: float = 0.0,
     pretrained: bool = False,
+    **rates: float,
 ) -> nn.Module:
     """Make a network by the name of its architecture; `build_model` says more.
 
     Raises:
-        ConfigError: timm has no such architecture.
+        ConfigError: timm has no such architecture, or it knows no such rate.
     """
     require_architecture(architecture)
     cfg = timm.get_pretrained_cfg(architecture)
-    options: dict[str, Any] = {"drop_rate": drop_rate} if drop_rate else {}
+    options: dict[str, Any] = {name: rate for name, rate in rates.items() if rate}
     if image_size and cfg is not None and cfg.fixed_input_size:
         options["img_size"] = image_size
-    return cast(
-        nn.Module, timm.create_model(architecture, pretrained=pretrained, num_classes=num_labels, **options)
-    )
+    try:
+        network = timm.create_model(architecture, pretrained=pretrained, num_classes=num_labels, **options)
+    except TypeError as error:
+        raise ConfigError(f"{architecture} takes no {' or '.join(options)} ({error}); set it to 0") from error
+    return cast(nn.Module, network)
 
 
 def restore(architecture: str, num_labels: int, image_size: int, weights: dict[str, Tensor]) -> nn.Module:
@@ -94,6 +108,19 @@ def restore(architecture: str, num_labels: int, image_size: int, weights: dict[s
             "timm that they were made with"
         ) from error
     return network.eval()
+
+
+def _weights_file(place: Path, architecture: str) -> Path:
+    """Return the file of an architecture's weights: the place itself, or the one in it that has its name."""
+    if not place.is_dir():
+        return place
+    names = [
+        f"{name}{suffix}" for name in (architecture, architecture.partition(".")[0]) for suffix in _SUFFIXES
+    ]
+    found = next((place / name for name in names if (place / name).is_file()), None)
+    if found is None:
+        raise WeightsError(f"weights: the folder {place} has none of {', '.join(names)}; put one there")
+    return found
 
 
 def load_body(network: nn.Module, file: Path) -> None:
@@ -158,5 +185,5 @@ def _ways_out(entry: ModelEntry, error: Exception) -> str:
     return (
         f"model {entry.name}: the pretrained weights of {entry.architecture} cannot be had "
         f"({str(error).partition(chr(10))[0]}). Connect this machine to huggingface.co; or put a file with "
-        "the weights here and name it in `weights:`; or set `pretrained: false`"
+        "the weights here and name it, or its folder, in `weights:`; or set `pretrained: false`"
     )

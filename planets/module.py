@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from timm.optim import param_groups_weight_decay
+from timm.optim import create_optimizer_v2, list_optimizers
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.lr_scheduler import LambdaLR
 
 from planets.config import TrainingSettings
-from planets.errors import TrainingError
+from planets.errors import ConfigError, TrainingError
+from planets.losses import training_loss
 from planets.metrics import FIXED_CUT, f2_score, mean_average_precision
+from planets.model import head_keys
 
 _CHECK_EVERY = 50
 """Steps between looks at the loss: each look makes a GPU wait."""
@@ -37,6 +40,8 @@ class ChipClassifier(LightningModule):
         average = ModelEmaV3(network, settings.ema_decay, use_warmup=True) if settings.ema_decay else None
         # In a tuple, so that it is no submodule: it is neither trained nor counted nor set to training mode.
         self._average = (average,)
+        self._averaged = 0
+        self._forward = (torch.compile(network) if settings.compile else network,)
         self._valid: list[tuple[Tensor, Tensor]] = []
 
     @property
@@ -56,23 +61,32 @@ class ChipClassifier(LightningModule):
         """Bring the averaged weights to where the network is."""
         self.judged.to(self.device)
 
+    def on_train_epoch_start(self) -> None:
+        """Let only the head learn in the first `freeze_epochs`: the body, with its statistics, stays."""
+        if not self.settings.freeze_epochs:
+            return
+        frozen = self.current_epoch < self.settings.freeze_epochs
+        head = head_keys(self.network)
+        self.network.train(not frozen)
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(not frozen or name in head)
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Return the loss of a batch: binary cross-entropy, mean over chips and labels, targets smoothed."""
+        """Return the loss of a batch."""
         images, targets = batch
-        smoothing = self.settings.label_smoothing
-        loss = binary_cross_entropy_with_logits(
-            self.network(images), targets * (1 - smoothing) + smoothing / 2
-        )
+        (forward,) = self._forward
+        loss = training_loss(forward(images), targets, self.settings)
         if batch_idx % _CHECK_EVERY == 0:
             self._require_finite("training loss", loss)
         self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(targets))
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Move the averaged weights on."""
+        """Move the averaged weights on, if the weights have moved."""
         (average,) = self._average
-        if average:
+        if average and self.global_step != self._averaged:
             average.update(self.network, step=self.global_step)
+            self._averaged = self.global_step
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
@@ -95,11 +109,23 @@ class ChipClassifier(LightningModule):
         self.log("valid_map", mean_average_precision(targets.numpy(), scores))
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW, without decay of norms and biases, and a schedule that moves at every step."""
-        groups = param_groups_weight_decay(self.network, self.settings.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate)
+        """Return timm's optimiser, without decay of norms and biases, and the schedule.
+
+        Layer-wise decay of the learning rate is that of Bao et al., BEiT, ICLR 2022.
+        """
+        settings = self.settings
+        require_optimizer(settings.optimizer)
+        optimizer = create_optimizer_v2(
+            self.network,
+            opt=settings.optimizer,
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            layer_decay=settings.layer_decay if settings.layer_decay < 1 else None,
+        )
+        for group in optimizer.param_groups:
+            group["lr"] *= group.get("lr_scale", 1.0)
         scheduler = LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step, self.total_steps, self.settings.warmup)
+            optimizer, lambda step: learning_rate_factor(step, self.total_steps, settings.warmup)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -114,6 +140,7 @@ class ChipClassifier(LightningModule):
         (average,) = self._average
         if average:
             average.module.load_state_dict(checkpoint["average"])
+            self._averaged = checkpoint["global_step"]
 
     def _require_finite(self, what: str, loss: Tensor) -> None:
         if not torch.isfinite(loss):
@@ -121,6 +148,20 @@ class ChipClassifier(LightningModule):
                 f"the {what} is {loss.item()} in epoch {self.current_epoch + 1}; lower "
                 f"training.learning_rate ({self.settings.learning_rate}), or set training.gradient_clip"
             )
+
+
+def require_optimizer(name: str) -> None:
+    """Check that timm knows an optimiser.
+
+    Raises:
+        ConfigError: it does not; the message names what is near.
+    """
+    known = list_optimizers()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3)
+        raise ConfigError(
+            f"training.optimizer: timm has no optimiser {name!r}; near it are: {', '.join(near or known)}"
+        )
 
 
 def learning_rate_factor(step: int, total: int, warmup: float) -> float:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from planets.augment import normalise
+from planets.stream import Pixels
 
 BATCH_SIZE = 64
 """Chips that go through a network together, in evaluation and by default in serving."""
@@ -17,7 +18,7 @@ BATCH_SIZE = 64
 
 def predict_scores(
     network: nn.Module,
-    pixels: NDArray[np.uint8],
+    pixels: Pixels,
     mean: Sequence[float],
     std: Sequence[float],
     rows: NDArray[np.int64] | None = None,
@@ -58,7 +59,7 @@ def predict_scores(
     return np.asarray(torch.cat(logits)[: len(chosen)].sigmoid())
 
 
-def _batches(pixels: NDArray[np.uint8], rows: NDArray[np.int64], size: int) -> Iterator[Tensor]:
+def _batches(pixels: Pixels, rows: NDArray[np.int64], size: int) -> Iterator[Tensor]:
     for start in range(0, len(rows), size):
         chips = torch.from_numpy(pixels[rows[start : start + size]])
         missing = size - len(chips) if start else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import warnings
+from math import ceil
 from pathlib import Path
 from typing import Literal
 
@@ -63,15 +64,16 @@ def fit(
             "open the store with that size"
         )
     torch.manual_seed(settings.seed)
-    network = build_model(entry, labels.shape[1], settings.image_size)
+    network = build_model(entry, labels.shape[1], settings.image_size, settings.drop_rate, settings.drop_path)
     network.to(memory_format=torch.channels_last)
     if entry.pretrained or entry.weights:
         mean, std = pretrained_statistics(network)
     else:
         mean, std = channel_statistics(store, np.flatnonzero(parts == "train"))
-    data = ChipsDataModule(store, labels, parts, settings, mean, std)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data = ChipsDataModule(store, labels, parts, settings, mean, std, device)
     batches = data.train_batches(epoch=0)
-    module = ChipClassifier(network, settings, len(batches) * settings.epochs)
+    module = ChipClassifier(network, settings, ceil(len(batches) / settings.accumulate) * settings.epochs)
     journal = Journal(entry, settings, batches.chips, workdir, reporter)
     workdir.mkdir(parents=True, exist_ok=True)
     if resume_from:
@@ -117,6 +119,7 @@ def _trainer(settings: TrainingSettings, journal: Journal, workdir: Path) -> Tra
         precision=precision_for(settings.precision),
         max_epochs=settings.epochs,
         gradient_clip_val=settings.gradient_clip or None,
+        accumulate_grad_batches=settings.accumulate,
         # Each epoch has its own order, which the loader is made with.
         reload_dataloaders_every_n_epochs=1,
         benchmark=gpu,

@@ -22,6 +22,7 @@ STAGES = ("ingest", "register", "split", "train", "evaluate", "select")
 LIBRARIES = {
     "iterstrat": "iterative-stratification",
     "lightning": "lightning",
+    "numba": "numba",
     "numpy": "numpy",
     "PIL": "pillow",
     "scipy": "scipy",

@@ -6,7 +6,6 @@ def train_model(
     architecture: str,
     pretrained: bool,
     weights: str,
-    drop_rate: float,
     licence: str,
     epochs: int,
     batch_size: int,
@@ -43,7 +42,6 @@ def train_model(
         pretrained=pretrained,
         weights=weights,
         licence=licence,
-        drop_rate=drop_rate,
     )
     chips = read_chips(dataset_id)
     store = open_store(chips, image_size)

@@ -1,65 +1,121 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from synthetic import SETTINGS, make_labels, make_parts, make_store
+from synthetic import SETTINGS, make_labels, make_parts, make_store, write_chips
 
-from planets.augment import normalise
+from planets.augment import augment, normalise
+from planets.chips import ChipStore
 from planets.config import TrainingSettings
 from planets.data import Batch, Batches, ChipsDataModule, channel_statistics
 from planets.errors import TrainingError
+from planets.stream import StreamedPixels
 
 MEAN, STD = (0.3, 0.35, 0.4), (0.1, 0.15, 0.2)
+SMALL = SETTINGS.model_copy(update={"image_size": 8})
 
 
-def module(count: int = 100, settings: TrainingSettings = SETTINGS) -> ChipsDataModule:
+def module(count: int = 100, settings: TrainingSettings = SMALL) -> ChipsDataModule:
     labels = make_labels(count)
-    return ChipsDataModule(make_store(labels, size=8), labels, make_parts(count), settings, MEAN, STD)
+    return ChipsDataModule(
+        make_store(labels, settings.image_size), labels, make_parts(count), settings, MEAN, STD
+    )
 
 
-def all_of(batches: Batches) -> Batch:
-    chips, targets, _ = zip(*batches, strict=True)
-    return Batch(torch.cat(chips), torch.cat(targets), None)
+def chips_of(data: ChipsDataModule, batch: Batch) -> torch.Tensor:
+    return torch.from_numpy(data.store.pixels[batch.rows.numpy()])
+
+
+def all_of(batches: Batches) -> tuple[np.ndarray, torch.Tensor]:
+    """Return the rows of a pass, and its targets."""
+    found = list(batches)
+    return torch.cat([batch.rows for batch in found]).numpy(), torch.cat([batch.targets for batch in found])
+
+
+def streamed(data: ChipsDataModule, folder: Path) -> ChipsDataModule:
+    """Return the same with chips that come from files, as JPEG leaves them."""
+    files = write_chips(folder, np.asarray(data.store.pixels))
+    store = ChipStore(data.store.names, StreamedPixels(files, data.store.size))
+    parts = np.full(len(files), "test", dtype="<U5")
+    for part, rows in data.rows.items():
+        parts[rows] = part
+    return ChipsDataModule(store, data.labels, parts, data.settings, MEAN, STD)
 
 
 def test_valid_is_every_valid_chip_in_order_and_as_it_is() -> None:
     data = module()
     rows = np.flatnonzero(make_parts(100) == "valid")
-    found = all_of(data.val_dataloader())
-    np.testing.assert_array_equal(found.chips, data.store.pixels[rows])
-    np.testing.assert_array_equal(found.targets, data.labels[rows])
+    found, targets = all_of(data.val_dataloader())
+    np.testing.assert_array_equal(found, rows)
+    np.testing.assert_array_equal(targets, data.labels[rows])
     for batch in data.val_dataloader():
         images, _ = data.on_after_batch_transfer(batch)
-        torch.testing.assert_close(images, normalise(batch.chips, MEAN, STD))
+        torch.testing.assert_close(images, normalise(chips_of(data, batch), MEAN, STD))
 
 
 def test_train_is_every_train_chip_once_with_its_own_labels() -> None:
     data = module(80)
     rows = np.flatnonzero(make_parts(80) == "train")
-    found = all_of(data.train_batches(0))
-    assert len(found.chips) == len(rows) == 48
-    place = {data.store.pixels[row].tobytes(): row for row in rows}
-    order = [place[chip.numpy().tobytes()] for chip in found.chips]
-    assert sorted(order) == rows.tolist()
-    np.testing.assert_array_equal(found.targets, data.labels[order])
+    found, targets = all_of(data.train_batches(0))
+    assert sorted(found) == rows.tolist()
+    np.testing.assert_array_equal(targets, data.labels[found])
 
 
 def test_train_is_changed_and_valid_is_not() -> None:
     data = module()
-    assert all(batch.changes is not None for batch in data.train_batches(0))
-    assert all(batch.changes is None for batch in data.val_dataloader())
     batch = next(iter(data.train_batches(0)))
-    assert (data.images(batch) - normalise(batch.chips, MEAN, STD)).abs().max() > 0.5
+    assert (data.images(batch) - normalise(chips_of(data, batch), MEAN, STD)).abs().max() > 0.5
+    batch = next(iter(data.val_dataloader()))
+    torch.testing.assert_close(data.images(batch), normalise(chips_of(data, batch), MEAN, STD))
+
+
+def test_streamed_chips_make_the_same_images(tmp_path: Path) -> None:
+    data = module()
+    other = streamed(data, tmp_path)
+    decoded = torch.from_numpy(other.store.pixels[np.arange(100)])
+    for one, same in (
+        (data.train_batches(1), other.train_batches(1)),
+        (data.val_dataloader(), other.val_dataloader()),
+    ):
+        for batch, again in zip(one, same, strict=True):
+            assert batch.chips is None
+            torch.testing.assert_close(again.chips, decoded[batch.rows])
+            expected = augment(decoded, batch.rows, batch.changes, batch.size, MEAN, STD)
+            torch.testing.assert_close(other.images(again), expected, atol=1e-5, rtol=0)
+
+
+def test_a_resident_copy_makes_the_same_images() -> None:
+    """What a GPU does, on the CPU: the batch knows rows, the images come from the copy."""
+    data = module()
+    copy = torch.from_numpy(data.store.pixels)
+    batch = next(iter(data.train_batches(2)))
+    on_gpu = augment(copy, batch.rows, batch.changes, batch.size, MEAN, STD)
+    torch.testing.assert_close(data.images(batch), on_gpu, atol=1e-5, rtol=0)
+
+
+def test_mixed_batches_have_mixed_targets() -> None:
+    data = module(settings=SMALL.model_copy(update={"mixup": 0.4}))
+    batch = next(iter(data.train_batches(0)))
+    images, targets = data.on_after_batch_transfer(batch)
+    share = batch.mix.share
+    torch.testing.assert_close(targets, share * batch.targets + (1 - share) * batch.targets.flip(0))
+    plain = data.images(batch)
+    torch.testing.assert_close(images, share * plain + (1 - share) * plain.flip(0), atol=1e-5, rtol=1e-4)
+
+
+def test_early_epochs_of_progressive_training_have_small_images() -> None:
+    data = module(settings=SMALL.model_copy(update={"image_size": 64, "progressive": 0.5, "epochs": 4}))
+    sizes = [data.images(next(iter(data.train_batches(epoch)))).shape[-1] for epoch in range(4)]
+    assert sizes == [32, 48, 64, 64]
+    assert data.images(next(iter(data.val_dataloader()))).shape[-1] == 64
 
 
 def test_the_test_part_is_nowhere() -> None:
     data = module()
-    test = {data.store.pixels[row].tobytes() for row in np.flatnonzero(make_parts(100) == "test")}
-    seen = {
-        chip.numpy().tobytes()
-        for loader in (data.train_batches(0), data.val_dataloader())
-        for chip in all_of(loader).chips
-    }
-    assert not test & seen
+    test = np.flatnonzero(make_parts(100) == "test")
+    for loader in (data.train_batches(0), data.val_dataloader()):
+        assert not np.isin(all_of(loader)[0], test).any()
 
 
 def test_images_and_targets_are_what_a_network_takes() -> None:
@@ -73,25 +129,25 @@ def test_images_and_targets_are_what_a_network_takes() -> None:
 
 
 def test_order_and_changes_come_from_seed_and_epoch() -> None:
-    data, other = module(), module(settings=SETTINGS.model_copy(update={"seed": 2}))
+    data, other = module(), module(settings=SMALL.model_copy(update={"seed": 2}))
     first, again = (next(iter(data.train_batches(3))) for _ in range(2))
-    torch.testing.assert_close(first, again)
+    torch.testing.assert_close(data.images(first).clone(), data.images(again))
     for batches in (data.train_batches(4), other.train_batches(3)):
-        assert not torch.equal(next(iter(batches)).chips, first.chips)
+        assert not torch.equal(next(iter(batches)).rows, first.rows)
 
 
 @pytest.mark.parametrize(("count", "batches"), [(5, 1), (16, 1), (17, 1), (33, 2)])
 def test_training_drops_an_incomplete_batch_unless_it_is_the_only_one(count: int, batches: int) -> None:
     labels = make_labels(count)
-    made = Batches(make_store(labels, 8), labels, np.arange(count), 16, (SETTINGS, 0))
+    made = Batches(make_store(labels, 8), labels, np.arange(count), 16, (SMALL, 0))
     assert len(made) == len(list(made)) == batches
-    assert made.chips == sum(len(batch.chips) for batch in made) == min(count, batches * 16)
+    assert made.chips == sum(len(batch.rows) for batch in made) == min(count, batches * 16)
 
 
 def test_validation_drops_nothing() -> None:
     labels = make_labels(33)
     made = Batches(make_store(labels, 8), labels, np.arange(33), 16)
-    assert [len(batch.chips) for batch in made] == [16, 16, 1]
+    assert [len(batch.rows) for batch in made] == [16, 16, 1]
     assert len(made) == 3
 
 

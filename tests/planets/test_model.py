@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 from synthetic import ENTRY
 from torch import nn
 
+from pipeline.settings import load_config
 from planets.errors import ConfigError, WeightsError
 from planets.model import build_model, create, head_keys, pretrained_statistics
 
@@ -37,9 +38,38 @@ def test_transformers_are_told_the_size() -> None:
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 17)
 
 
-def test_drop_rate_reaches_the_network() -> None:
-    network = build_model(ENTRY.model_copy(update={"drop_rate": 0.4}))
+def test_drop_rates_reach_the_network() -> None:
+    network = build_model(ENTRY, drop_rate=0.4, drop_path=0.3)
     assert network.drop_rate == 0.4
+    assert max(getattr(module, "drop_prob", 0) or 0 for module in network.modules()) == pytest.approx(0.3)
+
+
+def test_stochastic_depth_where_there_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"vgg11 takes no drop_path_rate"):
+        build_model(ENTRY.model_copy(update={"architecture": "vgg11"}), drop_path=0.3)
+
+
+@pytest.mark.parametrize("profile", ["full", "sample"])
+def test_every_listed_model_has_a_head_that_learns_from_256_pixels(profile: str) -> None:
+    config = load_config(profile, [])
+    for entry in config.models:
+        settings = config.training_of(entry.name)
+        plain = entry.model_copy(update={"pretrained": False})
+        network = build_model(plain, 17, 256, settings.drop_rate, settings.drop_path)
+        logits = network(torch.randn(2, 3, 256, 256))
+        assert logits.shape == (2, 17), entry.name
+        logits.square().mean().backward()
+        for key in head_keys(network):
+            assert network.get_parameter(key).grad.abs().sum() > 0, (entry.name, key)
+        size = settings.image_size
+        assert build_model(plain, 17, size)(torch.zeros(1, 3, size, size)).shape == (1, 17), entry.name
+
+
+def test_entries_fit_both_sizes_of_gpu() -> None:
+    for memory in (16, 80):
+        config = load_config("full", [("gpu_memory", str(memory))])
+        sizes = {entry.name: config.training_of(entry.name).batch_size for entry in config.models}
+        assert sizes["resnet50"] == {16: 96, 80: 384}[memory]
 
 
 class TestNames:
@@ -101,6 +131,16 @@ class TestFile:
         body = {key: value for key, value in trained.state_dict().items() if key not in head_keys(trained)}
         save_file(body, tmp_path / "weights.safetensors")
         self.check(self.entry(tmp_path / "weights.safetensors"), trained)
+
+    def test_a_folder_is_searched_for_the_name_of_the_architecture(
+        self, tmp_path: Path, trained: nn.Module
+    ) -> None:
+        save_file(trained.state_dict(), tmp_path / "test_resnet.safetensors")
+        self.check(self.entry(tmp_path), trained)
+
+    def test_a_folder_without_it(self, tmp_path: Path) -> None:
+        with pytest.raises(WeightsError, match=r"has none of test_resnet\.safetensors"):
+            self.entry(tmp_path)
 
     def test_missing(self, tmp_path: Path) -> None:
         with pytest.raises(WeightsError, match=r"no file .*nowhere\.pth"):

@@ -114,7 +114,7 @@ class TestAverage:
         module, other = classifier(ema_decay=0.9), classifier(ema_decay=0.9)
         with torch.no_grad():
             module.judged.scale.fill_(7.0)
-        checkpoint: dict[str, object] = {}
+        checkpoint: dict[str, object] = {"global_step": 3}
         module.on_save_checkpoint(checkpoint)
         other.on_load_checkpoint(checkpoint)
         assert other.judged.scale.item() == 7.0

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from planets.archive import audit, find_archive
-from planets.chips import decode
+from planets.decoding import decode
 from planets.drawing import PAINTERS, draw, encode
 from planets.errors import ArchiveError
 from planets.label_sets import draw_label_sets, frequencies

@@ -8,7 +8,7 @@ import torch
 from synthetic import ENTRY, SETTINGS, make_labels, make_parts, make_store
 
 from planets.config import ModelEntry
-from planets.errors import BundleError, TrainingError
+from planets.errors import BundleError, ConfigError, TrainingError
 from planets.fitted import Fitted
 from planets.labels import LABELS
 from planets.training import fit, precision_for
@@ -21,9 +21,10 @@ def train(
 ) -> Fitted:
     labels = make_labels(COUNT)
     reporter = changes.pop("reporter", None)
+    size = changes.get("image_size", 32)
     settings = SETTINGS.model_copy(update=changes)
     parts = make_parts(COUNT)
-    return fit(entry, settings, make_store(labels), labels, parts, workdir, reporter, resume_from)
+    return fit(entry, settings, make_store(labels, size), labels, parts, workdir, reporter, resume_from)
 
 
 def assert_same_weights(one: Fitted, other: Fitted) -> None:
@@ -88,18 +89,33 @@ def test_same_seed_same_numbers(tmp_path: Path) -> None:
     assert first.history[0]["train_loss"] != other.history[0]["train_loss"]
 
 
-@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.9, "patience": 5}])
+RECIPE = {
+    "crop": 0.25,
+    "zoom": 0.2,
+    "rotation": 10.0,
+    "mixup": 0.3,
+    "cutmix": 0.5,
+    "loss": "asymmetric",
+    "optimizer": "lamb",
+    "layer_decay": 0.8,
+    "freeze_epochs": 1,
+    "accumulate": 2,
+    "drop_path": 0.1,
+    "ema_decay": 0.9,
+    "batch_size": 8,
+}
+
+
+@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.9, "patience": 5}, RECIPE])
 def test_a_resumed_training_ends_with_the_same_weights(changes: dict[str, Any], tmp_path: Path) -> None:
-    entry = ENTRY.model_copy(update={"drop_rate": 0.2})
-    whole = train(tmp_path / "whole", entry=entry, epochs=4, **changes)
+    changes = {"drop_rate": 0.2, "epochs": 4} | changes
+    whole = train(tmp_path / "whole", **changes)
     with pytest.raises(Killed):
-        train(tmp_path / "killed", entry=entry, epochs=4, reporter=kill_after(2), **changes)
+        train(tmp_path / "killed", reporter=kill_after(2), **changes)
     told: list[int] = []
     resumed = train(
         tmp_path / "other host",
         tmp_path / "killed" / "last.ckpt",
-        entry=entry,
-        epochs=4,
         reporter=lambda epoch, _: told.append(epoch),
         **changes,
     )
@@ -107,6 +123,39 @@ def test_a_resumed_training_ends_with_the_same_weights(changes: dict[str, Any], 
     assert_same_weights(resumed, whole)
     assert without_times(resumed.history) == without_times(whole.history)
     assert (resumed.best_epoch, resumed.score) == (whole.best_epoch, whole.score)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{name: value} for name, value in RECIPE.items()],
+    ids=str,
+)
+def test_each_part_of_the_recipe_changes_the_training(changes: dict[str, Any], tmp_path: Path) -> None:
+    changed = train(tmp_path / "changed", **changes)
+    assert changed.history[-1]["valid_loss"] < 1
+    assert without_times(changed.history) != without_times(train(tmp_path / "plain").history)
+
+
+def test_progressive_training_begins_faster(tmp_path: Path) -> None:
+    grown, plain = (train(tmp_path, image_size=64, epochs=1, progressive=share) for share in (0.5, 0.0))
+    assert grown.history[0]["train_loss"] != plain.history[0]["train_loss"]
+
+
+def test_all_of_the_recipe_learns(tmp_path: Path) -> None:
+    recipe = RECIPE | {
+        "cutmix": 0.0,
+        "loss": "bce",
+        "optimizer": "adamw",
+        "epochs": 12,
+        "learning_rate": 1e-2,
+    }
+    fitted = train(tmp_path, checkpoint_metric="loss", **recipe)
+    assert fitted.score < fitted.history[0]["valid_loss"] - 0.02
+
+
+def test_an_unknown_optimiser_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no optimiser 'adamvv'.*adam"):
+        train(tmp_path, optimizer="adamvv")
 
 
 def test_a_finished_training_resumes_to_what_it_was(tmp_path: Path) -> None:
@@ -151,8 +200,9 @@ def test_a_loss_that_is_not_finite_stops(tmp_path: Path) -> None:
 
 
 def test_chips_of_another_size_are_refused(tmp_path: Path) -> None:
+    labels, settings = make_labels(COUNT), SETTINGS.model_copy(update={"image_size": 64})
     with pytest.raises(TrainingError, match=r"32 px and training\.image_size is 64"):
-        train(tmp_path, image_size=64)
+        fit(ENTRY, settings, make_store(labels), labels, make_parts(COUNT), tmp_path)
 
 
 def test_statistics_are_those_of_the_train_part_or_of_the_pretraining(tmp_path: Path) -> None:

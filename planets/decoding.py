@@ -1,0 +1,58 @@
+"""The one way from a file to pixels, for training and for serving."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from planets.errors import ArchiveError
+
+DECODER = "pillow-rgb"
+"""Name of what `decode` does; a bundle stores it, and one made by another decoder is refused."""
+
+RESIZER = "pillow-bilinear"
+"""Name of what `resize` does; stored and checked like `DECODER`."""
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    """Decode a JPEG file to RGB, uint8 of shape `(height, width, 3)`.
+
+    Grey and RGB files are taken as they are. The real chips have four components, CMYK with K = 0, which
+    become `255 - CMY`, as they are meant to look; other decoders invert them or keep a fourth channel.
+
+    Raises:
+        ArchiveError: the bytes are no JPEG picture, or end too early.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except UnidentifiedImageError:
+        what = "is not a JPEG picture" if data else "is empty"
+        raise ArchiveError(f"the chip {what} ({len(data)} bytes); fetch it again") from None
+    # What Pillow raises on broken pictures, by kind of damage; there is no common base.
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        raise ArchiveError(f"the chip cannot be decoded ({error}); fetch it again") from error
+
+
+def resize(chip: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Scale a chip `(height, width, 3)` to `(size, size, 3)`, bilinear, smoothing where it shrinks."""
+    if chip.shape[:2] == (size, size):
+        return chip
+    return np.asarray(Image.fromarray(chip).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def read_chip(name: str, path: Path, size: int) -> NDArray[np.uint8]:
+    """Read the file of the chip `name` at `size` pixels a side.
+
+    Raises:
+        ArchiveError: it is missing or broken; the message names chip and file.
+    """
+    try:
+        return resize(decode(path.read_bytes()), size)
+    except (ArchiveError, OSError) as error:
+        raise ArchiveError(f"chip {name}, file {path}: {error}") from error
