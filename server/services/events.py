@@ -9,6 +9,7 @@ from server.rpc import Call, Service
 from server.services.event_writer import LOG, SCALAR, TYPES, VECTOR, add_events
 from server.services.last_metrics import SINGLE_VALUE_ITERATION
 from server.services.scalars import curves
+from server.services.series import series
 from server.services.task_store import load_task, save_task, touch
 
 service = Service("events")
@@ -123,11 +124,11 @@ def get_task_latest_scalar_values(call: Call) -> Document:
 def get_task_metrics(call: Call) -> Document:
     """The names of the metrics that tasks reported, of one event type or of all."""
     kind = call.arguments.maybe_text("event_type")
-    sql = "SELECT DISTINCT metric FROM events WHERE task = ? AND (? IS NULL OR type = ?) ORDER BY metric"
+    kinds = TYPES - {LOG} if kind is None else {kind} - {LOG}
     answers = []
     for task_id in call.arguments.texts("tasks"):
-        rows = call.db.execute(sql, (task_id, kind, kind))
-        answers.append({"task": task_id, "metrics": [row["metric"] for row in rows if row["metric"]]})
+        found = {metric for each in kinds for metric, _ in series(call.db, task_id, each) if metric}
+        answers.append({"task": task_id, "metrics": sorted(found)})
     return {"metrics": answers}
 
 
@@ -205,13 +206,9 @@ def _single_values(call: Call, task: str) -> list[Document]:
 
 
 def _variants(call: Call, kind: str) -> dict[str, list[str]]:
-    rows = call.db.execute(
-        "SELECT DISTINCT metric, variant FROM events WHERE task = ? AND type = ? ORDER BY metric, variant",
-        (call.arguments.text("task"), kind),
-    )
     found: dict[str, list[str]] = {}
-    for row in rows:
-        found.setdefault(row["metric"], []).append(row["variant"])
+    for metric, variant in series(call.db, call.arguments.text("task"), kind):
+        found.setdefault(metric, []).append(variant)
     return found
 
 

@@ -2,15 +2,12 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from server.documents import Document
 from server.services.event_writer import IMAGE, PLOT, SCALAR
-from server.services.last_metrics import SINGLE_VALUE_ITERATION
-from server.services.scalars import thin
+from server.services.series import curve, series
 from server.web import text
 from server.web.visit import NotThere, Visit
 
@@ -53,11 +50,8 @@ class Image:
 
 def charts(db: sqlite3.Connection, task: str) -> list[str]:
     """The metrics that have curves; the machine's own monitors last."""
-    rows = db.execute(
-        "SELECT DISTINCT metric FROM events WHERE task = ? AND type = ? AND iter <> ?",
-        (task, SCALAR, SINGLE_VALUE_ITERATION),
-    )
-    return sorted((row["metric"] for row in rows), key=lambda metric: (metric.startswith(":"), metric))
+    found = {metric for metric, variant in series(db, task, SCALAR) if curve(db, task, metric, variant, 1)}
+    return sorted(found, key=lambda metric: (metric.startswith(":"), metric))
 
 
 def scalar_figure(visit: Visit) -> Document:
@@ -66,23 +60,15 @@ def scalar_figure(visit: Visit) -> Document:
     traces = []
     for task_id in visit.chosen[:MOST_COMPARED]:
         name = visit.document("tasks", task_id, "task")["name"] if len(visit.chosen) > 1 else ""
-        for variant, x, y in _curves(visit.db, task_id, metric):
+        for _, variant in series(visit.db, task_id, SCALAR, metric):
+            points = curve(visit.db, task_id, metric, variant, SAMPLES)
+            if not points:
+                continue
+            x, y = [point["iter"] for point in points], [point["value"] for point in points]
             label = f"{name} · {variant}" if name else variant
             mode = "lines" if len(x) > 1 else "markers"
             traces.append({"x": x, "y": y, "name": _literal(label), "mode": mode})
     return {"data": traces, "layout": {"xaxis": {"title": {"text": "iteration"}}}}
-
-
-def _curves(db: sqlite3.Connection, task: str, metric: str) -> Iterator[tuple[str, list[int], list[float]]]:
-    """(variant, iterations, values) of one metric, thinned."""
-    rows = db.execute(
-        "SELECT variant, iter, value FROM events WHERE task = ? AND type = ? AND metric = ? AND iter <> ?"
-        " ORDER BY variant, iter",
-        (task, SCALAR, metric, SINGLE_VALUE_ITERATION),
-    )
-    for variant, points in groupby(rows, lambda row: str(row["variant"])):
-        x, y = thin([(row["iter"], row["value"]) for row in points], SAMPLES)
-        yield variant, x, y
 
 
 def plots(db: sqlite3.Connection, task: str) -> list[Plot]:

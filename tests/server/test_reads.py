@@ -81,11 +81,11 @@ def test_events_by_scrolling(shared: Embedded, story: dict[str, str]) -> None:
     assert shared.call("events.clear_scroll", scroll_id=scroll).data == {}
 
 
-def test_curves_are_thinned_by_means(shared: Embedded, story: dict[str, str]) -> None:
+def test_curves_are_thinned(shared: Embedded, story: dict[str, str]) -> None:
     curve = shared.call(
         "events.scalar_metrics_iter_histogram", task=story["task"], key="iter", samples=5
     ).data["loss"]["train"]
-    assert curve == {"name": "train", "x": [0, 2, 4, 6, 8], "y": [0.5, 2.5, 4.5, 6.5, 8.5]}
+    assert curve == {"name": "train", "x": [0, 2, 4, 6, 8], "y": [0.0, 2.0, 4.0, 6.0, 8.0]}
     only = [{"metric": "nothing", "variants": None}]
     assert shared.call("events.scalar_metrics_iter_histogram", task=story["task"], metrics=only).data == {}
     assert shared.call("events.scalar_metrics_iter_histogram", task=story["task"], key="?").error == (400, 12)
@@ -93,6 +93,34 @@ def test_curves_are_thinned_by_means(shared: Embedded, story: dict[str, str]) ->
         "events.multi_task_scalar_metrics_iter_histogram", tasks=[story["task"]], key="timestamp"
     ).data
     assert many["metrics"]["loss"]["train"][story["task"]]["x"][:2] == [1000, 1001]
+
+
+@pytest.mark.parametrize("samples", [0, 1, 7, 50, 150, 299, 300, 5000])
+def test_a_thinned_curve_is_made_of_what_was_reported(shared: Embedded, uneven: str, samples: int) -> None:
+    """Whatever the distances between the reports, and whether all are read or searched for."""
+    asked = {"task": uneven, "key": "iter", "samples": samples}
+    metrics = shared.call("events.scalar_metrics_iter_histogram", **asked).data
+    assert metrics.keys() == {"", "loss"}
+    for curve in (metrics[""][""], metrics["loss"]["train"]):
+        x, y = curve["x"], curve["y"]
+        assert x == sorted(set(x))
+        assert x[0] == 0
+        assert y == [float(iteration) for iteration in x]
+        assert len(x) == 300 if samples in (0, 300, 5000) else 0 < len(x) <= samples
+
+
+@pytest.fixture(scope="module")
+def uneven(shared: Embedded) -> str:
+    """A task with two curves of 300 points at growing distances, and a single value."""
+    task = shared.new_task(name="uneven")
+    points = [
+        {"type": "training_stats_scalar", "task": task, "iter": n**3, "value": n**3, "timestamp": n}
+        for n in range(300)
+    ]
+    shared.events(*points, *({**point, "metric": "loss", "variant": "train"} for point in points))
+    single = {"metric": "Summary", "variant": "best", "iter": -(2**31), "value": 1.0, "timestamp": 1}
+    shared.events({"type": "training_stats_scalar", "task": task, **single})
+    return task
 
 
 def test_plots_and_images_from_the_latest_back(shared: Embedded, story: dict[str, str]) -> None:
