@@ -1,6 +1,7 @@
-"""Figures of the embedded server: start, memory, latency with many events stored, and file throughput.
+"""Figures of the embedded server: calls with little and with much stored, memory, file throughput.
 
-``python benchmarks/latency.py [events]`` prints a table; nothing is asserted.
+``python benchmarks/latency.py`` starts three servers (one task and 10^4 events, 1,000 tasks, 10^6 events),
+makes each call on all three in turn, and prints the medians and their ratios; nothing is asserted.
 """
 
 import base64
@@ -12,15 +13,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psutil
 
+SCALAR = "training_stats_scalar"
 BATCH = 500
-CALLS = 300
+ROUNDS = 60
+FEW, MANY = 10**4, 10**6
+TASKS = 1000
 
 
 class Client:
@@ -30,8 +36,8 @@ class Client:
         self._api, self._files = urlsplit(address["api"]), urlsplit(address["files"])
         pair = base64.b64encode(f"{keys['access_key']}:{keys['secret_key']}".encode()).decode()
         self._headers = {"Authorization": f"Basic {pair}"}
-        token = self.call("auth.login")["token"]
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._token = str(self.call("auth.login")["token"])
+        self._headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
 
     def call(self, endpoint: str, body: bytes | None = None, **arguments: object) -> dict[str, object]:
         connection = http.client.HTTPConnection(self._api.hostname, self._api.port)
@@ -41,6 +47,16 @@ class Client:
         connection.close()
         assert answer["meta"]["result_code"] == 200, answer
         return answer["data"]
+
+    def page(self, path: str) -> int:
+        """The length of a page."""
+        connection = http.client.HTTPConnection(self._api.hostname, self._api.port)
+        connection.request("GET", path, headers={"Cookie": f"clearml_token_basic={self._token}"})
+        answer = connection.getresponse()
+        size = len(answer.read())
+        connection.close()
+        assert answer.status == 200, path
+        return size
 
     def upload(self, path: str, content: bytes) -> None:
         boundary = uuid4().hex
@@ -60,53 +76,70 @@ class Client:
         return size
 
 
-def main(events: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
-        start = time.perf_counter()
-        ports = ["--api-port", "0", "--files-port", "0"]
-        command = [sys.executable, "-m", "server", "--data", str(data), *ports]
-        process = subprocess.Popen(command)
-        try:
-            while not (data / "server.json").exists():
-                time.sleep(0.005)
-            show("start", time.perf_counter() - start, "s")
-            address = json.loads((data / "server.json").read_text())
-            measure(Client(address, json.loads((data / "credentials.json").read_text())), process.pid, events)
-            show("memory at the end", psutil.Process(process.pid).memory_info().rss / 1e6, "MB")
-        finally:
-            process.terminate()
+@dataclass
+class Stored:
+    """A running server that holds so much; the calls ask about ``task``, the first one."""
+
+    client: Client
+    process: subprocess.Popen[bytes]
+    task: str
+    queue: str
+
+    @property
+    def memory(self) -> float:
+        return psutil.Process(self.process.pid).memory_info().rss / 1e6
+
+
+@contextmanager
+def server(folder: Path, tasks: int, events: int) -> Iterator[Stored]:
+    """A server with so many tasks and events, all events of the first task."""
+    command = [sys.executable, "-m", "server", "--data", str(folder), "--api-port", "0", "--files-port", "0"]
+    process = subprocess.Popen(command)
+    try:
+        while not (folder / "server.json").exists():
+            time.sleep(0.005)
+        address = json.loads((folder / "server.json").read_text())
+        client = Client(address, json.loads((folder / "credentials.json").read_text()))
+        ids = [str(client.call("tasks.create", name=f"t{n}", type="training")["id"]) for n in range(tasks)]
+        for place in range(0, events, BATCH):
+            client.call("events.add_batch", batch(ids[0], place))
+        yield Stored(client, process, ids[0], str(client.call("queues.get_default")["id"]))
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        sizes = {"few": (1, FEW), "tasks": (TASKS, FEW), "events": (1, MANY)}
+        servers = {
+            name: stack.enter_context(server(Path(folder) / name, tasks, events))
+            for name, (tasks, events) in sizes.items()
+        }
+        print(
+            f"{'median of a call, ms':42} {'little':>8} {'tasks':>8} {'ratio':>6} {'events':>8} {'ratio':>6}"
+        )
+        for name, call in CALLS.items():
+            little, tasks, events = interleaved(call, list(servers.values()))
+            columns = f"{little:8.2f} {tasks:8.2f} {tasks / little:6.2f} {events:8.2f} {events / little:6.2f}"
+            print(f"{name:42} {columns}")
+        for name, stored in servers.items():
+            show(f"memory at the end, {name}", stored.memory, "MB")
+        throughput(servers["few"].client)
+
+
+def interleaved(call: Callable[[Stored, int], object], servers: list[Stored]) -> list[float]:
+    """The median of ROUNDS calls on each server, ms; every round calls all of them."""
+    times: list[list[float]] = [[] for _ in servers]
+    for number in range(ROUNDS):
+        for place, stored in enumerate(servers):
             start = time.perf_counter()
-            process.wait()
-        show("stop", time.perf_counter() - start, "s")
+            call(stored, number)
+            times[place].append((time.perf_counter() - start) * 1000)
+    return [statistics.median(each) for each in times]
 
 
-def measure(client: Client, pid: int, events: int) -> None:
-    show("memory at the start", psutil.Process(pid).memory_info().rss / 1e6, "MB")
-    tasks = [str(client.call("tasks.create", name=f"t{n}", type="training")["id"]) for n in range(200)]
-    start = time.perf_counter()
-    for place in range(0, events, BATCH):
-        client.call("events.add_batch", batch(tasks[place // BATCH % 20], place))
-    show(f"{events} events stored", events / (time.perf_counter() - start), "events/s")
-    task, queue = tasks[0], client.call("queues.get_default")["id"]
-    lookup = {"pattern": f"^{'0' * 32}$", "fields": ["runtime.pipeline_job_hash"]}
-    calls: dict[str, Callable[[int], object]] = {
-        "tasks.get_by_id": lambda n: client.call("tasks.get_by_id", task=task),
-        "tasks.get_all (poll 5 statuses)": lambda n: client.call(
-            "tasks.get_all", id=tasks[:5], only_fields=["id", "status", "status_message"]
-        ),
-        "tasks.get_all (cache lookup)": lambda n: client.call("tasks.get_all", _all_=lookup),
-        "tasks.edit": lambda n: client.call("tasks.edit", task=tasks[50], runtime={"n": n}),
-        "tasks.create": lambda n: client.call("tasks.create", name="x", type="training"),
-        "events.add_batch (1 scalar)": lambda n: client.call("events.add_batch", line(task, 10**6 + n)),
-        "events.scalar_metrics_iter_histogram": lambda n: client.call(
-            "events.scalar_metrics_iter_histogram", task=task, key="iter"
-        ),
-        "queues.get_next_task (empty)": lambda n: client.call("queues.get_next_task", queue=queue),
-        "auth.login": lambda n: client.call("auth.login"),
-    }
-    medians = [median(name, call) for name, call in calls.items()]
-    show("median of the medians", statistics.median(medians), "ms")
+def throughput(client: Client) -> None:
     content = os.urandom(64 * 2**20)
     start = time.perf_counter()
     client.upload("bench.bin", content)
@@ -116,15 +149,51 @@ def measure(client: Client, pid: int, events: int) -> None:
     show("download of 64 MiB", 64 / (time.perf_counter() - start), "MiB/s")
 
 
-def median(name: str, call: Callable[[int], object]) -> float:
-    times = []
-    for number in range(CALLS):
-        start = time.perf_counter()
-        call(number)
-        times.append((time.perf_counter() - start) * 1000)
-    middle = statistics.median(times)
-    show(name, middle, f"ms median, {statistics.quantiles(times, n=100)[98]:.1f} ms p99")
-    return middle
+def page(stored: Stored, path: str) -> None:
+    """A page of the task, as the browser asks for it."""
+    assert stored.client.page(path.format(task=stored.task))
+
+
+LOOKUP = {"pattern": f"^{'0' * 32}$", "fields": ["runtime.pipeline_job_hash"]}
+POLLED = ["id", "status", "status_message"]
+TASK_PAGE = "/projects/*/experiments/{task}"
+CALLS: dict[str, Callable[[Stored, int], object]] = {
+    "auth.login": lambda s, n: s.client.call("auth.login"),
+    "queues.get_next_task (empty)": lambda s, n: s.client.call("queues.get_next_task", queue=s.queue),
+    "tasks.get_by_id": lambda s, n: s.client.call("tasks.get_by_id", task=s.task),
+    "tasks.get_all (poll statuses)": lambda s, n: s.client.call(
+        "tasks.get_all", id=[s.task], only_fields=POLLED
+    ),
+    "tasks.get_all (by name)": lambda s, n: s.client.call("tasks.get_all", name="^t0$", page_size=10),
+    "tasks.get_all (cache lookup)": lambda s, n: s.client.call("tasks.get_all", _all_=LOOKUP),
+    "tasks.get_all_ex (newest)": lambda s, n: s.client.call(
+        "tasks.get_all_ex", order_by=["-last_update"], page=0, page_size=1, only_fields=POLLED
+    ),
+    "tasks.edit": lambda s, n: s.client.call("tasks.edit", task=s.task, runtime={"n": n}),
+    "events.add_batch (1 scalar)": lambda s, n: s.client.call("events.add_batch", line(s.task, MANY + n)),
+    "events.add_batch (1 log line)": lambda s, n: s.client.call("events.add_batch", log(s.task, n)),
+    "events.get_task_log (last 100)": lambda s, n: s.client.call(
+        "events.get_task_log", task=s.task, batch_size=100
+    ),
+    "events.get_task_events (500 scalars)": lambda s, n: s.client.call(
+        "events.get_task_events", task=s.task, event_type=SCALAR, batch_size=500
+    ),
+    "events.get_task_metrics": lambda s, n: s.client.call("events.get_task_metrics", tasks=[s.task]),
+    "events.get_task_latest_scalar_values": lambda s, n: s.client.call(
+        "events.get_task_latest_scalar_values", task=s.task
+    ),
+    "scalar_metrics_iter_histogram (2,000 x 5)": lambda s, n: s.client.call(
+        "events.scalar_metrics_iter_histogram", task=s.task, key="iter", samples=2000
+    ),
+    "scalar_metrics_iter_histogram (100 x 5)": lambda s, n: s.client.call(
+        "events.scalar_metrics_iter_histogram", task=s.task, key="iter", samples=100
+    ),
+    "page: runs": lambda s, n: page(s, "/"),
+    "page: tasks": lambda s, n: page(s, "/tasks"),
+    "page: console of a task": lambda s, n: page(s, TASK_PAGE + "/output/log"),
+    "page: scalars of a task": lambda s, n: page(s, TASK_PAGE + "/info-output/metrics/scalar"),
+    "tasks.create": lambda s, n: s.client.call("tasks.create", name="x", type="training"),
+}
 
 
 def batch(task: str, place: int) -> bytes:
@@ -132,13 +201,17 @@ def batch(task: str, place: int) -> bytes:
 
 
 def line(task: str, number: int) -> bytes:
-    scalar = {"type": "training_stats_scalar", "task": task, "metric": "loss", "variant": f"v{number % 5}"}
+    scalar = {"type": SCALAR, "task": task, "metric": "loss", "variant": f"v{number % 5}"}
     return json.dumps({**scalar, "iter": number, "value": 1 / (number + 1), "timestamp": number}).encode()
 
 
+def log(task: str, number: int) -> bytes:
+    return json.dumps({"type": "log", "task": task, "msg": f"line {number}", "timestamp": number}).encode()
+
+
 def show(name: str, figure: float, unit: str) -> None:
-    print(f"{name:40} {figure:10.2f} {unit}")
+    print(f"{name:42} {figure:8.2f} {unit}")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+    main()

@@ -36,8 +36,9 @@ def get_task_events(call: Call) -> Document:
     kind = call.arguments.maybe_text("event_type")
     if kind is not None and kind not in TYPES:
         raise InvalidArgument(f"Validation error: event_type: {kind!r:.60} is not one of {sorted(TYPES)}")
-    condition, values = "task = ?" + (" AND type = ?" if kind else ""), [call.arguments.text("task")]
-    return _scrolled(call, condition, values + ([kind] if kind else []), "asc")
+    task = call.arguments.text("task")
+    condition, values = ("task = ? AND type = ?", [task, kind]) if kind else ("task = ?", [task])
+    return _scrolled(call, condition, values, _count(call, task, kind))
 
 
 @service.reads("get_task_log")
@@ -92,9 +93,12 @@ def multi_task_scalar_metrics_iter_histogram(call: Call) -> Document:
 @service.reads("get_scalar_metric_data")
 def get_scalar_metric_data(call: Call) -> Document:
     """Every single report of a metric, or of all metrics, by time; scroll for the next page."""
-    condition = "task = ? AND type = ? AND (? IS NULL OR metric = ?)"
-    metric = call.arguments.maybe_text("metric")
-    return _scrolled(call, condition, [call.arguments.text("task"), SCALAR, metric, metric], "asc")
+    task, metric = call.arguments.text("task"), call.arguments.maybe_text("metric")
+    if metric is None:
+        return _scrolled(call, "task = ? AND type = ?", [task, SCALAR], _count(call, task, SCALAR))
+    condition, values = "task = ? AND type = ? AND metric = ?", [task, SCALAR, metric]
+    total = call.db.execute(f"SELECT count(*) FROM events WHERE {condition}", values).fetchone()[0]
+    return _scrolled(call, condition, values, total)
 
 
 @service.reads("get_task_single_value_metrics")
@@ -161,10 +165,9 @@ def clear_scroll(call: Call) -> Document:
     return {}
 
 
-def _scrolled(call: Call, condition: str, values: list[Any], default_order: str) -> Document:
+def _scrolled(call: Call, condition: str, values: list[Any], total: int) -> Document:
     """Events page by page. The scroll id is where the last page ended, so nothing is kept between calls."""
-    total = call.db.execute(f"SELECT count(*) AS n FROM events WHERE {condition}", values).fetchone()["n"]
-    ascending = (call.arguments.maybe_text("order") or default_order) == "asc"
+    ascending = (call.arguments.maybe_text("order") or "asc") == "asc"
     comparison, direction = (">", "ASC") if ascending else ("<", "DESC")
     timestamp, number = _position(call.arguments.maybe_text("scroll_id"))
     parameters = list(values)
@@ -212,6 +215,6 @@ def _variants(call: Call, kind: str) -> dict[str, list[str]]:
     return found
 
 
-def _count(call: Call, task: str, kind: str) -> int:
-    sql = "SELECT count(*) AS n FROM events WHERE task = ? AND type = ?"
-    return int(call.db.execute(sql, (task, kind)).fetchone()["n"])
+def _count(call: Call, task: str, kind: str | None) -> int:
+    sql = "SELECT total(stored) AS n FROM event_counts WHERE task = ? AND (? IS NULL OR type = ?)"
+    return int(call.db.execute(sql, (task, kind, kind)).fetchone()["n"])

@@ -15,10 +15,11 @@ DENSE = 5
 
 # ``type <> 'log'`` lets SQLite use the index that leaves the log out.
 _OF_TYPE = "FROM events WHERE task = :task AND type = :type AND type <> 'log'"
-_FIRST = f"SELECT metric, variant {_OF_TYPE} AND metric >= :metric ORDER BY metric, variant LIMIT 1"
-_NEXT = f"""
-SELECT metric, variant {_OF_TYPE} AND (metric, variant) > (:metric, :variant) ORDER BY metric, variant LIMIT 1
-"""
+# One search past all reports of the name before; a comparison of pairs would read them.
+_METRIC = f"SELECT metric {_OF_TYPE} AND metric {{}} :metric ORDER BY metric LIMIT 1"
+_VARIANT = (
+    f"SELECT variant {_OF_TYPE} AND metric = :metric AND variant {{}} :variant ORDER BY variant LIMIT 1"
+)
 # A single value has the smallest iteration that there is, and is no point of a curve.
 _SERIES = f"{_OF_TYPE} AND metric = :metric AND variant = :variant AND iter"
 _CURVE = f"{_SERIES} > {SINGLE_VALUE_ITERATION}"
@@ -40,10 +41,16 @@ def series(
 ) -> Iterator[tuple[str, str]]:
     """(metric, variant) of what the task reported of a type other than the log, of one metric or of all."""
     values = {"task": task, "type": kind}
-    row = db.execute(_FIRST, values | {"metric": metric or ""}).fetchone()
-    while row and metric in (None, row["metric"]):
-        yield row["metric"], row["variant"]
-        row = db.execute(_NEXT, values | dict(row)).fetchone()
+    for name in [metric] if metric is not None else _names(db, _METRIC, "metric", values):
+        for variant in _names(db, _VARIANT, "variant", values | {"metric": name}):
+            yield name, variant
+
+
+def _names(db: sqlite3.Connection, sql: str, column: str, values: dict[str, str]) -> Iterator[str]:
+    row = db.execute(sql.format(">="), values | {column: ""}).fetchone()
+    while row:
+        yield row[column]
+        row = db.execute(sql.format(">"), values | {column: row[column]}).fetchone()
 
 
 def curve(db: sqlite3.Connection, task: str, metric: str, variant: str, samples: int) -> list[sqlite3.Row]:

@@ -56,6 +56,20 @@ def test_an_older_database_gets_the_changes_it_has_not_seen(tmp_path: Path) -> N
     assert schema(path) == schema(tmp_path / "fresh.db")
 
 
+def test_events_are_counted_from_before_and_from_now_on(tmp_path: Path) -> None:
+    event = (
+        "INSERT INTO events (task, type, iter, timestamp, doc) VALUES (?, ?, ?, 0, '{}')"
+        " ON CONFLICT (task, type, metric, variant, iter) WHERE type <> 'log' DO UPDATE SET timestamp = 1"
+    )
+    with closing(Database(tmp_path / "server.db", migrations()[:1])) as old, old.write() as db:
+        db.executemany(event, [("a", "log", 0), ("a", "log", 0), ("a", "plot", 1), ("b", "plot", 1)])
+    with closing(Database(tmp_path / "server.db")) as new, new.write() as db:
+        db.executemany(event, [("a", "log", 0), ("a", "plot", 1), ("a", "plot", 2), ("c", "plot", 1)])
+        db.execute("DELETE FROM events WHERE task = 'b'")
+        counted = db.execute("SELECT * FROM event_counts ORDER BY task, type").fetchall()
+        assert [tuple(row) for row in counted] == [("a", "log", 3), ("a", "plot", 2), ("c", "plot", 1)]
+
+
 def test_a_change_that_fails_leaves_the_schema_before_it(tmp_path: Path) -> None:
     path = tmp_path / "server.db"
     with closing(Database(path)):
@@ -72,7 +86,7 @@ def test_a_database_of_a_newer_server_is_refused_by_name(tmp_path: Path) -> None
     path = tmp_path / "server.db"
     with closing(Database(path, migrations() + NEXT)):
         pass
-    with pytest.raises(StartError, match=r"server\.db: a newer server wrote it \(schema 2\)"):
+    with pytest.raises(StartError, match=r"server\.db: a newer server wrote it \(schema 3\)"):
         Database(path)
 
 
