@@ -1,26 +1,19 @@
 """The models service: the registry of trained weights."""
 
-from server import documents, identity
-from server.documents import Document, new_id
+from server import documents
+from server.documents import Document
 from server.errors import InvalidModel, ModelIsReady
-from server.query import Collection, answer, fetch, translate
+from server.query import answer, fetch, translate
 from server.rpc import Call, Service
 from server.services.many import each
 from server.services.metadata import merged
+from server.services.model_store import MODELS, blank_model, load_model, save_model
 from server.services.project_store import ensure_project, load_project
 from server.services.references import resolve
 from server.services.task_parts import attach_model
 from server.services.task_store import load_task, save_task, touch
 
 service = Service("models")
-
-MODELS = Collection(
-    table="models",
-    answer="models",
-    columns={"id": "id", "name": "name", "project": "project", "task": "task"},
-    values=frozenset({"project", "task", "framework", "uri", "user", "ready", "parent"}),
-    dates=frozenset({"created", "last_update", "last_change"}),
-)
 
 TEXTS = ("name", "comment", "framework", "parent", "project", "task", "uri")
 
@@ -29,7 +22,7 @@ TEXTS = ("name", "comment", "framework", "parent", "project", "task", "uri")
 def create(call: Call) -> Document:
     """Register weights that lie at ``uri``; answers the new model's id."""
     call.arguments.require("name", "uri")
-    model = blank_model(call) | _given(call)
+    model = blank_model(call.now) | _given(call)
     documents.insert(call.db, "models", model)
     return {"created": True, "id": model["id"]}
 
@@ -37,7 +30,7 @@ def create(call: Call) -> Document:
 @service.reads("get_by_id")
 def get_by_id(call: Call) -> Document:
     """One model, whole."""
-    return {"model": load_model(call, call.arguments.text("model"))}
+    return {"model": load_model(call.db, call.arguments.text("model"))}
 
 
 @service.reads("get_all")
@@ -90,14 +83,14 @@ def update_for_task(call: Call) -> Document:
     model_id = call.arguments.maybe_text("override_model_id") or (outputs[-1]["model"] if outputs else None)
     if model_id is None:
         model = (
-            blank_model(call)
+            blank_model(call.now)
             | {"name": task["name"], "project": task.get("project"), "uri": ""}
             | _given(call)
         )
         documents.insert(call.db, "models", model)
     else:
-        model = load_model(call, model_id) | _given(call)
-        _save(call, model)
+        model = load_model(call.db, model_id) | _given(call)
+        save_model(call.db, call.now, model)
     attach_model(task, "output", model["name"], model["id"], call.now)
     touch(task, call.now)
     save_task(call.db, task)
@@ -161,57 +154,27 @@ def move(call: Call) -> Document:
     else:
         project = load_project(call.db, call.arguments.text("project"))
     for model_id in call.arguments.texts("ids"):
-        _save(call, load_model(call, model_id) | {"project": project["id"]})
+        save_model(call.db, call.now, load_model(call.db, model_id) | {"project": project["id"]})
     return {"project_id": project["id"], "updated": len(call.arguments.texts("ids"))}
 
 
 @service.writes("add_or_update_metadata")
 def add_or_update_metadata(call: Call) -> Document:
     """Add metadata items; one of the same key is replaced."""
-    model = load_model(call, call.arguments.text("model"))
+    model = load_model(call.db, call.arguments.text("model"))
     model["metadata"] = merged(model["metadata"], call.arguments)
-    _save(call, model)
+    save_model(call.db, call.now, model)
     return {"updated": 1}
 
 
 @service.writes("delete_metadata")
 def delete_metadata(call: Call) -> Document:
     """Remove the metadata items of these keys."""
-    model = load_model(call, call.arguments.text("model"))
+    model = load_model(call.db, call.arguments.text("model"))
     gone = set(call.arguments.texts("keys"))
     model["metadata"] = {key: item for key, item in model["metadata"].items() if key not in gone}
-    _save(call, model)
+    save_model(call.db, call.now, model)
     return {"updated": 1}
-
-
-def load_model(call: Call, model_id: str) -> Document:
-    """Raises InvalidModel for an id that no model has."""
-    model = documents.find(call.db, "models", model_id)
-    if model is None:
-        raise InvalidModel(f"Invalid model id: id={model_id}, company={identity.COMPANY}")
-    return model
-
-
-def blank_model(call: Call) -> Document:
-    """What a new model holds before anything is said about it."""
-    return {
-        "id": new_id(),
-        "company": identity.COMPANY,
-        "user": identity.USER,
-        "name": "",
-        "created": call.now,
-        "tags": [],
-        "system_tags": [],
-        "design": {},
-        "labels": {},
-        "ready": True,
-        "last_update": call.now,
-        "last_change": call.now,
-        "last_changed_by": identity.USER,
-        "metadata": {},
-        "last_iteration": 0,
-        "last_metrics": {},
-    }
 
 
 def _given(call: Call) -> Document:
@@ -232,26 +195,20 @@ def _given(call: Call) -> Document:
 
 
 def _change(call: Call, fields: Document) -> Document:
-    model = load_model(call, call.arguments.text("model"))
-    return {"fields": fields | _save(call, model | fields), "updated": 1}
-
-
-def _save(call: Call, model: Document) -> Document:
-    marks = {"last_change": call.now, "last_changed_by": identity.USER, "last_update": call.now}
-    documents.save(call.db, "models", model | marks)
-    return marks
+    model = load_model(call.db, call.arguments.text("model"))
+    return {"fields": fields | save_model(call.db, call.now, model | fields), "updated": 1}
 
 
 def _publish(call: Call, model_id: str) -> Document:
-    model = load_model(call, model_id)
+    model = load_model(call.db, model_id)
     if model["ready"] and not call.arguments.flag("force_publish_task"):
         return {"updated": 0, "published_task": None}
-    _save(call, model | {"ready": True})
+    save_model(call.db, call.now, model | {"ready": True})
     return {"updated": 1, "published_task": None}
 
 
 def _delete(call: Call, model_id: str) -> Document:
-    model = load_model(call, model_id)
+    model = load_model(call.db, model_id)
     if model["ready"] and not call.arguments.flag("force"):
         raise ModelIsReady(f"Model is published, use force=true to delete: id={model_id}")
     documents.delete(call.db, "models", model_id)
@@ -259,7 +216,7 @@ def _delete(call: Call, model_id: str) -> Document:
 
 
 def _tag(call: Call, model_id: str, archive: bool) -> bool:
-    model = load_model(call, model_id)
+    model = load_model(call.db, model_id)
     kept = [tag for tag in model["system_tags"] if tag != "archived"]
-    _save(call, model | {"system_tags": [*kept, "archived"] if archive else kept})
+    save_model(call.db, call.now, model | {"system_tags": [*kept, "archived"] if archive else kept})
     return True

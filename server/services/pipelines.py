@@ -9,7 +9,7 @@ from server.documents import Document
 from server.errors import InvalidArgument
 from server.rpc import Call, Service
 from server.services.task_clone import clone_task
-from server.services.task_status import enqueue_task
+from server.services.task_queueing import enqueue_task
 from server.services.task_store import load_task, save_task
 
 service = Service("pipelines")

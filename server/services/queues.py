@@ -18,7 +18,8 @@ from server.services.queue_store import (
     watchers,
     with_entries,
 )
-from server.services.task_status import change, enqueue_task
+from server.services.task_queueing import enqueue_task
+from server.services.task_status import change
 from server.services.task_store import load_task, save_task, touch
 
 service = Service("queues", version="2.4")
