@@ -9,12 +9,12 @@ import logging
 import sqlite3
 import time
 from datetime import UTC, datetime
-from urllib.parse import unquote, urlsplit
 
 from server import documents
 from server.database import Database
 from server.documents import Document
-from server.errors import ApiError, Unavailable
+from server.errors import Unavailable
+from server.leftovers import remove_file
 from server.services.event_writer import IMAGE
 from server.services.task_store import save_task
 from server.tree import Tree
@@ -68,7 +68,7 @@ class Retention:
     def _empty(self, task_id: str, urls: list[str]) -> None:
         """Files first: if this ends in the middle, the next round still knows what is left to do."""
         for url in urls:
-            self._remove(url)
+            remove_file(self._tree, url)
         while self._delete_some_events(task_id):
             pass
         with self._database.write() as db:
@@ -80,12 +80,6 @@ class Retention:
             task["status_message"] = f"events and files removed after {self._days:g} days in the archive"
             save_task(db, task)
         log.warning("task %s: %s", task_id, task["status_message"])
-
-    def _remove(self, url: str) -> None:
-        try:
-            self._tree.remove(unquote(urlsplit(url).path))
-        except (ApiError, ValueError):
-            log.debug("no file of ours: %.200r", url)
 
     def _delete_some_events(self, task_id: str) -> bool:
         # Piece by piece, so that no running task waits for the writer for long.

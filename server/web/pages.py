@@ -20,6 +20,7 @@ from server.body import read_body
 from server.credentials import COOKIE, Credentials
 from server.database import Database
 from server.errors import ApiError, Unauthorized
+from server.leftovers import Leftovers
 from server.rpc import Api, set_session
 from server.tree import Tree
 from server.web import (
@@ -35,6 +36,7 @@ from server.web import (
     tasks,
     workers,
 )
+from server.web.form import Form
 from server.web.policy import policy
 from server.web.rendering import Rendering
 from server.web.visit import NotThere, Picture, Shown, Visit
@@ -91,6 +93,7 @@ class Pages:
         self._credentials = credentials
         self._calls = calls
         self._files = files
+        self._actions = actions.actions(Leftovers(database, files))
         self._rendering = Rendering(HERE / "templates")
         # Threads of its own: a slow page delays no call of the API.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="page")
@@ -136,10 +139,10 @@ class Pages:
             fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
         except (ValueError, ApiError):
             return self._message(request, "This form cannot be read", 400)
-        form = actions.Form(fields)
+        form = Form(fields)
         if not self._credentials.is_form_token(form.value("form_token"), session):
             return self._message(request, "This form is not of your session: load the page again", 403)
-        act = actions.ACTIONS.get(request.path_params["action"])
+        act = self._actions.get(request.path_params["action"])
         if act is None:
             return self._message(request, "There is no such action", 404)
         try:

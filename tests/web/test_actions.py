@@ -1,6 +1,7 @@
 """What a user does on the page, and what the server then holds."""
 
 import re
+from urllib.parse import quote
 
 import pytest
 import seed
@@ -129,6 +130,32 @@ def test_delete_a_run_with_its_steps(server: Embedded, page: Page) -> None:
     expect(page.get_by_role("status")).to_have_text("Deleted.")
     for task in (bad.id, *bad.steps.values()):
         assert server.call("tasks.get_by_id", task=task).status == 400
+
+
+def test_delete_takes_the_files_that_nobody_else_names(server: Embedded, page: Page) -> None:
+    task, other = server.new_task(name="has files"), server.new_task(name="uses one of them")
+    names = ("own artifact.bin", "shared.bin", "picture.png", "weights.bin")
+    uploaded = {name: seed.upload(server, f"p/has files.{task}/{name}", b"x") for name in names}
+    urls = {name: quote(url, safe=":/") for name, url in uploaded.items()}
+    foreign = seed.upload(server, f"p/uses.{other}/artifact.bin", b"x")
+
+    def artifacts(owner: str, *addresses: str) -> None:
+        items = [{"key": uri, "type": "custom", "uri": uri, "mode": "output"} for uri in addresses]
+        server.call("tasks.add_or_update_artifacts", task=owner, artifacts=items)
+
+    elsewhere = f"http://elsewhere.example/has files.{task}/own artifact.bin"
+    artifacts(task, urls["own artifact.bin"], urls["shared.bin"], foreign, elsewhere)
+    artifacts(other, urls["shared.bin"])
+    image = {"type": "training_debug_image", "metric": "m", "variant": "v", "iter": 0, "timestamp": 1}
+    server.events({**image, "task": task, "url": urls["picture.png"]})
+    weights = server.call("models.create", name="kept", task=task, uri=urls["weights.bin"]).data["id"]
+
+    page.goto(f"/projects/*/experiments/{task}")
+    act(page, "More", "Delete for good")
+    expect(page.get_by_role("status")).to_have_text("Deleted.")
+    kept = {url for url in (*urls.values(), foreign) if fetch(url, headers=server.bearer).status == 200}
+    assert kept == {urls["shared.bin"], urls["weights.bin"], foreign}
+    assert server.call("models.get_by_id", model=weights).data["model"]["uri"] == urls["weights.bin"]
 
 
 def test_what_the_server_refuses_is_said(server: Embedded, page: Page, complaints: list[str]) -> None:
