@@ -19,6 +19,7 @@ LONGEST_TOKEN_LIFE = 365 * DAY
 LINK_LIFE = 10 * 60
 
 COOKIE = "clearml_token_basic"
+MASK = b"********"
 
 
 class Credentials:
@@ -59,6 +60,12 @@ class Credentials:
             self._check_token(cookie)
         else:
             raise Unauthorized("Unauthorized (missing credentials)")
+
+    def masked(self, text: bytes) -> bytes:
+        """The text with stars for the keys: an agent prints its settings into the log of every task."""
+        for key in (self.access_key.encode(), self._secret_key.encode()):
+            text = text.replace(key, MASK)
+        return text
 
     def token(self, life: int = TOKEN_LIFE) -> str:
         """A signed token with the fields that the SDK reads from it; ``life`` in seconds."""

@@ -63,7 +63,7 @@ class _Writer:
 
     def add(self, line: bytes) -> None:
         try:
-            document = parse_object(line)
+            document = parse_object(self._call.credentials.masked(line))
             event = read_event(document)
             holder = self._holder(event.task, document)
             store(self._call.db, event)
