@@ -1,0 +1,226 @@
+"""Whole scripts, as people write them around the SDK: what it hooks into by itself must arrive, too."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Sdk
+from embedded import Embedded
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+def run(server: Embedded, folder: Path, code: str, *arguments: str) -> str:
+    """Run a script of its own file, as from a terminal; returns what it printed."""
+    (folder / "script.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "script.py", *arguments],
+        env=server.environment(folder / "home") | {"MPLBACKEND": "agg"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def find(server: Embedded, name: str) -> dict[str, Any]:
+    found = server.call("tasks.get_all", name=f"^{name}$", search_hidden=True, order_by=["created"]).data
+    task: dict[str, Any] = found["tasks"][-1]
+    return task
+
+
+def values(task: dict[str, Any], section: str) -> dict[str, str]:
+    return {name: item["value"] for name, item in task["hyperparams"][section].items()}
+
+
+SETTINGS = """
+import argparse, enum, json, pathlib
+from clearml import Task
+from clearml.task_parameters import TaskParameters, param, percent_param
+
+class Mode(enum.Enum):
+    FAST = "fast"
+
+class Training(TaskParameters):
+    iterations = param(type=int, desc="how long", range=(0, 100))
+    dropout = percent_param(desc="how much to drop")
+
+task = Task.init("Scripts", "settings", auto_connect_arg_parser={"secret": False})
+parser = argparse.ArgumentParser()
+parser.add_argument("--size", type=int, default=1, help="of a batch")
+parser.add_argument("--fast", action="store_true")
+parser.add_argument("--secret", default="hidden")
+arguments = parser.parse_args()
+given = task.connect({"list": [1, 2], "nested": {"a": {"b": 1}}, "mode": Mode.FAST, "rate": 2.5})
+given["late"] = "added later"
+task.connect(Training(iterations=7, dropout=0.25), name="Training")
+file = pathlib.Path("settings.json")
+file.write_text(json.dumps({"depth": 3}))
+read = json.loads(pathlib.Path(task.connect_configuration(file, name="file")).read_text())
+whole = task.connect_configuration({"rows": [{"a": 1}], "deep": {"er": [1, 2]}}, name="object")
+assert (read, whole["deep"]["er"], arguments.size) == ({"depth": 3}, [1, 2], 4)
+task.close()
+"""
+
+
+def test_settings_from_every_side(server: Embedded, tmp_path: Path) -> None:
+    run(server, tmp_path, SETTINGS, "--size", "4", "--fast")
+    task = find(server, "settings")
+    assert values(task, "Args") == {"size": "4", "fast": "True"}
+    assert task["hyperparams"]["Args"]["size"]["description"] == "of a batch"
+    general = values(task, "General")
+    assert (general["list"], general["rate"], general["nested/a/b"]) == ("[1, 2]", "2.5", "1")
+    assert general["late"] == "added later"
+    assert values(task, "Training") == {"iterations": "7", "dropout": "0.25"}
+    assert task["configuration"]["file"]["value"] == '{"depth": 3}'
+    assert "er = [1, 2]" in task["configuration"]["object"]["value"]
+
+
+PROCESSES = """
+import multiprocessing, subprocess, sys
+from clearml import Task
+
+def work(number):
+    Task.current_task().connect({f"child_{number}": number}, name="Children")
+    Task.current_task().get_logger().report_scalar("square", "of a child", number**2, number)
+    print("worked on", number)
+
+if __name__ == "__main__":
+    second = len(sys.argv) > 1
+    task = Task.init("Scripts", "processes")
+    task.connect({"second" if second else "first": True})
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        pool.map(work, range(4, 8) if second else range(4))
+        pool.close()
+        pool.join()
+    if not second:
+        subprocess.run([sys.executable, sys.argv[0], "again"], check=True)
+    task.close()
+"""
+
+
+def test_processes_of_a_script_report_to_one_task(server: Embedded, tmp_path: Path) -> None:
+    """A pool of forks, and a process started anew, which joins its parent's task."""
+    run(server, tmp_path, PROCESSES)
+    tasks = server.call("tasks.get_all", name="^processes$").data["tasks"]
+    assert [task["status"] for task in tasks] == ["completed"]
+    assert values(tasks[0], "Children") == {f"child_{number}": str(number) for number in range(8)}
+    assert values(tasks[0], "General") == {"first": "True", "second": "True"}
+    curve = server.call("events.scalar_metrics_iter_histogram", task=tasks[0]["id"]).data["square"][
+        "of a child"
+    ]
+    assert (curve["x"], curve["y"]) == (list(range(8)), [float(number**2) for number in range(8)])
+    log = server.call("events.download_task_log", task=tasks[0]["id"]).data["lines"]
+    assert all(f"worked on {number}" in "".join(log) for number in range(8))
+
+
+HOOKS = """
+import joblib, matplotlib.pyplot as plt, numpy as np
+from clearml import Task
+from sklearn.linear_model import LogisticRegression
+
+task = Task.init("Scripts", "hooks", output_uri=True)
+model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+joblib.dump(model, "model.pkl", compress=True)
+assert joblib.load("model.pkl").predict([[2.0]])[0] == 1
+plt.plot([1, 2, 3])
+plt.title("a line")
+plt.show()
+plt.imshow(np.eye(8))
+plt.show()
+task.flush(wait_for_uploads=True)
+task.close()
+for number in range(2):
+    Task.init("Scripts", f"short {number}").close()
+"""
+
+
+def test_what_the_sdk_notes_by_itself(server: Embedded, tmp_path: Path) -> None:
+    """A model that is written, figures that are shown; several tasks in one process."""
+    run(server, tmp_path, HOOKS)
+    task = find(server, "hooks")
+    output = server.call("models.get_by_id", model=task["models"]["output"][0]["model"]).data["model"]
+    assert output["uri"].startswith(server.files)
+    assert output["framework"] in ("ScikitLearn", "Joblib")
+    plots = server.call("events.get_task_plots", task=task["id"], iters=10).data["plots"]
+    assert {plot["metric"] for plot in plots} >= {"a line"}
+    assert [find(server, f"short {number}")["status"] for number in range(2)] == ["completed"] * 2
+
+
+REMOTE = """
+from clearml import Task
+task = Task.init("Scripts", "template", auto_connect_frameworks=False)
+values = task.connect({"epochs": 1})
+task.execute_remotely(queue_name=None)
+raise SystemExit("this is for an agent")
+"""
+
+
+def test_a_script_that_leaves_itself_as_a_template(server: Embedded, tmp_path: Path) -> None:
+    run(server, tmp_path, REMOTE)
+    task = find(server, "template")
+    assert task["status"] in ("created", "stopped")
+    assert values(task, "General") == {"epochs": "1"}
+    assert "execute_remotely" in task["script"]["diff"]
+    server.call("tasks.reset", task=task["id"])
+    server.call("tasks.enqueue", task=task["id"], queue_name="default")
+    assert server.task(task["id"])["status"] == "queued"
+
+
+DECORATED = """
+from clearml.automation.controller import PipelineDecorator
+
+@PipelineDecorator.component(return_values=["rows"], cache=True)
+def rows(count: int, extra: int = 1):
+    return {"numbers": list(range(count + extra))}
+
+@PipelineDecorator.component(return_values=["total", "most"], cache=True)
+def add_up(rows):
+    return sum(rows["numbers"]), max(rows["numbers"])
+
+@PipelineDecorator.pipeline(name="decorated", project="Scripts", version="0.1")
+def main(count=3):
+    made = rows(count)
+    total, most = add_up({"numbers": [*made["numbers"], 100]})
+    print(f"total={total} most={most}")
+
+if __name__ == "__main__":
+    PipelineDecorator.run_locally()
+    main()
+"""
+
+
+def test_a_decorated_pipeline_hands_objects_from_step_to_step(server: Embedded, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert "total=106 most=100" in run(server, tmp_path, DECORATED)
+    runs = server.call("tasks.get_all", type=["controller"], search_hidden=True).data["tasks"]
+    assert [task["status"] for task in runs] == ["completed"] * 2
+    steps = server.call("tasks.get_all", name="^rows$", search_hidden=True).data["tasks"]
+    assert [step["status"] for step in steps] == ["completed"]
+
+
+MODEL = """
+from clearml import InputModel, OutputModel, Task
+task = Task.init("Scripts", "registrar", auto_connect_frameworks=False)
+model = OutputModel(task=task, name="registered", framework="pytorch")
+model.update_labels({"cat": 0, "dog": 1})
+model.update_design(config_dict={"layers": [1, 2], "deep": {"er": 0.5}})
+model.update_weights(register_uri="https://example.com/weights.pt")
+task.close()
+seen = InputModel(model_id=model.id)
+result = dict(id=model.id, url=seen.url, labels=seen.labels, design=seen.config_dict)
+"""
+
+
+def test_a_model_that_lies_elsewhere_is_registered(shared: Embedded, sdk: Sdk) -> None:
+    found = sdk(MODEL)
+    assert found["url"] == "https://example.com/weights.pt"
+    assert found["labels"] == {"cat": 0, "dog": 1}
+    assert found["design"] == {"layers": [1, 2], "deep": {"er": 0.5}}
+    model = shared.call("models.get_by_id", model=found["id"]).data["model"]
+    assert (model["name"], model["framework"]) == ("registered", "pytorch")
