@@ -20,3 +20,4 @@ CREATE TRIGGER events_discounted AFTER DELETE ON events BEGIN
 END;
 
 CREATE INDEX tasks_last_update ON tasks (last_update);
+CREATE INDEX tasks_type ON tasks (type);

@@ -61,7 +61,7 @@ def version(visit: Visit) -> Shown:
         "newer": max(start - ROWS, 0) if start else None,
         "artifacts": [item for item in task_page.artifacts(task) if item.key != "state"],
         "pictures": [name for name, _, _ in chips.pictures(visit.files, task)],
-        "images": plots.images(visit.db, task["id"])[:12],
+        "images": plots.images(visit, task["id"])[:12],
         "plots": _told(visit, task),
     }
     return Shown("dataset.html", values)

@@ -1,13 +1,17 @@
 """What a task drew: scalar curves and plots for plotly.js, tables and images for the page itself."""
 
 import json
+import mimetypes
 import sqlite3
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from server.documents import Document
+from server.errors import ApiError
 from server.services.event_writer import IMAGE, PLOT, SCALAR
 from server.services.series import curve, series
+from server.tree import Tree
 from server.web import text
 from server.web.visit import NotThere, Visit
 
@@ -40,12 +44,17 @@ class Plot:
 
 @dataclass(frozen=True)
 class Image:
-    """A debug image; `link` is None for one that was never uploaded."""
+    """A debug sample; `link` is None for one that was never uploaded.
+
+    `kind` is image, audio or video for what the page itself shows: other files, and all that lie on another
+    server, are links to follow.
+    """
 
     metric: str
     variant: str
     iteration: int
     link: str | None
+    kind: str
 
 
 def charts(db: sqlite3.Connection, task: str) -> list[str]:
@@ -93,14 +102,28 @@ def plot_figure(visit: Visit) -> Document:
     return {"data": figure.get("data", []), "layout": figure.get("layout", {})}
 
 
-def images(db: sqlite3.Connection, task: str) -> list[Image]:
-    """The debug images, the latest iteration first."""
-    rows = db.execute(
+def images(visit: Visit, task: str) -> list[Image]:
+    """The debug samples, the latest iteration first."""
+    rows = visit.db.execute(
         "SELECT metric, variant, iter, json_extract(doc, '$.url') AS url FROM events"
         " WHERE task = ? AND type = ? ORDER BY iter DESC, metric, variant LIMIT ?",
         (task, IMAGE, MOST_IMAGES),
     )
-    return [Image(row["metric"], row["variant"], row["iter"], text.link(row["url"])) for row in rows]
+    return [
+        Image(row["metric"], row["variant"], row["iter"], link, _kind(visit.files, link))
+        for row in rows
+        for link in [text.link(row["url"])]
+    ]
+
+
+def _kind(files: Tree, link: str | None) -> str:
+    path = unquote(urlsplit(link or "").path)
+    kind = (mimetypes.guess_type(path)[0] or "").partition("/")[0]
+    try:
+        files.existing(path)
+    except (ApiError, ValueError):
+        return "link"
+    return kind if kind in ("image", "audio", "video") else "link"
 
 
 def _plot(row: sqlite3.Row) -> Plot:

@@ -1,4 +1,4 @@
-"""The content security policy of the page: our own script and style, pictures from our file server."""
+"""The content security policy of the page: our own script and style, our file server's pictures."""
 
 from urllib.parse import urlsplit
 
@@ -13,8 +13,9 @@ def policy(files_origin: str, host: str) -> str:
     name = host_name(host)
     known = f"[{name}]" if ":" in name else name
     as_called = f"http://{known}:{urlsplit(files_origin).port}"
+    files = " ".join(dict.fromkeys((files_origin, as_called)))
     return (
         f"default-src 'none'; script-src 'self'; style-src 'self' {EMPTY_STYLE};"
-        f" img-src 'self' data: blob: {' '.join(dict.fromkeys((files_origin, as_called)))};"
+        f" img-src 'self' data: blob: {files}; media-src {files};"
         " connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
     )

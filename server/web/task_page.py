@@ -61,7 +61,7 @@ def page(visit: Visit) -> Shown:
     if tab == "Plots":
         return Shown("plots.html", values | {"plots": plots.plots(visit.db, task["id"])})
     if tab == "Images":
-        return Shown("images.html", values | {"images": plots.images(visit.db, task["id"])})
+        return Shown("images.html", values | {"images": plots.images(visit, task["id"])})
     if tab == "Configuration":
         return Shown("configuration.html", values | {"sections": sections(task)})
     if tab == "Artifacts":

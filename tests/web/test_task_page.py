@@ -92,6 +92,24 @@ def test_debug_images_are_shown(page: Page, run: seed.Run) -> None:
     expect(image).to_have_js_property("naturalWidth", 1)
 
 
+def test_debug_samples_that_are_no_images(server: Embedded, page: Page) -> None:
+    """Sounds and films play, texts and what lies elsewhere are links: nothing is a broken picture."""
+    task = server.new_task(name="media")
+    names = ("sound.mp3", "film.mp4", "words.txt", "page.html", "picture.png")
+    urls = [seed.upload(server, f"p/media.{task}/{name}", seed.PIXEL) for name in names]
+    for number, url in enumerate([*urls, "https://elsewhere.example/far.png", "file:///uploading_file"]):
+        sample = {"task": task, "metric": "m", "variant": str(number), "url": url, "iter": 0, "timestamp": 1}
+        server.events({"type": "training_debug_image", **sample})
+    page.goto(f"/projects/*/experiments/{task}/info-output/debugImages")
+    expect(page.locator("audio")).to_have_attribute("src", urls[0])
+    expect(page.locator("video")).to_have_attribute("src", urls[1])
+    expect(page.get_by_role("img", name="m 4")).to_have_js_property("naturalWidth", 1)
+    for name in ("words.txt", "page.html", "far.png"):
+        expect(page.get_by_role("link", name=name)).to_be_visible()
+    expect(page.get_by_role("main")).to_contain_text("The file was never uploaded.")
+    expect(page.locator(".images img")).to_have_count(1)
+
+
 def test_artifacts_are_downloaded(page: Page, run: seed.Run) -> None:
     page.goto(run.step("evaluate_small", "/artifacts"))
     expect(page.get_by_role("row").filter(has_text="bundle")).to_contain_text("7 B")
