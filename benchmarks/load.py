@@ -1,8 +1,9 @@
 """The embedded server under load: 50 polling workers, 8 tasks of the real SDK that report, the page open.
 
-Each task reports 50 scalars a second; pollers ask their queue twice a second, as our agents do, and a reader
-fetches the runs page every second. Printed: the latency of the pollers' calls, answers that were no 200,
-memory, and whether every scalar is stored, once and in its order.
+Each task reports 50 scalars a second; pollers ask their queue twice a second, as our agents do; a browser
+has the page of a run with all these tasks and the curves of one of them open. Printed: the latency of the
+polls, what the browser asked for and what it complained of, memory, and whether every scalar is stored, once
+and in its order.
 
     python benchmarks/load.py --seconds 60
 """
@@ -10,6 +11,7 @@ memory, and whether every scalar is stored, once and in its order.
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -20,8 +22,10 @@ from pathlib import Path
 
 import psutil
 from latency import Client, show
+from playwright.sync_api import Page, Response, sync_playwright
 
 WORKERS, TASKS, RATE = 50, 8, 50
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 REPORTER = """
 import sys, time
@@ -75,7 +79,8 @@ def load(data: Path, home: Path, pid: int, seconds: int) -> None:
     stop, times, peak = threading.Event(), [], 0
     queue = client.call("queues.get_default")["id"]
     threads = [threading.Thread(target=poll, args=(client, queue, stop, times)) for _ in range(WORKERS)]
-    threads.append(threading.Thread(target=read, args=(client, stop, times)))
+    browser = Watcher(data, client)
+    threads.append(threading.Thread(target=browser.watch, args=(stop,)))
     for thread in threads:
         thread.start()
     while any(process.poll() is None for process in reporters):
@@ -89,6 +94,7 @@ def load(data: Path, home: Path, pid: int, seconds: int) -> None:
     show("median of a call", statistics.median(times), "ms")
     show("99th percentile", statistics.quantiles(times, n=100)[98], "ms")
     show("memory, at most", peak / 1e6, "MB")
+    browser.tell()
     show("client retries", sum(text.count("Retry") for _, text in outputs), "")
     for output, _ in outputs:
         check(client, output.strip().splitlines()[-1], seconds * RATE)
@@ -115,10 +121,67 @@ def poll(client: Client, queue: str, stop: threading.Event, times: list[float]) 
         timed(lambda: client.call("queues.get_next_task", queue=queue), times)
 
 
-def read(client: Client, stop: threading.Event, times: list[float]) -> None:
-    """What a page that is open asks for: the newest tasks."""
-    while not stop.wait(1.0):
-        timed(lambda: client.call("tasks.get_all_ex", order_by=["-last_update"], page=0, page_size=50), times)
+class Watcher:
+    """A browser with two pages open, which look for news by themselves."""
+
+    def __init__(self, data: Path, client: Client) -> None:
+        self._data = data
+        self._client = client
+        self._times: list[float] = []
+        self._complaints: list[str] = []
+
+    def watch(self, stop: threading.Event) -> None:
+        """Wait for the tasks, log in by a one-time link, and keep the pages open until the end."""
+        tasks = self._tasks(stop)
+        command = [sys.executable, "-m", "server", "link", "--data", str(self._data)]
+        link = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            context = browser.new_context(base_url=link.partition("/login")[0])
+            run, curves = context.new_page(), context.new_page()
+            run.goto(link)
+            for page, path in (
+                (run, f"/pipelines/*/experiments/{self._run(tasks)}"),
+                (curves, f"/projects/*/experiments/{tasks[0]}/info-output/metrics/scalar"),
+            ):
+                self._listen(page)
+                page.goto(path)
+            while not stop.is_set():
+                run.wait_for_timeout(500)
+            browser.close()
+
+    def tell(self) -> None:
+        """What the pages asked for; raises SystemExit if anything went wrong with it."""
+        show("answers to the open pages", len(self._times), "")
+        show("median of them", statistics.median(self._times), "ms")
+        show("slowest of them", max(self._times), "ms")
+        if self._complaints:
+            raise SystemExit(f"the browser complained: {self._complaints[:3]}")
+
+    def _tasks(self, stop: threading.Event) -> list[str]:
+        found: list[str] = []
+        while len(found) < TASKS and not stop.wait(0.2):
+            answer = self._client.call("tasks.get_all", name="^task-", order_by=["name"], only_fields=["id"])
+            found = [task["id"] for task in answer["tasks"]]
+        return found
+
+    def _run(self, tasks: list[str]) -> str:
+        """A pipeline run of which the tasks are the steps."""
+        nodes = {f"step_{number}": {"parents": [], "job_id": task} for number, task in enumerate(tasks)}
+        plan = {"Pipeline": {"name": "Pipeline", "value": json.dumps(nodes)}}
+        run = self._client.call("tasks.create", name="run", type="controller", configuration=plan)["id"]
+        self._client.call("tasks.started", task=run)
+        return str(run)
+
+    def _listen(self, page: Page) -> None:
+        def note(response: Response) -> None:
+            if response.status not in (200, 304):
+                self._complaints.append(f"{response.status} {response.url}")
+
+        page.on("response", note)
+        page.on("requestfinished", lambda request: self._times.append(request.timing["responseEnd"]))
+        page.on("requestfailed", lambda request: self._complaints.append(f"failed: {request.url}"))
+        page.on("pageerror", lambda error: self._complaints.append(str(error)))
 
 
 def timed(call, times: list[float]) -> None:
