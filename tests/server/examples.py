@@ -2,9 +2,8 @@
 
     PYTHONPATH=. python tests/server/examples.py CLEARML_CHECKOUT/examples [PATTERN ...]
 
-Printed for each script: how it ended and how long it took. A script went well if it ended with 0, printed no
-error, the tasks that it left to agents did not fail, and the server had nothing to complain of. Some download
-their data, some need packages that this project does not have: the table says so by their last line.
+Well went what ended with 0, printed no error, left no task to agents that failed, and gave the server nothing
+to complain of. Some download data or need more packages: their last line says so.
 """
 
 import re
@@ -18,7 +17,6 @@ from pathlib import Path
 
 from embedded import Embedded, agent, running
 
-# A folder of the examples, and scripts in it.
 EXAMPLES = """\
 reporting scalar_reporting single_scalar_reporting text_reporting image_reporting media_reporting
 reporting html_reporting 3d_plots_reporting scatter_hist_confusion_mat_reporting pandas_reporting
@@ -28,19 +26,16 @@ reporting model_config model_reporting model_reporting_plots
 frameworks matplotlib/matplotlib_example scikit-learn/sklearn_joblib_example click/click_single_cmd
 frameworks scikit-learn/sklearn_matplotlib_example pytorch/tensorboard_toy_pytorch fire/fire_class_cmd
 frameworks hydra/hydra_example jsonargparse/jsonargparse_nested_namespaces
-advanced multiple_tasks_single_process execute_remotely_example
-distributed subprocess_example
+. advanced/multiple_tasks_single_process advanced/execute_remotely_example distributed/subprocess_example
 datasets csv_dataset_creation dataset_folder_syncing single_parent_child_dataset multi_parent_child_dataset
 automation toy_base_task task_piping_example programmatic_orchestration manual_random_param_search_example
 pipeline step1_dataset_artifact step2_data_processing step3_train_model pipeline_from_tasks
 pipeline pipeline_from_functions pipeline_from_decorator full_custom_pipeline
-optimization hyper-parameter-optimization/hyper_parameter_optimizer
-services cleanup/cleanup_service
-scheduler cron_example trigger_example
+. optimization/hyper-parameter-optimization/hyper_parameter_optimizer services/cleanup/cleanup_service
+. scheduler/cron_example scheduler/trigger_example
 """
 ARGUMENTS = {"click_single_cmd": ["--name", "you"], "fire_class_cmd": ["add", "1", "2"]}
 ENDLESS = {"cleanup_service": "going to sleep", "cron_example": "Waiting for next run"}
-QUEUES = ("services", "default", "1xGPU")
 PATIENCE = 600.0
 COMPLAINT = re.compile(r"clearml - ERROR|Traceback|Retrying|Action failed|not implemented")
 TEMPLATE = """
@@ -55,22 +50,21 @@ for number in range(int(values["epochs"])):
 
 def main(folder: Path, patterns: list[str]) -> int:
     lines = [line.split() for line in EXAMPLES.splitlines()]
-    names = [f"{folder}/{name}.py" for folder, *scripts in lines for name in scripts]
+    names = [f"{folder}/{name}.py".removeprefix("./") for folder, *scripts in lines for name in scripts]
     wanted = [name for name in names if any(fnmatch(name, each) for each in patterns)]
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         here = Path(place)
         server = stack.enter_context(running(here / "data"))
-        for queue in QUEUES:
+        for queue in ("services", "default", "1xGPU"):
             server.call("queues.create", name=queue)
             environment = server.environment(here / f"agent-{queue}")
             stack.enter_context(agent(environment, queue, queue, here / f"{queue}.log"))
-        home = here / "home"
         for name in ("Keras HP optimization base", "PyTorch MNIST train"):  # what other examples would train
             (here / "template.py").write_text(TEMPLATE.format(name=name))
-            outcome(server, here / "template.py", home)
+            outcome(server, here / "template.py", here / "home")
         good = 0
         for name in wanted:
-            result, seconds = outcome(server, folder / name, home)
+            result, seconds = outcome(server, folder / name, here / "home")
             print(f"| {name} | {result} | {seconds:.0f} s |", flush=True)
             good += result == "ok"
     print(f"{good} of {len(wanted)} went well")
