@@ -13,8 +13,8 @@ from rich.table import Table
 from pipeline.api import Api
 from pipeline.best import install_bundle
 from pipeline.outcome import Outcome, judge, write
-from pipeline.progress import clock, watch, why_table
-from pipeline.runs import read_run
+from pipeline.progress import watch, why_table
+from pipeline.runs import clock, read_run
 from pipeline.stop import stop_run
 
 INTERRUPTED = 130

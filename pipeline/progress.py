@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.api import Api
-from pipeline.runs import RunState, Step, states
+from pipeline.runs import RunState, Step, clock, states
 
 STYLES = {
     "pending": "dim",
@@ -38,13 +38,15 @@ def watch(api: Api, run_id: str, console: Console, interrupted: Event) -> RunSta
 
 
 def step_table(state: RunState) -> Table:
-    """One row a step: state, worker, time at work."""
+    """One row a step: state, where it is (its queue, or its worker), time at work, how far a training is."""
     table = Table(title=f"{state.name}  {state.status}  {clock(state.seconds)}", title_justify="left")
-    for heading in ("step", "state", "queue", "worker"):
+    for heading in ("step", "state", "where"):
         table.add_column(heading, no_wrap=True)
     table.add_column("time", justify="right")
+    table.add_column("progress", overflow="ellipsis", no_wrap=True)
     for step in state.steps:
-        table.add_row(step.name, _colored(step.status), step.queue, step.worker, clock(step.seconds))
+        status, where = _colored(step.status), step.worker or step.queue
+        table.add_row(step.name, status, where, clock(step.seconds), step.progress)
     return table
 
 
@@ -58,12 +60,6 @@ def why_table(state: RunState) -> Table:
     for step in state.steps:
         table.add_row(step.name, _colored(step.status), clock(step.seconds), step.why)
     return table
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds as `1:07`; empty for none."""
-    whole = round(seconds)
-    return f"{whole // 60}:{whole % 60:02d}" if seconds else ""
 
 
 def _colored(status: str) -> Text:

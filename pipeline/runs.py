@@ -39,7 +39,8 @@ GOOD = ("completed", "cached")
 class Step:
     """One step of a run. `status` is one of the words of STATES, or `cached`, or `skipped`.
 
-    `lost` names the workers that vanished from it before another one took it up.
+    `lost` names the workers that vanished from it before another one took it up; `progress` is what a
+    training has reached.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Step:
     ended: datetime | None = None
     why: str = ""
     lost: tuple[str, ...] = ()
+    progress: str = ""
 
     @property
     def stage(self) -> str:
@@ -117,7 +119,8 @@ class RunState:
 
 FIELDS = (
     "id", "name", "project", "status", "status_reason", "status_message", "started", "completed",
-    "last_worker", "tags", "execution.queue", "parent", "configuration.Pipeline",
+    "last_worker", "tags", "execution.queue", "parent", "last_iteration", "last_metrics",
+    "hyperparams.kwargs.epochs", "configuration.Pipeline",
 )  # fmt: skip
 
 
@@ -206,7 +209,29 @@ def _step(name: str, node: Mapping[str, Any], task: Mapping[str, Any] | None, ru
         started=_time(task.get("started")),
         ended=_time(task.get("completed")) if task["status"] in ENDED else None,
         lost=tuple(tag.removeprefix(LOST) for tag in task.get("tags") or [] if tag.startswith(LOST)),
+        progress=_progress(task),
     )
+
+
+def _progress(task: Mapping[str, Any]) -> str:
+    """How far a training is, by the scalars of its last epoch; empty for anything else."""
+    variants = (each for metric in (task.get("last_metrics") or {}).values() for each in metric.values())
+    last = {each["metric"]: each["value"] for each in variants}
+    told = (((task.get("hyperparams") or {}).get("kwargs") or {}).get("epochs") or {}).get("value")
+    if not told or "chips_per_second" not in last:
+        return ""
+    epoch, epochs = int(task.get("last_iteration") or 0), int(told)
+    left = clock((epochs - epoch) * last["seconds"])
+    return (
+        f"epoch {epoch}/{epochs}  F2 {last['f2_at_0.2']:.3f}  lr {last['lr']:.0e}  "
+        f"{last['chips_per_second']:.0f} chips/s{f'  {left} left' if left else ''}"
+    )
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds as `1:07`; empty for none."""
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d}" if seconds else ""
 
 
 def _id(reference: Any) -> str:

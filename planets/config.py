@@ -77,6 +77,10 @@ class DatasetSource(Settings):
         return self
 
 
+PARTS = ("train", "valid", "test")
+"""The parts of a split."""
+
+
 class SplitSettings(Settings):
     """How chips are divided; what is not valid or test is train."""
 

@@ -151,6 +151,13 @@ def report_epoch(epoch: int, metrics: dict[str, float]) -> None:
         logger.report_scalar(title=title, series=part, value=value, iteration=epoch)
 
 
+def report_figures(figures: Mapping[str, Path], series: str) -> None:
+    """Show pictures with this task, and wait for them: the folder that they lie in may be a temporary one."""
+    for title, file in figures.items():
+        current_task().get_logger().report_image(title, series, iteration=0, local_path=str(file))
+    current_task().flush(wait_for_uploads=True)
+
+
 def report_evaluation(report: Mapping[str, Any], figures: Mapping[str, Path]) -> None:
     """Show an evaluation in ClearML: its scores, a table with a row per label, its figures."""
     logger = current_task().get_logger()
@@ -162,10 +169,7 @@ def report_evaluation(report: Mapping[str, Any], figures: Mapping[str, Path]) ->
         table = [[label, *(_rounded(value) for value in row.values())] for label, row in rows.items()]
         logger.report_table("per label", part, iteration=0, table_plot=[header, *table])
     logger.report_single_value("constant_f2", report["constant"]["f2"])
-    for title, file in figures.items():
-        logger.report_image(title, "evaluation", iteration=0, local_path=str(file))
-    # Pictures are uploaded in the background, and their folder is a temporary one.
-    current_task().flush(wait_for_uploads=True)
+    report_figures(figures, "evaluation")
 
 
 def _rounded(value: float | None) -> float | None:

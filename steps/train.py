@@ -28,6 +28,7 @@ def train_model(
     from planets.journal import CHECKPOINT
     from planets.labels import LABELS
     from planets.training import fit
+    from planets.training_figures import save_training_figures
     from steps import tracking
     from steps.checkpoints import Uploader, earlier_checkpoint
     from steps.chips import open_store, read_chips
@@ -45,13 +46,16 @@ def train_model(
     )
     chips = read_chips(dataset_id)
     store = open_store(chips, image_size)
+    parts = chips.parts(split_id)
     with tempfile.TemporaryDirectory() as workdir:
+        seen = save_training_figures(Path(workdir) / "figures", name, store, chips.labels, parts, training)
+        tracking.report_figures(seen, "training")
         fitted = fit(
             entry,
             training,
             store,
             chips.labels,
-            chips.parts(split_id),
+            parts,
             Path(workdir),
             Uploader(Path(workdir) / CHECKPOINT),
             earlier_checkpoint(),

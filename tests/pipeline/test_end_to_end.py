@@ -86,6 +86,23 @@ def test_figures_and_descriptions_can_be_seen_in_clearml(checkout, models):
     evaluation = next(step["task_id"] for step in report["steps"] if step["name"] == f"evaluate_{models[0]}")
     shown = checkout.python(SHOWN, report["pipeline_id"], evaluation)
     assert shown == {"images": [200] * 5, "described": True}
+    training = next(step["task_id"] for step in report["steps"] if step["name"] == f"train_{models[0]}")
+    assert checkout.python(SHOWN, report["pipeline_id"], training)["images"] == [200] * 2
+
+
+PROGRESS = """
+import json, sys
+from pipeline.api import Api
+from pipeline.runs import read_run
+print(json.dumps({step.name: step.progress for step in read_run(Api(), sys.argv[1]).steps}))
+"""
+
+
+def test_a_training_says_how_far_it_is(checkout, models):
+    progress = checkout.python(PROGRESS, checkout.report()["pipeline_id"])
+    for name, told in progress.items():
+        pattern = r"epoch 1/1  F2 0\.\d{3}  lr \d+e-\d+  \d+ chips/s" if name.startswith("train") else ""
+        assert re.fullmatch(pattern, told), (name, told)
 
 
 def test_again_everything_comes_from_the_cache(checkout):

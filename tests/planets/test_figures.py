@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
-from synthetic import make_labels, make_pixels
+from synthetic import SETTINGS, make_labels, make_parts, make_pixels, make_store
 
 from planets.figures import (
     calibration_figure,
@@ -18,7 +18,7 @@ from planets.figures import (
 from planets.labels import LABELS
 from planets.metrics import summary
 from planets.palette import save
-from planets.training_figures import batch_figure
+from planets.training_figures import batch_figure, label_histogram, save_training_figures
 
 TARGETS = make_labels(50)
 TARGETS[:, 16] = 0  # a label that no chip carries
@@ -45,6 +45,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "history": lambda: history_figure(history(12), best_epoch=9),
     "history of one epoch": lambda: history_figure(history(1), best_epoch=1),
     "batch": lambda: batch_figure(CHIPS[:20], TARGETS[:20], LABELS),
+    "label histogram": lambda: label_histogram(TARGETS, make_parts(50), LABELS),
 }
 
 
@@ -82,3 +83,10 @@ def test_mistakes_are_the_worst_and_name_what_is_wrong() -> None:
     assert "0.00" in text
     for label, true in zip(LABELS, TARGETS[7], strict=True):
         assert f"{'-' if true else '+'} {label}" in text
+
+
+def test_a_training_shows_what_it_learns_from(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"mixup": 0.5})
+    files = save_training_figures(tmp_path, "tiny", make_store(TARGETS), TARGETS, make_parts(50), settings)
+    assert list(files) == ["batch", "labels"]
+    assert all(Image.open(file).width > 800 for file in files.values())
