@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -77,7 +78,14 @@ class ChipStore:
                 if not folder.exists():
                     _build(folder, size, files, threads or usable_cores(), progress)
         names = tuple(json.loads((folder / "names.json").read_text(encoding="utf-8")))
-        return cls(names, np.load(folder / "pixels.npy", mmap_mode="r"))
+        return _mapped(names, folder / "pixels.npy")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process as the name of the mapped file, not as its content."""
+        pixels = self.pixels
+        if isinstance(pixels, np.memmap):
+            return _mapped, (self.names, pixels.filename)
+        return type(self), (self.names, pixels)
 
     @property
     def size(self) -> int:
@@ -99,6 +107,10 @@ class ChipStore:
         if unknown:
             raise ArchiveError(f"{len(unknown)} chips are not in the store, such as {unknown[0]!r}")
         return np.array([self._rows[name] for name in asked], dtype=np.int64)
+
+
+def _mapped(names: tuple[str, ...], file: Path) -> ChipStore:
+    return ChipStore(names, np.load(file, mmap_mode="r"))
 
 
 def _key(content_hash: str, size: int, names: Sequence[str]) -> str:

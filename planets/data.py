@@ -27,6 +27,8 @@ _RESIDENT_SHARE = 0.4
 
 _CPU = torch.device("cpu")
 
+_ALL = (0, 1)
+
 Channels = tuple[float, float, float]
 
 
@@ -61,6 +63,7 @@ class Batches:
         batch_size: int,
         training: tuple[TrainingSettings, int] | None = None,
         gathered: bool = True,
+        share: tuple[int, int] = _ALL,
     ) -> None:
         """Take `rows` of `store` and `labels` `(N, L)`.
 
@@ -71,6 +74,7 @@ class Batches:
             batch_size: chips at a time.
             training: settings and epoch, from 0 on; None: no training, in order and as they are.
             gathered: fetch the chips, a batch or two ahead; without, batches hold only their rows.
+            share: index and number of the processes that train together: each has its part of every batch.
         """
         self.store = store
         self.labels = labels
@@ -78,6 +82,7 @@ class Batches:
         self.batch_size = batch_size
         self.training = training
         self.gathered = gathered
+        self.share = share
 
     def __len__(self) -> int:
         """Batches of a pass; training drops an incomplete last one, whose statistics would be noise."""
@@ -96,15 +101,19 @@ class Batches:
 
     def _plain(self) -> Iterator[Batch]:
         size = self.store.size
-        for rows in self._cut(self.rows):
+        index, world = self.share
+        for whole in self._cut(self.rows):
+            rows = whole[index::world]
             yield self._batch(rows, no_changes(len(rows), size), size, None)
 
     def _drawn(self, settings: TrainingSettings, epoch: int) -> Iterator[Batch]:
         random = np.random.default_rng([settings.seed, epoch])
         size = train_size(settings, epoch)
+        index, world = self.share
         for rows in self._cut(random.permutation(self.rows)):
-            changes = draw_changes(len(rows), settings, random)
-            yield self._batch(rows, changes, size, draw_mix(settings.mixup, settings.cutmix, random))
+            changes = Changes(*(each[index::world] for each in draw_changes(len(rows), settings, random)))
+            mix = draw_mix(settings.mixup, settings.cutmix, random)
+            yield self._batch(rows[index::world], changes, size, mix)
 
     def _cut(self, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         for start in range(0, len(self) * self.batch_size, self.batch_size):
@@ -135,6 +144,7 @@ class ChipsDataModule(LightningDataModule):
         mean: Channels,
         std: Channels,
         device: torch.device = _CPU,
+        share: tuple[int, int] = _ALL,
     ) -> None:
         """Take `labels` `(N, L)` and `parts` `(N,)`, whose rows are those of `store`; train on `device`.
 
@@ -156,6 +166,7 @@ class ChipsDataModule(LightningDataModule):
         self.mean = mean
         self.std = std
         self.device = device
+        self.share = share
         self.resident = _resident(store, device) if device.type == "cuda" else None
         self._images = np.empty((0, 0, 0, 3), dtype=np.float32)
 
@@ -176,7 +187,7 @@ class ChipsDataModule(LightningDataModule):
         fused = self.device.type == "cpu" and isinstance(self.store.pixels, np.ndarray)
         gathered = self.resident is None and not fused
         rows, size = self.rows[part], self.settings.batch_size
-        return Batches(self.store, self.labels, rows, size, training, gathered)
+        return Batches(self.store, self.labels, rows, size, training, gathered, self.share)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> tuple[Tensor, Tensor]:
         """Turn a batch into images, float32 `(N, 3, size, size)` in channels-last memory, and targets."""

@@ -32,7 +32,8 @@ class Fitted:
         score: its value in that epoch.
         best_epoch: that epoch, from 1 on.
         history: for each epoch run, `epoch`, `train_loss`, `valid_loss`, `valid_f2_at_0.2`, `valid_map`,
-            `lr`, `chips_per_second` (training alone) and `seconds` (all of the epoch).
+            `lr`, `chips_per_second` (training alone) and `seconds` (all of the epoch); on a GPU also
+            `gpu_memory_gb`, the most that tensors took.
     """
 
     weights: dict[str, Tensor]

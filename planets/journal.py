@@ -73,6 +73,8 @@ class Journal(Callback):
             self.weights = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
         self.history.append(row)
         self._save(trainer)
+        if not trainer.is_global_zero:
+            return
         print(self._line(row), flush=True)
         if self.reporter:
             self.reporter(int(row["epoch"]), row)
@@ -114,13 +116,15 @@ class Journal(Callback):
             "lr": module.last_learning_rate,
             "chips_per_second": self.chips / max(1e-9, self._trained - self._started),
             "seconds": time.monotonic() - self._started,
+            **_gpu_memory(),
         }
 
     def _save(self, trainer: Trainer) -> None:
         """Write the checkpoint beside the old one, then in its place: a killed process leaves a whole one."""
         part = self.workdir / f"{CHECKPOINT}.part"
         trainer.save_checkpoint(part)
-        part.replace(self.workdir / CHECKPOINT)
+        if trainer.is_global_zero:
+            part.replace(self.workdir / CHECKPOINT)
 
     def _line(self, row: dict[str, float]) -> str:
         epoch, epochs = int(row["epoch"]), self.settings.epochs
@@ -132,6 +136,13 @@ class Journal(Callback):
             f"mAP {row['valid_map']:.4f}  "
             f"lr {row['lr']:.1e}  {row['chips_per_second']:.0f} chips/s  {_clock(left)} left{best}"
         )
+
+
+def _gpu_memory() -> dict[str, float]:
+    """Return the most memory that tensors took on the GPU so far, in GB."""
+    if not torch.cuda.is_available():
+        return {}
+    return {"gpu_memory_gb": torch.cuda.max_memory_allocated() / 1e9}
 
 
 def _clock(seconds: float) -> str:

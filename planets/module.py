@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch import LightningModule
 from timm.optim import create_optimizer_v2, list_optimizers
 from timm.utils import ModelEmaV3
@@ -78,7 +79,8 @@ class ChipClassifier(LightningModule):
         loss = training_loss(forward(images), targets, self.settings)
         if batch_idx % _CHECK_EVERY == 0:
             self._require_finite("training loss", loss)
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(targets))
+        size = len(targets)
+        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -100,13 +102,21 @@ class ChipClassifier(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Score the valid part."""
-        logits, targets = (torch.cat(parts) for parts in zip(*self._valid, strict=True))
+        logits, targets = (torch.cat(parts) for parts in zip(*self._everybodys(), strict=True))
         loss = binary_cross_entropy_with_logits(logits, targets)
         self._require_finite("validation loss", loss)
         scores = logits.sigmoid().numpy()
         self.log("valid_loss", loss)
         self.log(f"valid_f2_at_{FIXED_CUT}", f2_score(targets.numpy(), scores >= FIXED_CUT))
         self.log("valid_map", mean_average_precision(targets.numpy(), scores))
+
+    def _everybodys(self) -> list[tuple[Tensor, Tensor]]:
+        """Return what all processes kept: each has seen its share of the valid part."""
+        if not dist.is_initialized():
+            return self._valid
+        parts: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(parts, self._valid)
+        return [pair for part in parts for pair in part]
 
     def configure_optimizers(self) -> Any:
         """Return timm's optimiser, without decay of norms and biases, and the schedule.

@@ -24,6 +24,10 @@ class StreamedPixels:
         self._files = files
         self.shape = (len(files), size, size, 3)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process without the threads."""
+        return type(self), (self._files, self.shape[1])
+
     def __len__(self) -> int:
         """Chips."""
         return len(self._files)

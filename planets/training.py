@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import pickle
-import warnings
-from math import ceil
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import EarlyStopping
 from numpy.typing import NDArray
 
 from planets.chips import ChipStore
 from planets.config import ModelEntry, TrainingSettings
-from planets.data import ChipsDataModule, channel_statistics
 from planets.errors import TrainingError
 from planets.fitted import Fitted
-from planets.journal import Journal, Reporter
-from planets.labels import LABELS
-from planets.model import build_model, pretrained_statistics
-from planets.module import ChipClassifier
-
-_UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError)
+from planets.journal import Reporter
+from planets.ranks import train_together
+from planets.trainer import Job, train
 
 
 def fit(
@@ -63,87 +52,24 @@ def fit(
             f"the chips are {store.size} px and training.image_size is {settings.image_size}; "
             "open the store with that size"
         )
-    torch.manual_seed(settings.seed)
-    network = build_model(entry, labels.shape[1], settings.image_size, settings.drop_rate, settings.drop_path)
-    network.to(memory_format=torch.channels_last)
-    if entry.pretrained or entry.weights:
-        mean, std = pretrained_statistics(network)
-    else:
-        mean, std = channel_statistics(store, np.flatnonzero(parts == "train"))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data = ChipsDataModule(store, labels, parts, settings, mean, std, device)
-    batches = data.train_batches(epoch=0)
-    module = ChipClassifier(network, settings, ceil(len(batches) / settings.accumulate) * settings.epochs)
-    journal = Journal(entry, settings, batches.chips, workdir, reporter)
-    workdir.mkdir(parents=True, exist_ok=True)
-    if resume_from:
-        _check_checkpoint(resume_from, journal)
-    _run(_trainer(settings, journal, workdir), module, data, resume_from)
-    return Fitted(
-        weights=journal.weights,
-        architecture=entry.architecture,
-        labels=LABELS,
-        image_size=settings.image_size,
-        mean=mean,
-        std=std,
-        metric=settings.checkpoint_metric,
-        score=journal.history[journal.best_epoch - 1][f"valid_{settings.checkpoint_metric}"],
-        best_epoch=journal.best_epoch,
-        history=journal.history,
-    )
+    world = processes(settings)
+    job = Job(entry, settings, store, labels, parts, workdir, resume_from)
+    return train(job, reporter) if world == 1 else train_together(job, world, reporter)
 
 
-def precision_for(asked: Literal["auto", "32-true", "bf16-mixed"]) -> Literal["32-true", "bf16-mixed"]:
-    """Return the precision to train in: `auto` is bf16 on a GPU that has it; CPUs are slow in it.
+def processes(settings: TrainingSettings) -> int:
+    """Return how many processes `devices` asks for here: one per GPU; on the CPU just as it says.
 
     Raises:
-        TrainingError: bf16 is asked for where no GPU has it.
+        TrainingError: there are fewer GPUs, or the batch cannot be divided among so many.
     """
-    able = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    if asked == "bf16-mixed" and not able:
-        raise TrainingError("training.precision is bf16-mixed, and this machine has no GPU for it; set auto")
-    return "bf16-mixed" if able and asked != "32-true" else "32-true"
-
-
-def _trainer(settings: TrainingSettings, journal: Journal, workdir: Path) -> Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    gpu = torch.cuda.is_available()
-    stop = EarlyStopping(
-        f"valid_{settings.checkpoint_metric}",
-        patience=settings.patience,
-        mode="min" if settings.checkpoint_metric == "loss" else "max",
-    )
-    return Trainer(
-        accelerator="gpu" if gpu else "cpu",
-        devices=1,
-        precision=precision_for(settings.precision),
-        max_epochs=settings.epochs,
-        gradient_clip_val=settings.gradient_clip or None,
-        accumulate_grad_batches=settings.accumulate,
-        # Each epoch has its own order, which the loader is made with.
-        reload_dataloaders_every_n_epochs=1,
-        benchmark=gpu,
-        callbacks=[journal, *([stop] if settings.patience else [])],
-        default_root_dir=workdir,
-        num_sanity_val_steps=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-
-
-def _run(trainer: Trainer, module: ChipClassifier, data: ChipsDataModule, resume_from: Path | None) -> None:
-    with warnings.catch_warnings():
-        # Lightning 2.6 calls torch's tree functions by their old name; there is nothing to do about it here.
-        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
-        trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
-
-
-def _check_checkpoint(file: Path, journal: Journal) -> None:
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)["callbacks"][journal.state_key]
-    except _UNREADABLE as error:
-        raise TrainingError(f"{file} is no checkpoint of a training ({error!r}); start anew") from error
-    journal.require_same(state)
-    print(f"{journal.entry.name}  going on after epoch {len(state['history'])}", flush=True)
+    gpus = torch.cuda.device_count()
+    world = settings.devices or max(1, gpus)
+    if gpus and world > gpus:
+        raise TrainingError(f"training.devices is {world}, and this worker has {gpus} GPUs; set 0 for all")
+    if settings.batch_size % world:
+        raise TrainingError(
+            f"training.batch_size {settings.batch_size} cannot be divided among {world} processes; make it a "
+            "multiple"
+        )
+    return world

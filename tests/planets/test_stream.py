@@ -1,3 +1,4 @@
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -69,3 +70,16 @@ class TestAhead:
         assert next(taken) == 1
         with pytest.raises(ArchiveError, match="broken"):
             next(taken)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_goes_to_another_process_without_its_pixels(mapped: bool, tmp_path: Path) -> None:
+    files = write_chips(tmp_path / "jpg", make_pixels(make_labels(20)))
+    store = ChipStore.open(tmp_path / "cache", "x", 64, files)
+    if not mapped:
+        store = ChipStore(store.names, StreamedPixels(files, 64))
+    sent = pickle.dumps(store)
+    assert len(sent) < 4000
+    again = pickle.loads(sent)
+    assert again.names == store.names
+    np.testing.assert_array_equal(again.pixels[5], store.pixels[5])

@@ -11,7 +11,8 @@ from planets.config import ModelEntry
 from planets.errors import BundleError, ConfigError, TrainingError
 from planets.fitted import Fitted
 from planets.labels import LABELS
-from planets.training import fit, precision_for
+from planets.trainer import precision_for
+from planets.training import fit, processes
 
 COUNT = 120
 
@@ -241,3 +242,36 @@ class TestFitted:
     def test_missing(self, tmp_path: Path) -> None:
         with pytest.raises(BundleError, match="nowhere"):
             Fitted.load(tmp_path / "nowhere")
+
+
+class TestTogether:
+    """Several processes; on the CPU they talk by gloo."""
+
+    ENTRY = ENTRY.model_copy(update={"architecture": "test_vit"})
+
+    def test_two_end_where_one_does(self, tmp_path: Path) -> None:
+        told: list[int] = []
+        alone = train(tmp_path / "a", entry=self.ENTRY, freeze_epochs=1, ema_decay=0.9)
+        both = train(
+            tmp_path / "b",
+            entry=self.ENTRY,
+            freeze_epochs=1,
+            ema_decay=0.9,
+            devices=2,
+            reporter=lambda epoch, _: told.append(epoch),
+        )
+        assert told == [1, 2]
+        for one, other in zip(alone.history, both.history, strict=True):
+            for name in ("train_loss", "valid_loss", "valid_map", "valid_f2_at_0.2", "lr"):
+                assert one[name] == pytest.approx(other[name], rel=1e-3), name
+        for key, value in alone.weights.items():
+            torch.testing.assert_close(value, both.weights[key], rtol=1e-2, atol=1e-3)
+
+    def test_what_one_of_them_raises_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(TrainingError, match=r"process \d of the training failed.*no architecture 'vot'"):
+            train(tmp_path, entry=ENTRY.model_copy(update={"architecture": "vot"}), devices=2)
+
+    def test_a_batch_must_be_divisible(self) -> None:
+        with pytest.raises(TrainingError, match="cannot be divided among 3"):
+            processes(SETTINGS.model_copy(update={"devices": 3}))
+        assert processes(SETTINGS.model_copy(update={"devices": 0})) == max(1, torch.cuda.device_count())
