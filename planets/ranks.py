@@ -6,6 +6,7 @@ import os
 import socket
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from typing import Any
 
 import torch
 from torch.multiprocessing.spawn import ProcessContext, ProcessRaisedException, spawn
@@ -16,6 +17,7 @@ from planets.fitted import Fitted
 from planets.journal import Reporter
 from planets.trainer import Job, Rank, train
 
+_spawn: Any = spawn
 _RESULT = "together.safetensors"
 
 
@@ -27,7 +29,7 @@ def train_together(job: Job, world: int, reporter: Reporter | None) -> Fitted:
     """
     told, tell = get_context("spawn").Pipe(duplex=False)
     # Spawned, not forked: the caller may run threads, as the ClearML SDK does.
-    children = spawn(_work, (world, _free_port(), job, tell), world, join=False)
+    children = _spawn(_work, (world, _free_port(), job, tell), world, join=False)
     tell.close()
     try:
         _tell(told, reporter)
