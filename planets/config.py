@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=40)]
 """Names become parts of step names, and ClearML allows these characters there."""
 
+ENSEMBLE = "ensemble"
+"""The trained models together, as a candidate beside them."""
+
 Queue = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -146,6 +149,20 @@ class TrainingSettings(Settings):
     devices: int = Field(ge=0, description="processes, each with a GPU of the worker; 0 for all its GPUs")
 
 
+Refinement = Literal["auto", "always", "never"]
+"""`auto`: kept if it helps on chips that it was not fitted on, and dropped if not."""
+
+
+class EvaluationSettings(Settings):
+    """What may improve the predictions of trained models, and whether they are averaged."""
+
+    tta: Refinement = Field(description="scores as the mean over the 8 turns of a chip; 8 times the work")
+    calibration: Refinement = Field(description="scores made probabilities, by Platt scaling of each label")
+    decoding: Refinement = Field(description="the set of greatest expected F2 in place of thresholds")
+    weather_rule: Refinement = Field(description="exactly one weather, cloudy alone")
+    ensemble: bool = Field(description="the trained models together are one more candidate")
+
+
 class ModelEntry(Settings):
     """One line of models.yaml: one training of a run."""
 
@@ -189,6 +206,7 @@ class Config(Settings):
         description="GB of a worker's GPU that the model entries are fitted to"
     )
     weights: str = Field(description="folder with <architecture>.safetensors for machines without timm's hub")
+    evaluation: EvaluationSettings
     models: tuple[ModelEntry, ...] = Field(min_length=1)
     stack: StackSettings
 
@@ -198,6 +216,10 @@ class Config(Settings):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"model names must be unique; twice: {', '.join(twice)}")
+        if ENSEMBLE in names:
+            raise ValueError(
+                f"no model may be called {ENSEMBLE!r}: that is what all of them together are called"
+            )
         return self
 
     def model(self, name: str) -> ModelEntry:

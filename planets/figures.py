@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: what a model gets right, how sure it is, and where it is most wrong."""
+"""Pictures of an evaluation: what a model gets right, how sure it is, and how it was trained."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
-from planets.metrics import f2_per_sample
-from planets.palette import CLAY, FOREST, INK, QUIET, RIVER, SAND, blank, grid, headline, styled
+from planets.palette import CLAY, FOREST, INK, PAPER, QUIET, RIVER, SAND, blank, grid, headline, styled
 
 _BINS = 10
 
@@ -95,7 +95,8 @@ def _curve(
     precision, recall = np.append(precision[found:-1], precision[-2]), recall[found:]
     axes.fill_between(recall, precision, step="post", color=FOREST, alpha=0.13, linewidth=0)
     axes.step(recall, precision, where="post", color=FOREST, linewidth=1.5)
-    axes.text(0.05, 0.06, f"{average:.2f}", color=INK, fontsize=10, fontweight="bold")
+    said = axes.text(0.05, 0.06, f"{average:.2f}", color=INK, fontsize=10, fontweight="bold")
+    said.set_path_effects([withStroke(linewidth=3, foreground=PAPER)])
     hits = (true & predicted).sum()
     if predicted.any():
         axes.plot(
@@ -110,39 +111,57 @@ def _curve(
 
 
 def calibration_figure(
-    targets: NDArray[np.uint8], scores: NDArray[np.float32], title: str = "Are the scores probabilities?"
+    targets: NDArray[np.uint8],
+    scores: NDArray[np.float32],
+    probabilities: NDArray[np.float32] | None = None,
+    title: str = "Are the scores probabilities?",
 ) -> Figure:
     """Draw how often a label is there among scores of like size, and how many such scores there are.
 
     Args:
         targets: 0/1 of shape `(N, L)`.
-        scores: probabilities of shape `(N, L)`; all labels are taken together.
+        scores: of shape `(N, L)`, 0 to 1; all labels are taken together.
+        probabilities: the scores after calibration; None: they are not calibrated.
         title: above the picture.
     """
-    bins = np.minimum((scores * _BINS).astype(int), _BINS - 1).ravel()
-    counts = np.bincount(bins, minlength=_BINS)
-    filled = counts > 0
-    mean = np.bincount(bins, scores.ravel(), _BINS)[filled] / counts[filled]
-    share = np.bincount(bins, targets.ravel(), _BINS)[filled] / counts[filled]
-    gap = float((counts[filled] * np.abs(mean - share)).sum() / counts.sum())
+    lines = [("scores", scores, FOREST, "o")]
+    if probabilities is not None:
+        lines = [("before", scores, SAND, "D"), ("calibrated", probabilities, FOREST, "o")]
     with styled():
         figure = blank(6, 6.4)
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
         axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
-        axes.plot(mean, share, "o-", color=FOREST, markersize=6, mec="white")
+        for name, given, colour, marker in lines:
+            mean, share, counts = _bins(targets, given)
+            gap = float((counts * np.abs(mean - share)).sum() / counts.sum())
+            text = f"{name}: mean distance {gap:.4f}"
+            axes.plot(mean, share, marker=marker, color=colour, markersize=6, mec="white", label=text)
         axes.set_ylabel("share that has the label")
         axes.set_ylim(0, 1.02)
         axes.set_xlim(0, 1)
-        below.bar((np.arange(_BINS) + 0.5) / _BINS, counts, width=0.085, color=RIVER)
+        axes.legend(loc="upper left")
+        below.hist(lines[-1][1].ravel(), np.linspace(0, 1, _BINS + 1), rwidth=0.85, color=RIVER)
         below.set_yscale("log")
+        below.set_ylim(bottom=1)
         below.yaxis.set_major_formatter("{x:,.0f}")
-        below.set_ylabel("scores")
+        below.set_ylabel("how many")
         below.set_xlabel("score")
         for each in (axes, below):
             grid(each)
         headline(figure, title)
-        axes.text(0.03, 0.94, f"mean distance {gap:.3f}", color=INK, va="top")
     return figure
+
+
+def _bins(
+    targets: NDArray[np.uint8], scores: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return the mean score, the share of true labels and the count of each tenth that has scores."""
+    places = np.minimum((scores * _BINS).astype(int), _BINS - 1).ravel()
+    counts = np.bincount(places, minlength=_BINS)
+    filled = counts > 0
+    mean = np.bincount(places, scores.ravel(), _BINS)[filled] / counts[filled]
+    share = np.bincount(places, targets.ravel(), _BINS)[filled] / counts[filled]
+    return mean, share, counts[filled]
 
 
 def history_figure(
@@ -171,55 +190,3 @@ def history_figure(
         right.set_title("on the valid part")
         headline(figure, f"{title}: epoch {best_epoch} of {len(history)} is kept")
     return figure
-
-
-def mistakes_figure(
-    chips: NDArray[np.uint8],
-    targets: NDArray[np.uint8],
-    predictions: NDArray[np.uint8],
-    labels: Sequence[str],
-    title: str = "Furthest from the truth",
-    count: int = 12,
-) -> Figure:
-    """Draw the chips with the least F2, each with what was missed and what was made up.
-
-    Args:
-        chips: uint8 of shape `(N, size, size, 3)`.
-        targets: 0/1 of shape `(N, L)`.
-        predictions: 0/1 of shape `(N, L)`.
-        labels: the L labels.
-        title: above the picture.
-        count: how many chips at most.
-    """
-    scores = f2_per_sample(targets, predictions)
-    worst = np.argsort(scores, kind="stable")[:count]
-    columns = 4
-    rows = -(-len(worst) // columns)
-    with styled():
-        figure = blank(12, 2.05 * rows + 0.7)
-        panels = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 0.82] * columns)
-        for place, axes in enumerate(panels.reshape(-1, 2)):
-            for each in axes:
-                each.set_axis_off()
-            if place < len(worst):
-                row = worst[place]
-                axes[0].imshow(chips[row], interpolation="nearest")
-                axes[0].set_anchor("N")
-                _tell(axes[1], scores[row], targets[row].astype(bool), predictions[row].astype(bool), labels)
-        headline(figure, title, "F2, then tags: right, - missed, + made up")
-    return figure
-
-
-def _tell(
-    axes: Axes, score: float, true: NDArray[np.bool_], predicted: NDArray[np.bool_], labels: Sequence[str]
-) -> None:
-    lines = [(f"{score:.2f}", INK)]
-    for sign, which, colour in (
-        ("", true & predicted, FOREST),
-        ("- ", true & ~predicted, CLAY),
-        ("+ ", predicted & ~true, RIVER),
-    ):
-        lines += [(f"{sign}{label}", colour) for label, on in zip(labels, which, strict=True) if on]
-    for line, (text, colour) in enumerate(lines):
-        weight = "bold" if line == 0 else "normal"
-        axes.text(0, 1 - 0.1 * line, text, color=colour, fontsize=7.8, va="top", fontweight=weight)

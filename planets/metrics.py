@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import average_precision_score
 
 FIXED_CUT = 0.2
 """Where F2 puts the cut for calibrated scores: predicting a label pays from a chance of about 1 in 5 on."""
@@ -65,6 +64,9 @@ def f2_interval(per_sample: ArrayLike, seed: int = 0, resamples: int = 1000) -> 
 
 def average_precision(targets: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
     """Return the average precision of each label, float64 of shape `(L,)`; NaN where no row carries it."""
+    # A second to import, and needed by none of those that only count or apply F2, a server among them.
+    from sklearn.metrics import average_precision_score
+
     true, ranked = _binary(targets)[0], np.asarray(scores)
     pairs = zip(true.T, ranked.T, strict=True)
     return np.array([average_precision_score(*pair) if pair[0].any() else np.nan for pair in pairs])
@@ -100,7 +102,7 @@ def summary(
     targets: ArrayLike,
     scores: ArrayLike,
     predictions: ArrayLike,
-    thresholds: ArrayLike,
+    thresholds: ArrayLike | None,
     labels: Sequence[str],
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def summary(
         targets: 0/1 of shape `(N, L)`.
         scores: probabilities of shape `(N, L)`.
         predictions: 0/1 of shape `(N, L)`; not always `scores >= thresholds`, they may be cross-fitted.
-        thresholds: shape `(L,)`, stated beside the scores of their labels.
+        thresholds: shape `(L,)`, stated beside the scores of their labels; None where there are none.
         labels: the L labels, in the order of the columns.
         seed: of the bootstrap.
 
@@ -130,17 +132,18 @@ def summary(
         "f2_micro": float(f2(*(count.sum() for count in counts))),
         "map": mean_average_precision(true, scores),
         "labels_per_chip": float(predicted.sum(1).mean()),
-        "per_label": _per_label(counts, average_precision(true, scores), np.asarray(thresholds), labels),
+        "per_label": _per_label(counts, average_precision(true, scores), thresholds, labels),
     }
 
 
 def _per_label(
     counts: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     precisions: NDArray[np.float64],
-    thresholds: NDArray[np.float64],
+    thresholds: ArrayLike | None,
     labels: Sequence[str],
 ) -> dict[str, dict[str, float | int | None]]:
-    rows = zip(labels, *counts, precisions, thresholds, strict=True)
+    cuts = [None] * len(labels) if thresholds is None else np.asarray(thresholds).tolist()
+    rows = zip(labels, *counts, precisions, cuts, strict=True)
     return {
         label: {
             "precision": float(tp / predicted) if predicted else 0.0,
@@ -149,7 +152,7 @@ def _per_label(
             "ap": None if np.isnan(ap) else float(ap),
             "support": int(true),
             "predicted": int(predicted),
-            "threshold": float(threshold),
+            "threshold": threshold,
         }
         for label, tp, true, predicted, ap, threshold in rows
     }

@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from planets.augment import normalise
+from planets.augment import normalise, turn
+from planets.manifest import BATCH_SIZE
 from planets.stream import Pixels
 
-BATCH_SIZE = 64
-"""Chips that go through a network together, in evaluation and by default in serving."""
+TURNS = 8
+"""The ways a square fits itself: the dihedral group, whose element 0 changes nothing."""
 
 
 def predict_scores(
@@ -24,11 +25,9 @@ def predict_scores(
     rows: NDArray[np.int64] | None = None,
     batch_size: int = BATCH_SIZE,
     device: str | torch.device | None = None,
+    tta: bool = False,
 ) -> NDArray[np.float32]:
     """Return the probability of every label on every chip.
-
-    Convolutions of unlike batches differ in the last bits. So computation is in float32, without TF32, and
-    where there is more than one batch the last is filled up: a chip's scores then do not depend on its place.
 
     Args:
         network: gives logits `(B, L)`; it is put in evaluation mode and stays on `device`.
@@ -38,6 +37,8 @@ def predict_scores(
         rows: which of `pixels`, in which order; None: all.
         batch_size: chips at a time.
         device: where to compute; None: the GPU if there is one.
+        tta: average over the 8 turns of each chip, which takes 8 times as long; a chip's score is then the
+            same however it is turned.
 
     Returns:
         Sigmoid of the logits, float32 of shape `(len(rows), L)`, 0 to 1.
@@ -45,18 +46,51 @@ def predict_scores(
     Raises:
         ValueError: there are no chips.
     """
+    turns = TURNS if tta else 1
+    return mean_of_turns(predict_turns(network, pixels, mean, std, rows, batch_size, device, turns))
+
+
+def predict_turns(
+    network: nn.Module,
+    pixels: Pixels,
+    mean: Sequence[float],
+    std: Sequence[float],
+    rows: NDArray[np.int64] | None = None,
+    batch_size: int = BATCH_SIZE,
+    device: str | torch.device | None = None,
+    turns: int = TURNS,
+) -> NDArray[np.float32]:
+    """Return what `predict_scores` does for each of the first `turns` turns, `(turns, len(rows), L)`.
+
+    Chips travel to the device once, and are turned there. Convolutions of unlike batches differ in the last
+    bits. So computation is in float32, without TF32, and where there is more than one batch the last is
+    filled up: a chip's scores then do not depend on its place.
+    """
     chosen = np.arange(len(pixels)) if rows is None else rows
+    if not len(chosen):
+        raise ValueError("no chips are given")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     network.eval().to(device).to(memory_format=torch.channels_last)
     exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     with torch.inference_mode(), exact:
         logits = [
-            network(normalise(chips.to(device), mean, std)).float().cpu()
-            for chips in _batches(pixels, chosen, batch_size)
+            torch.stack([network(normalise(each, mean, std)).float() for each in _turned(chips, turns)]).cpu()
+            for chips in (batch.to(device) for batch in _batches(pixels, chosen, batch_size))
         ]
-    if not logits:
-        raise ValueError("no chips are given")
-    return np.asarray(torch.cat(logits)[: len(chosen)].sigmoid())
+    # A vectorised sigmoid rounds the last few numbers of an array otherwise; in float64 none of it is left.
+    return np.asarray(torch.cat(logits, dim=1)[:, : len(chosen)].double().sigmoid().float())
+
+
+def mean_of_turns(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of scores `(turns, N, L)` over the turns; of one turn, the scores themselves."""
+    # In float64 the sum of a few float32 numbers is exact, so the order of the turns does not matter.
+    mean: NDArray[np.float32] = scores.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return mean
+
+
+def _turned(chips: Tensor, turns: int) -> Iterator[Tensor]:
+    for element in range(turns):
+        yield turn(chips, torch.full((len(chips),), element, device=chips.device)) if element else chips
 
 
 def _batches(pixels: Pixels, rows: NDArray[np.int64], size: int) -> Iterator[Tensor]:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from planets.chips import ChipStore
+from planets.error_figures import errors_figure, mistakes_figure
 from planets.evaluation import Evaluation
-from planets.figures import (
-    calibration_figure,
-    history_figure,
-    label_figure,
-    mistakes_figure,
-    precision_recall_figure,
-)
+from planets.figures import calibration_figure, history_figure, label_figure, precision_recall_figure
 from planets.fitted import Fitted
 from planets.palette import save
 
 
 def save_figures(
-    folder: Path, name: str, evaluation: Evaluation, fitted: Fitted, store: ChipStore
+    folder: Path, name: str, evaluation: Evaluation, store: ChipStore, fitted: Fitted | None = None
 ) -> dict[str, Path]:
     """Draw the figures of the model `name` into `folder`, and return the file of each by its title.
 
@@ -26,29 +23,31 @@ def save_figures(
         folder: made if it is not there.
         name: of the model, for the headlines.
         evaluation: what is drawn, of its test part.
-        fitted: whose history is drawn.
         store: the chips that the evaluation saw.
+        fitted: whose history is drawn; None: there is none, as of an ensemble.
     """
-    test, labels = evaluation.test, evaluation.labels
-    figures = {
-        "labels": label_figure(evaluation.report["test"], f"{name}: F2 of each label"),
-        "precision_recall": precision_recall_figure(
-            test.targets, test.scores, test.predictions, labels, f"{name}: precision over recall"
-        ),
-        "calibration": calibration_figure(
-            test.targets, test.scores, f"{name}: are the scores probabilities?"
-        ),
-        "history": history_figure(fitted.history, fitted.best_epoch, f"{name}: training"),
-        "mistakes": mistakes_figure(
-            store.pixels[test.rows],
-            test.targets,
-            test.predictions,
-            labels,
-            f"{name}: furthest from the truth",
-        ),
-    }
+    figures = _figures(name, evaluation, store)
+    if fitted is not None:
+        figures["history"] = history_figure(fitted.history, fitted.best_epoch, f"{name}: training")
     folder.mkdir(parents=True, exist_ok=True)
     files = {title: folder / f"{title}.png" for title in figures}
     for title, figure in figures.items():
         save(figure, files[title])
     return files
+
+
+def _figures(name: str, evaluation: Evaluation, store: ChipStore) -> dict[str, Figure]:
+    test, labels = evaluation.test, evaluation.labels
+    calibrated = test.probabilities if evaluation.decision.calibration else None
+    said = test.targets, test.predictions, labels
+    return {
+        "labels": label_figure(evaluation.report["test"], f"{name}: F2 of each label"),
+        "precision_recall": precision_recall_figure(
+            test.targets, test.scores, test.predictions, labels, f"{name}: precision over recall"
+        ),
+        "calibration": calibration_figure(
+            test.targets, test.scores, calibrated, f"{name}: are the scores probabilities?"
+        ),
+        "errors": errors_figure(*said, f"{name}: errors that come together"),
+        "mistakes": mistakes_figure(store.pixels[test.rows], *said, f"{name}: furthest from the truth"),
+    }

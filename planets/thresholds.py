@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from iterstrat.ml_stratifiers import IterativeStratification
 from numpy.typing import ArrayLike, NDArray
 
 from planets.metrics import f2, f2_score
@@ -50,30 +49,6 @@ def fit_thresholds(
     search = _Search(true, given)
     found = [search.run(start) for start in starts]
     return max(found, key=lambda thresholds: f2_score(true, apply_thresholds(given, thresholds)))
-
-
-def cross_fit_predictions(targets: ArrayLike, scores: ArrayLike, seed: int) -> NDArray[np.uint8]:
-    """Predict each half of the rows with thresholds fitted on the other, so that the score is out of sample.
-
-    Args:
-        targets: 0/1 of shape `(N, L)`, N at least 2.
-        scores: probabilities of shape `(N, L)`.
-        seed: of the division into halves, which is stratified.
-
-    Returns:
-        Predictions, uint8 of shape `(N, L)`.
-
-    Raises:
-        ValueError: as `fit_thresholds`.
-    """
-    true, given = _checked(targets, scores)
-    if len(true) < 2:
-        raise ValueError("two rows at least are needed to fit on one half and predict the other")
-    half = _halves(true, seed)
-    predictions = np.empty(true.shape, dtype=np.uint8)
-    for here in (half, ~half):
-        predictions[here] = apply_thresholds(given[here], fit_thresholds(true[~here], given[~here]))
-    return predictions
 
 
 class _Search:
@@ -124,16 +99,6 @@ class _Search:
         middle = np.float32((np.float64(above) + np.float64(below)) / 2)
         # Neighbours in float32 have nothing between them; the upper one is a threshold itself.
         return np.float64(middle if middle > below or count == len(ranked) else above)
-
-
-def _halves(true: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
-    random = np.random.RandomState(seed)
-    order = random.permutation(len(true))
-    half = np.empty(len(true), dtype=np.bool_)
-    half[order] = IterativeStratification(true[order], np.array([0.5, 0.5]), random) == 1
-    if half.all() or not half.any():
-        half[order[0]] = not half[order[0]]
-    return half
 
 
 def _checked(targets: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:

@@ -12,12 +12,16 @@ from synthetic import jpeg, make_labels, make_parts, make_pixels, write_chips
 
 from planets.bundle import Bundle
 from planets.chips import ChipStore
+from planets.config import EvaluationSettings
 from planets.errors import ArchiveError, BundleError
 from planets.evaluation import Evaluation, evaluate
 from planets.fitted import Fitted
 from planets.labels import LABELS, encode
+from planets.manifest import MemberInfo
+from planets.member import Member
 from planets.metrics import f2_score
 from planets.model import create
+from planets.scoring import score_parts
 
 COUNT = 80
 TARGETS, PARTS = make_labels(COUNT), make_parts(COUNT)
@@ -27,23 +31,45 @@ ORIGIN = {
     "content_hash": "abc",
     "split_seed": 42,
     "code_version": "c0de",
-    "licence": "none",
 }
+NAMES = ("tta", "calibration", "decoding", "weather_rule")
+PLAIN, WHOLE = (
+    EvaluationSettings.model_validate(dict.fromkeys(NAMES, each) | {"ensemble": True})
+    for each in ("never", "always")
+)
+SIZES = {"small": 32, "large": 48}
 
 Made = tuple[Bundle, Evaluation, list[tuple[str, Path]]]
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """A bundle as the evaluation makes it, and the files that it was evaluated on, scaled down on the way."""
-    folder = tmp_path_factory.mktemp("made")
-    files = write_chips(folder / "chips", make_pixels(TARGETS, size=64))
-    store = ChipStore.open(folder / "cache", "hash", 32, files)
-    torch.manual_seed(0)
+def network(seed: int, size: int) -> Fitted:
+    torch.manual_seed(seed)
     weights = create("test_resnet", 17).state_dict()
-    fitted = Fitted(weights, "test_resnet", LABELS, 32, (0.3,) * 3, (0.1,) * 3, "map", 0.5, 1, [])
-    found = evaluate(fitted, store, TARGETS, PARTS)
-    return Bundle.of(fitted, found.thresholds, found.report, found.scores, **ORIGIN), found, files
+    return Fitted(weights, "test_resnet", LABELS, size, (0.3,) * 3, (0.1,) * 3, "map", 0.5, 1, [])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path]]:
+    """The chips that are evaluated; they are scaled down on the way."""
+    return write_chips(tmp_path_factory.mktemp("made") / "chips", make_pixels(TARGETS, size=64))
+
+
+def make(files: list[tuple[str, Path]], sizes: dict[str, int], settings: EvaluationSettings) -> Made:
+    """A bundle as the evaluation makes it."""
+    fitted = {name: network(seed, size) for seed, (name, size) in enumerate(sizes.items())}
+    cache = files[0][1].parents[1] / "cache"
+    scores = [
+        score_parts(each, ChipStore.open(cache, "hash", each.image_size, files), TARGETS, PARTS, True)
+        for each in fitted.values()
+    ]
+    found = evaluate(scores, settings)
+    members = [Member.of(fitted[list(fitted)[place]], list(fitted)[place], "none") for place in found.members]
+    return Bundle.of(members, found.decision, found.report, found.scores, **ORIGIN), found, files
+
+
+@pytest.fixture(scope="module")
+def made(files: list[tuple[str, Path]]) -> Made:
+    return make(files, {"tiny": 32}, PLAIN)
 
 
 @pytest.fixture
@@ -57,12 +83,31 @@ def edit(folder: Path, **changes: object) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
-def test_gives_exactly_the_f2_that_was_reported(folder: Path, made: Made) -> None:
-    _, found, files = made
-    bundle = Bundle.load(folder)
+def edit_part(folder: Path, part: str, **changes: object) -> None:
+    """Change the decision, or the first member."""
+    whole = json.loads((folder / "bundle.json").read_text())
+    (whole[part][0] if isinstance(whole[part], list) else whole[part]).update(changes)
+    edit(folder, **whole)
+
+
+@pytest.mark.parametrize("settings", [PLAIN, WHOLE], ids=["thresholds", "everything"])
+@pytest.mark.parametrize("sizes", [{"tiny": 32}, SIZES], ids=["one", "two sizes"])
+def test_gives_exactly_the_f2_that_was_reported(
+    sizes: dict[str, int],
+    settings: EvaluationSettings,
+    files: list[tuple[str, Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if len(sizes) > 1:
+        monkeypatch.setattr("planets.evaluation.choose_shares", lambda targets, scores: (0.35, 0.65))
+    made, found, _ = make(files, sizes, settings)
+    made.save(tmp_path)
+    bundle = Bundle.load(tmp_path)
+    assert len(bundle.members) == len(sizes)
     rows = np.flatnonzero(PARTS == "test")
-    scores, tags = bundle.predict([files[row][1] for row in rows])
-    np.testing.assert_array_equal(scores, found.test.scores)
+    probabilities, tags = bundle.predict([files[row][1] for row in rows])
+    np.testing.assert_array_equal(probabilities, found.test.probabilities)
     predictions = np.stack([encode(each) for each in tags])
     assert f2_score(TARGETS[rows], predictions) == bundle.info.scores["test_f2"] == found.report["test"]["f2"]
 
@@ -73,11 +118,11 @@ def test_keeps_everything(folder: Path, made: Made) -> None:
     assert bundle.info.labels == LABELS
     assert bundle.metrics == made[1].report
     assert set(bundle.info.libraries) == {"numpy", "pillow", "timm", "torch"}
-    np.testing.assert_array_equal(bundle.info.thresholds, made[1].thresholds)
-    assert sorted(path.name for path in folder.iterdir()) == [
+    assert bundle.info.decision == made[1].decision
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == [
         "bundle.json",
+        "members/tiny.safetensors",
         "metrics.json",
-        "model.safetensors",
     ]
 
 
@@ -91,17 +136,17 @@ def test_takes_bytes_and_paths(folder: Path, made: Made) -> None:
     assert bundle.predict([])[1] == []
 
 
+def with_decision(bundle: Bundle, **changes: object) -> Bundle:
+    decision = bundle.info.decision.model_copy(update=changes)
+    return dataclasses.replace(bundle, info=bundle.info.model_copy(update={"decision": decision}))
+
+
 def test_reads_tags_by_its_own_order_of_labels(made: Made) -> None:
     bundle, found, _ = made
-    order = list(range(17))[::-1]
-    info = bundle.info.model_copy(
-        update={
-            "labels": tuple(LABELS[i] for i in order),
-            "thresholds": tuple(bundle.info.thresholds[i] for i in order),
-        }
-    )
-    other = dataclasses.replace(bundle, info=info)
-    straight, reversed_ = bundle.tags(found.test.scores), other.tags(found.test.scores[:, order])
+    thresholds = bundle.info.decision.thresholds
+    assert thresholds is not None
+    other = with_decision(bundle, labels=LABELS[::-1], thresholds=thresholds[::-1])
+    straight, reversed_ = bundle.tags(found.test.scores), other.tags(found.test.scores[:, ::-1])
     assert [set(tags) for tags in straight] == [set(tags) for tags in reversed_]
     assert any(straight)
     # The same scores read in the wrong order say something else: the order is used.
@@ -109,11 +154,9 @@ def test_reads_tags_by_its_own_order_of_labels(made: Made) -> None:
 
 
 def test_uses_its_thresholds(made: Made) -> None:
-    bundle = made[0]
-    info = bundle.info.model_copy(update={"thresholds": (0.3,) * 17})
     scores = np.full((1, 17), 0.29, dtype=np.float32)
     scores[0, 4] = 0.31
-    assert dataclasses.replace(bundle, info=info).tags(scores) == [["primary"]]
+    assert with_decision(made[0], thresholds=(0.3,) * 17).tags(scores) == [["primary"]]
 
 
 def test_four_components_and_three_give_the_same_tags(made: Made) -> None:
@@ -122,12 +165,31 @@ def test_four_components_and_three_give_the_same_tags(made: Made) -> None:
     np.testing.assert_allclose(scores[0], scores[1], atol=0.02)
 
 
+def test_another_runtime_can_run_its_networks(folder: Path, made: Made) -> None:
+    """What reads a network is given its file, what it is, and how many labels it has."""
+
+    class Constant:
+        def __init__(self, file: Path, info: MemberInfo, labels: int) -> None:
+            self.file, self.info, self.labels = file, info, labels
+
+        def scores(self, pixels: np.ndarray, tta: bool, batch_size: int) -> np.ndarray:
+            return np.full((len(pixels), self.labels), 0.5, dtype=np.float32)
+
+        def save(self, file: Path) -> None:
+            raise NotImplementedError
+
+    bundle = Bundle.load(folder, Constant)
+    scores, _ = bundle.predict([made[2][0][1]])
+    assert (scores == 0.5).all()
+    assert bundle.members[0].file == folder / "members" / "tiny.safetensors"
+
+
 class TestRefuses:
     def test_no_folder(self, tmp_path: Path) -> None:
         with pytest.raises(BundleError, match=r"bundle\.json cannot be read"):
             Bundle.load(tmp_path / "nowhere")
 
-    @pytest.mark.parametrize("name", ["bundle.json", "metrics.json", "model.safetensors"])
+    @pytest.mark.parametrize("name", ["bundle.json", "metrics.json", "members/tiny.safetensors"])
     def test_a_missing_file(self, name: str, folder: Path) -> None:
         (folder / name).unlink()
         with pytest.raises(BundleError, match=name):
@@ -136,16 +198,11 @@ class TestRefuses:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"labels": list(LABELS[:16])}, "distinct labels"),
-            ({"labels": ["clear"] * 17}, "distinct labels"),
-            ({"thresholds": [0.5] * 16}, "as many thresholds"),
-            ({"thresholds": [-0.5] * 17}, r"thresholds\.0"),
             ({"surprise": 1}, "surprise"),
-            ({"format": 2}, "format"),
+            ({"format": 1}, "format"),
+            ({"members": []}, "members"),
             ({"decoder": "opencv"}, "decoder: made with 'opencv'"),
             ({"resizer": "nearest"}, "resizer: made with 'nearest'"),
-            ({"architecture": "test_efficientnet"}, "do not fit test_efficientnet"),
-            ({"architecture": "nonsense"}, "do not fit nonsense"),
         ],
     )
     def test_what_does_not_fit(self, changes: dict[str, object], message: str, folder: Path) -> None:
@@ -153,9 +210,29 @@ class TestRefuses:
         with pytest.raises(BundleError, match=message):
             Bundle.load(folder)
 
+    @pytest.mark.parametrize(
+        ("part", "changes", "message"),
+        [
+            ("decision", {"labels": list(LABELS[:16])}, "as many thresholds"),
+            ("decision", {"labels": ["clear"] * 17}, "distinct labels"),
+            ("decision", {"thresholds": [-0.5] * 17}, r"decision\.thresholds\.0"),
+            ("decision", {"shares": [0.5, 0.5]}, "1 members need as many shares"),
+            ("members", {"architecture": "test_efficientnet"}, "do not fit test_efficientnet"),
+            ("members", {"architecture": "nonsense"}, "do not fit nonsense"),
+            ("members", {"name": "../elsewhere"}, r"members\.0\.name"),
+        ],
+    )
+    def test_a_part_that_does_not_fit(
+        self, part: str, changes: dict[str, object], message: str, folder: Path
+    ) -> None:
+        edit_part(folder, part, **changes)
+        with pytest.raises(BundleError, match=message):
+            Bundle.load(folder)
+
     def test_weights_of_another_bundle(self, folder: Path) -> None:
-        state = load_file(folder / "model.safetensors")
-        save_file({key: value + 1 for key, value in state.items()}, folder / "model.safetensors")
+        state = load_file(folder / "members" / "tiny.safetensors")
+        changed = {key: value + 1 for key, value in state.items()}
+        save_file(changed, folder / "members" / "tiny.safetensors")
         with pytest.raises(BundleError, match="not the file"):
             Bundle.load(folder)
 
@@ -166,7 +243,9 @@ class TestRefuses:
 
     def test_chips_of_another_size(self, made: Made) -> None:
         with pytest.raises(BundleError, match="32x32"):
-            made[0].scores(np.zeros((2, 16, 16, 3), dtype=np.uint8))
+            made[0].probabilities({32: np.zeros((2, 16, 16, 3), dtype=np.uint8)})
+        with pytest.raises(BundleError, match="32x32"):
+            made[0].probabilities({16: np.zeros((2, 16, 16, 3), dtype=np.uint8)})
 
     def test_a_broken_chip_by_name(self, made: Made, tmp_path: Path) -> None:
         (tmp_path / "broken.jpg").write_bytes(b"broken")
@@ -192,3 +271,13 @@ def test_loads_in_a_fresh_process_without_training_code_or_network(folder: Path,
     _, tags = made[0].predict([made[2][0][1]])
     assert done.stdout.strip() == f"{tags[0]} False False"
     assert done.stderr == ""
+
+
+def test_all_but_the_networks_needs_no_torch(folder: Path) -> None:
+    script = (
+        "import sys, pathlib; from planets.bundle import Bundle;"
+        f"bundle = Bundle.load(pathlib.Path({str(folder)!r}), lambda file, info, labels: None);"
+        "print([name for name in ('torch', 'timm', 'sklearn', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

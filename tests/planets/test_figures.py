@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 from synthetic import SETTINGS, make_labels, make_parts, make_pixels, make_store
 
+from planets.error_figures import errors_figure, mistakes_figure
 from planets.figures import (
     calibration_figure,
     history_figure,
     label_figure,
-    mistakes_figure,
     precision_recall_figure,
 )
 from planets.labels import LABELS
@@ -40,6 +40,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "curves": lambda: precision_recall_figure(TARGETS, SCORES, PREDICTIONS, LABELS),
     "calibration": lambda: calibration_figure(TARGETS, SCORES),
     "calibration of scores of 0 and 1": lambda: calibration_figure(TARGETS, TARGETS.astype(np.float32)),
+    "calibration before and after": lambda: calibration_figure(TARGETS, SCORES, SCORES**2),
+    "errors": lambda: errors_figure(TARGETS, PREDICTIONS, LABELS),
+    "no errors": lambda: errors_figure(TARGETS, TARGETS, LABELS),
     "mistakes": lambda: mistakes_figure(CHIPS, TARGETS, PREDICTIONS, LABELS),
     "few mistakes": lambda: mistakes_figure(CHIPS[:2], TARGETS[:2], PREDICTIONS[:2], LABELS),
     "history": lambda: history_figure(history(12), best_epoch=9),
@@ -90,3 +93,22 @@ def test_a_training_shows_what_it_learns_from(tmp_path: Path) -> None:
     files = save_training_figures(tmp_path, "tiny", make_store(TARGETS), TARGETS, make_parts(50), settings)
     assert list(files) == ["batch", "labels"]
     assert all(np.asarray(Image.open(file)).shape[1] > 800 for file in files.values())
+
+
+def test_errors_are_counted_in_pairs() -> None:
+    """Haze taken for clear on three chips, with a road missed on two of them."""
+    targets, predictions = (np.zeros((5, 17), dtype=np.uint8) for _ in "ab")
+    clear, haze, road = (LABELS.index(label) for label in ("clear", "haze", "road"))
+    targets[:3, haze], predictions[:3, clear], targets[:2, road] = 1, 1, 1
+    left, right = errors_figure(targets, predictions, LABELS).axes
+    numbers = [{(t.get_position(), t.get_text()) for t in axes.texts} for axes in (left, right)]
+    assert numbers[0] == {((haze, road), "2")}
+    assert numbers[1] == {((clear, haze), "3"), ((clear, road), "2")}
+    assert "in all 5 labels are missed and 3 made up" in words(errors_figure(targets, predictions, LABELS))
+
+
+def test_calibration_says_what_it_brings() -> None:
+    assert "mean distance" in words(calibration_figure(TARGETS, SCORES))
+    text = words(calibration_figure(TARGETS, SCORES, SCORES**2))
+    assert "before: mean distance" in text
+    assert "calibrated: mean distance" in text

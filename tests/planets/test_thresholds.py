@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from planets.metrics import f2_score
-from planets.thresholds import apply_thresholds, cross_fit_predictions, fit_thresholds
+from planets.thresholds import apply_thresholds, fit_thresholds
 
 Case = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
@@ -108,38 +108,3 @@ def test_shapes_are_checked() -> None:
         fit_thresholds([[1, 0]], [[0.5]])
     with pytest.raises(ValueError, match="not empty"):
         fit_thresholds(np.zeros((0, 2)), np.zeros((0, 2)))
-
-
-class TestCrossFit:
-    def test_is_honest_on_noise(self) -> None:
-        """Scores that say nothing: fitted on the same rows they seem to say something."""
-        random = np.random.default_rng(0)
-        targets = (random.random((60, 5)) < 0.3).astype(np.uint8)
-        scores = random.random((60, 5)).astype(np.float32)
-        fitted = f2_score(targets, apply_thresholds(scores, fit_thresholds(targets, scores)))
-        honest = f2_score(targets, cross_fit_predictions(targets, scores, seed=0))
-        assert honest < fitted - 0.02
-
-    def test_the_labels_of_a_half_do_not_change_its_predictions(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        targets, scores = noisy(40)
-        half = np.arange(40) < 20
-        monkeypatch.setattr("planets.thresholds._halves", lambda true, seed: half)
-        changed = np.where(half[:, None], 1 - targets, targets)
-        before, after = (cross_fit_predictions(labels, scores, seed=0) for labels in (targets, changed))
-        np.testing.assert_array_equal(before[half], after[half])
-        assert (before[~half] != after[~half]).any()
-
-    def test_same_seed_same_predictions(self) -> None:
-        targets, scores = noisy(200)
-        first, again = (cross_fit_predictions(targets, scores, seed=5) for _ in range(2))
-        np.testing.assert_array_equal(first, again)
-
-    @pytest.mark.parametrize("rows", [2, 3, 5])
-    def test_few_rows(self, rows: int) -> None:
-        assert cross_fit_predictions(*noisy(rows), seed=0).shape == (rows, 5)
-
-    def test_one_row_is_too_few(self) -> None:
-        with pytest.raises(ValueError, match="two rows"):
-            cross_fit_predictions([[1, 0]], [[0.5, 0.5]], seed=0)
