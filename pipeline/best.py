@@ -1,16 +1,21 @@
 """`output/best`: the bundle of the selected model, replaced as a whole or not at all."""
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from clearml import Task
 
 from pipeline.errors import Unfinished
+from planets.manifest import METRICS
 
 
-def install_bundle(evaluate_id: str, folder: Path) -> None:
+def install_bundle(evaluate_id: str, folder: Path, comparisons: dict[str, Any]) -> None:
     """Put the bundle that the evaluation `evaluate_id` made at `folder`, in place of an earlier one.
+
+    Its `metrics.json` gets `comparisons`: how much better it is than each other model of the run.
 
     Raises:
         Unfinished: the task has no bundle, or it cannot be had.
@@ -23,6 +28,8 @@ def install_bundle(evaluate_id: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
         new, old = Path(beside) / "new", Path(beside) / "old"
         shutil.copytree(unpacked, new)
+        metrics = json.loads((new / METRICS).read_text(encoding="utf-8")) | {"comparisons": comparisons}
+        (new / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         if folder.exists():
             folder.rename(old)
         new.rename(folder)

@@ -11,6 +11,7 @@ from pipeline.api import Api
 from pipeline.parameters import CODE, CONFIG, DESCRIPTIONS, Run
 from pipeline.runs import GOOD, LOST
 from steps.code import STAGES, code_of
+from steps.ensemble import evaluate_ensemble
 from steps.evaluate import evaluate_model
 from steps.ingest import ingest_chips
 from steps.register import register_dataset
@@ -24,7 +25,7 @@ def build(pipe: PipelineController, run: Run) -> PipelineController:
 
     ::
 
-        ingest -> register -> split -> train_a -> evaluate_a -> select
+        ingest -> register -> split -> train_a -> evaluate_a -> ensemble -> select
                                     -> train_b -> evaluate_b ->
     """
     queues = run.config.queues
@@ -37,6 +38,9 @@ def build(pipe: PipelineController, run: Run) -> PipelineController:
         add(train, train_model, queues.train, ["split"], run.train(entry), GOES_ON)
         add(evaluate, evaluate_model, queues.evaluate, [train], run.evaluate(entry), GOES_ON)
     evaluations = [f"evaluate_{entry.name}" for entry in run.models]
+    if run.averages:
+        add("ensemble", evaluate_ensemble, queues.evaluate, evaluations, run.ensemble(), GOES_ON)
+        evaluations = [*evaluations, "ensemble"]
     add("select", select_best, queues.data, evaluations, run.select())
     return pipe
 
@@ -47,7 +51,8 @@ RETURNS: dict[Callable[..., Any], list[str]] = {
     split_chips: ["split_id", "counts"],
     train_model: ["model_id", "score"],
     evaluate_model: ["name", "valid_f2", "test_f2", "constant_f2", "model_id"],
-    select_best: ["name", "valid_f2", "test_f2", "model_id", "evaluate_id"],
+    evaluate_ensemble: ["name", "valid_f2", "test_f2", "constant_f2", "model_id"],
+    select_best: ["name", "valid_f2", "test_f2", "model_id", "evaluate_id", "comparisons"],
 }
 """The names of what each step returns, in order; children and the verdict read `return/<name>`."""
 

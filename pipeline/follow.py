@@ -16,6 +16,7 @@ from pipeline.outcome import Outcome, judge, write
 from pipeline.progress import watch, why_table
 from pipeline.runs import clock, read_run
 from pipeline.stop import stop_run
+from planets.comparison import said
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -70,21 +71,28 @@ def _print(outcome: Outcome, api: Api, console: Console) -> None:
 def _score_table(outcome: Outcome) -> Table:
     table = Table()
     table.add_column("model", no_wrap=True)
-    for heading in ("valid_f2", "test_f2", "training"):
+    for heading in ("valid_f2", "test_f2", "best ahead on test", "training"):
         table.add_column(heading, justify="right")
     for score in outcome.models:
         chosen = outcome.best is not None and outcome.best.name == score.name
         name = f"[bold green]{score.name} *[/bold green]" if chosen else score.name
-        table.add_row(name, f"{score.valid_f2:.4f}", f"{score.test_f2:.4f}", clock(score.seconds))
+        better = _better(outcome, score.name)
+        table.add_row(name, f"{score.valid_f2:.4f}", f"{score.test_f2:.4f}", better, clock(score.seconds))
     constant = outcome.models[0].constant_f2
-    table.add_row("[dim]best constant[/dim]", "", f"[dim]{constant:.4f}[/dim]", "")
+    table.add_row("[dim]best constant[/dim]", "", f"[dim]{constant:.4f}[/dim]", "", "")
     return table
+
+
+def _better(outcome: Outcome, name: str) -> str:
+    """How much better the chosen model is than this one, and whether that is more than chance."""
+    parts = outcome.best.comparisons.get(name) if outcome.best else None
+    return f"{parts['test'].difference:+.4f}, {said(parts['test'].p)}" if parts else ""
 
 
 def _install(outcome: Outcome, console: Console, best: Path) -> None:
     """Replace `best` if the run selected a model; say what became of it in any case."""
     if outcome.best is not None:
-        install_bundle(outcome.best.evaluate_id, best)
+        install_bundle(outcome.best.evaluate_id, best, outcome.best.documents())
         console.print(f"best    {outcome.best.name} (test_f2 {outcome.best.test_f2:.4f}), bundle in {best}")
     elif best.exists():
         console.print(f"best    this run selected no model; {best} is still that of an earlier run")

@@ -9,6 +9,8 @@ from pipeline.api import Api
 from pipeline.parameters import words
 from pipeline.runs import GOOD, STATES, RunState, Step
 from pipeline.why import explain
+from planets.comparison import Comparison
+from planets.config import ENSEMBLE
 
 AGENT_LINES = ("Leaving process id", "DONE: Running task", "Process failed, exit code")
 """What the agent itself writes at the end of a step's log."""
@@ -33,13 +35,24 @@ class Score:
 
 @dataclass(frozen=True)
 class Best:
-    """The model that `select` chose; `evaluate_id` is the task that holds its bundle."""
+    """The model that `select` chose; `evaluate_id` is the task that holds its bundle.
+
+    `comparisons` is for each other model and part: how much better the best is, see `planets.comparison`.
+    """
 
     name: str
     valid_f2: float
     test_f2: float
     model_id: str
     evaluate_id: str
+    comparisons: dict[str, dict[str, Comparison]]
+
+    def documents(self) -> dict[str, Any]:
+        """The comparisons for JSON."""
+        return {
+            name: {part: each._asdict() for part, each in parts.items()}
+            for name, parts in self.comparisons.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,7 @@ class Outcome:
                 "test_f2": self.best.test_f2,
                 "model_id": self.best.model_id,
             },
+            "comparisons": {} if self.best is None else self.best.documents(),
         }
 
 
@@ -139,15 +153,17 @@ def _argument(task: dict[str, Any], name: str) -> str:
 
 
 def _scores(state: RunState, tasks: dict[str, dict[str, Any]]) -> list[Score]:
-    """A score for each model that was trained and evaluated, in the order of the DAG."""
+    """A score for each model that was evaluated, in the order of the DAG; an ensemble has no training."""
     by_name = {step.name: step for step in state.steps}
     scores = []
     for step in state.steps:
         returned = _returned(tasks.get(step.task_id))
-        if step.stage == "evaluate" and step.status in GOOD and returned:
-            training = by_name[f"train_{returned['name']}"]
+        if step.stage in ("evaluate", ENSEMBLE) and step.status in GOOD and returned.get("name"):
+            training = by_name.get(f"train_{returned['name']}")
             valid, test, constant = (float(returned[f"{part}_f2"]) for part in ("valid", "test", "constant"))
-            scores.append(Score(returned["name"], valid, test, constant, training.work_seconds))
+            scores.append(
+                Score(returned["name"], valid, test, constant, training.work_seconds if training else 0)
+            )
     return scores
 
 
@@ -160,6 +176,10 @@ def _best(returned: dict[str, str]) -> Best | None:
         test_f2=float(returned["test_f2"]),
         model_id=returned["model_id"],
         evaluate_id=returned["evaluate_id"],
+        comparisons={
+            name: {part: Comparison(**values) for part, values in parts.items()}
+            for name, parts in json.loads(returned["comparisons"]).items()
+        },
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from planets.config import Config, DatasetSource, ModelEntry
+from planets.config import ENSEMBLE, Config, DatasetSource, ModelEntry
 from planets.errors import ConfigError
 from planets.layout import find_archive, source_stamp
 from planets.source import fetch_local
@@ -113,7 +113,12 @@ class Run:
     def step_names(self) -> list[str]:
         """The names of all steps, in the order of the DAG."""
         fan = [f"{stage}_{entry.name}" for entry in self.models for stage in ("train", "evaluate")]
-        return ["ingest", "register", "split", *fan, "select"]
+        return ["ingest", "register", "split", *fan, *([ENSEMBLE] if self.averages else []), "select"]
+
+    @property
+    def averages(self) -> bool:
+        """Whether the models together are one more candidate: one model alone has nothing to average."""
+        return self.config.evaluation.ensemble and len(self.models) > 1
 
     def ingest(self, run_id: str) -> dict[str, Any]:
         """What `ingest` is told. A local folder that this host cannot see is never taken from the cache."""
@@ -170,6 +175,7 @@ class Run:
         return {
             "name": entry.name,
             "licence": entry.licence,
+            "settings": self._evaluation(),
             "train_id": f"${{train_{entry.name}.id}}",
             "dataset_id": returned("register", "dataset_id"),
             "split_id": returned("split", "split_id"),
@@ -177,12 +183,31 @@ class Run:
             "code_version": code_of("evaluate").version,
         }
 
-    def select(self) -> dict[str, Any]:
-        """What `select` is told: one string for all candidates, so that any fan-out fits its signature."""
+    def ensemble(self) -> dict[str, Any]:
+        """What the ensemble is told: one string for all models, so that any fan-out fits its signature."""
         return {
-            "candidates": " ".join(f"{entry.name}=${{evaluate_{entry.name}.id}}" for entry in self.models),
+            "candidates": self._evaluations(),
+            "settings": self._evaluation(),
+            "dataset_id": returned("register", "dataset_id"),
+            "split_seed": self.config.split.seed,
+            "code_version": code_of("ensemble").version,
+        }
+
+    def select(self) -> dict[str, Any]:
+        """What `select` is told: the candidates in one string likewise."""
+        ensemble = f" {ENSEMBLE}=${{{ENSEMBLE}.id}}" if self.averages else ""
+        return {
+            "candidates": self._evaluations() + ensemble,
+            "seed": self.config.split.seed,
             "code_version": code_of("select").version,
         }
+
+    def _evaluations(self) -> str:
+        return " ".join(f"{entry.name}=${{evaluate_{entry.name}.id}}" for entry in self.models)
+
+    def _evaluation(self) -> str:
+        """The settings of every evaluation as JSON; whether there is an ensemble is none of theirs."""
+        return json.dumps(self.config.evaluation.model_dump(exclude={"ensemble"}), sort_keys=True)
 
     def _dataset_name(self) -> dict[str, str]:
         return {"dataset_project": self.config.clearml.project, "dataset_name": self.config.clearml.dataset}

@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from planets.decoding import DECODER, RESIZER
 from planets.decision import Decision
+from planets.decoding import DECODER, RESIZER
 from planets.errors import BundleError
 
 INFO, METRICS, MEMBERS, FIGURES = "bundle.json", "metrics.json", "members", "figures"

@@ -16,7 +16,7 @@ import grimp
 
 from steps.errors import OtherCode
 
-STAGES = ("ingest", "register", "split", "train", "evaluate", "select")
+STAGES = ("ingest", "register", "split", "train", "evaluate", "ensemble", "select")
 """The stages in the order of the DAG; each is a module of this package."""
 
 LIBRARIES = {

@@ -1,39 +1,53 @@
-"""Stage 6: choose the best evaluated model by `valid_f2`, and publish it in the model registry."""
+"""Stage 7: choose the best candidate by `valid_f2`, compare it with the others, and publish it."""
 
 
-def select_best(candidates: str, code_version: str) -> tuple[str, float, float, str, str]:
-    """Return `(name, valid_f2, test_f2, model_id, evaluate_id)` of the best of `candidates`.
+def select_best(candidates: str, seed: int, code_version: str) -> tuple[str, float, float, str, str, str]:
+    """Return `(name, valid_f2, test_f2, model_id, evaluate_id, comparisons)` of the best of `candidates`.
 
     `candidates` is `name=evaluation_task_id`, separated by spaces: one string, so that the signature does not
-    depend on how many models a run has. Evaluations that did not complete are passed over.
+    depend on how many models a run has. Evaluations that did not complete are passed over. `comparisons` is
+    JSON: for each other candidate, how much better the best is on `valid`, which chose it, and on `test`.
+    `seed` is of the comparisons.
 
     Raises:
         NothingToSelect: none of them completed.
     """
+    import json
+
     from clearml import Model
 
+    from planets.comparison import Comparison, compare
     from steps import tracking
+    from steps.arrays import load_arrays
     from steps.code import require_code
-    from steps.errors import NothingToSelect, ParentFailed
+    from steps.errors import NothingToSelect
+    from steps.reports import report_comparisons
 
     require_code("select", code_version)
-    verdicts = []
-    for candidate in candidates.split():
-        name, task_id = candidate.split("=")
-        try:
-            verdicts.append(tracking.verdict_of(task_id))
-        except ParentFailed as error:
-            print(f"{name} is passed over: {error}")
+    verdicts = [tracking.verdict_of(task_id) for task_id in tracking.completed_of(candidates).values()]
+    verdicts = [verdict for verdict in verdicts if verdict.model_id]
     if not verdicts:
         raise NothingToSelect(f"none of {candidates!r} was evaluated, so there is no best model")
-
     verdicts.sort(key=lambda verdict: (-verdict.valid_f2, verdict.name))
+    best, *others = verdicts
+    per_chip = {verdict.name: load_arrays(verdict.task_id, "per_chip") for verdict in verdicts}
+
+    def compared(name: str, part: str) -> Comparison:
+        return compare(per_chip[best.name][f"{part}_f2"], per_chip[name][f"{part}_f2"], seed)
+
+    comparisons = {
+        other.name: {part: compared(other.name, part)._asdict() for part in ("valid", "test")}
+        for other in others
+    }
     for verdict in verdicts:
         print(f"{verdict.name:24} valid_f2 {verdict.valid_f2:.4f}  test_f2 {verdict.test_f2:.4f}")
-    best = verdicts[0]
+    for name, parts in comparisons.items():
+        for part, values in parts.items():
+            print(f"{best.name} better than {name} on {part}: {Comparison(**values)}")
+    report_comparisons(best.name, comparisons)
     model = Model(best.model_id)
     model.set_metadata("valid_f2", f"{best.valid_f2:.6f}", "float")
     model.set_metadata("test_f2", f"{best.test_f2:.6f}", "float")
     model.publish()
     print(f"best is {best.name}: model {best.model_id} is published")
-    return best.name, best.valid_f2, best.test_f2, best.model_id, best.task_id
+    return best.name, best.valid_f2, best.test_f2, best.model_id, best.task_id, json.dumps(comparisons)

@@ -2,9 +2,9 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zipfile import ZIP_STORED
 
 from clearml import Dataset, Model, OutputModel, Task
@@ -141,6 +141,18 @@ def require_completed(task_id: str) -> Task:
     return task
 
 
+def completed_of(candidates: str) -> dict[str, str]:
+    """Those of `name=task_id name=task_id ...` that completed, by name; says which are passed over."""
+    found = {}
+    for candidate in candidates.split():
+        name, task_id = candidate.split("=")
+        try:
+            found[name] = require_completed(task_id).id
+        except ParentFailed as error:
+            print(f"{name} is passed over: {error}")
+    return found
+
+
 def report_epoch(epoch: int, metrics: dict[str, float]) -> None:
     """One point per metric; `train_loss` and `valid_loss` are two series of the plot `loss`."""
     logger = current_task().get_logger()
@@ -156,24 +168,6 @@ def report_figures(figures: Mapping[str, Path], series: str) -> None:
     for title, file in figures.items():
         current_task().get_logger().report_image(title, series, iteration=0, local_path=str(file))
     current_task().flush(wait_for_uploads=True)
-
-
-def report_evaluation(report: Mapping[str, Any], figures: Mapping[str, Path]) -> None:
-    """Show an evaluation in ClearML: its scores, a table with a row per label, its figures."""
-    logger = current_task().get_logger()
-    for part in ("valid", "test"):
-        for name in ("f2", "f2_macro", "f2_micro", "map"):
-            logger.report_single_value(f"{part}_{name}", report[part][name])
-        rows = report[part]["per_label"]
-        header = ["label", *next(iter(rows.values()))]
-        table = [[label, *(_rounded(value) for value in row.values())] for label, row in rows.items()]
-        logger.report_table("per label", part, iteration=0, table_plot=[header, *table])
-    logger.report_single_value("constant_f2", report["constant"]["f2"])
-    report_figures(figures, "evaluation")
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
 
 
 def store_folder(name: str, folder: Path) -> None:
