@@ -24,7 +24,8 @@ from planets.decision import Decision
 from planets.decoding import DECODER, RESIZER, decode, resize
 from planets.errors import ArchiveError, BundleError
 from planets.labels import decode as decode_labels
-from planets.manifest import BATCH_SIZE, INFO, METRICS, BundleInfo, MemberInfo, read_json
+from planets.manifest import INFO, METRICS, BundleInfo, MemberInfo, read_json
+from planets.scores import BATCH_SIZE
 
 LIBRARIES = ("numpy", "pillow", "timm", "torch")
 

@@ -14,9 +14,6 @@ from planets.errors import BundleError
 
 INFO, METRICS, MEMBERS, FIGURES = "bundle.json", "metrics.json", "members", "figures"
 
-BATCH_SIZE = 64
-"""Chips that go through a network together, in evaluation and by default in serving."""
-
 Channels = tuple[float, float, float]
 
 

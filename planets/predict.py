@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from planets.augment import normalise, turn
-from planets.manifest import BATCH_SIZE
+from planets.scores import BATCH_SIZE
 from planets.stream import Pixels
 
 TURNS = 8

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 PARTS = ("valid", "test")
 
+BATCH_SIZE = 64
+"""Chips that go through a network together, in evaluation and by default in serving."""
+
 
 @dataclass(frozen=True, eq=False)
 class PartScores:

@@ -43,11 +43,11 @@ def why(checkout):
 def test_the_first_run_runs_everything_and_says_what_came_of_it(checkout, first_run, models, fan):
     report = checkout.report()
     assert report["status"] == "completed"
-    assert [step["name"] for step in report["steps"]] == [*FIXED, *fan, "select"]
+    assert [step["name"] for step in report["steps"]] == [*FIXED, *fan, "ensemble", "select"]
     assert all(step["why"] == "first run of this step" for step in report["steps"])
     assert all(step["task_id"] and step["worker"] and step["queue"] == "cpu" for step in report["steps"])
     assert all(step["seconds"] > 0 and step["cached"] is False for step in report["steps"])
-    assert [score["name"] for score in report["models"]] == models
+    assert [score["name"] for score in report["models"]] == [*models, "ensemble"]
     best = max(report["models"], key=lambda score: score["valid_f2"])
     assert report["best"] == best | {"model_id": report["best"]["model_id"]}
     for score in report["models"]:
@@ -56,11 +56,30 @@ def test_the_first_run_runs_everything_and_says_what_came_of_it(checkout, first_
     assert str(checkout.output / "best") in first_run
 
 
+def test_the_best_is_compared_with_every_other_model(checkout, first_run):
+    report = checkout.report()
+    others = [score for score in report["models"] if score["name"] != report["best"]["name"]]
+    assert set(report["comparisons"]) == {score["name"] for score in others}
+    for score in others:
+        parts = report["comparisons"][score["name"]]
+        for part, compared in parts.items():
+            gap = report["best"][f"{part}_f2"] - score[f"{part}_f2"]
+            assert compared["difference"] == pytest.approx(gap, abs=1e-9)
+            assert compared["low"] <= compared["difference"] <= compared["high"]
+            assert 0 < compared["p"] <= 1
+        assert re.search(rf"{score['name']}.*{parts['test']['difference']:+.4f}, p [<=] ", first_run)
+
+
 def test_the_bundle_is_whole(checkout, models):
     best = checkout.output / "best"
     bundle = json.loads((best / "bundle.json").read_text())
     metrics = json.loads((best / "metrics.json").read_text())
-    assert (best / "model.safetensors").stat().st_size > 10_000
+    names = [member["name"] for member in bundle["members"]]
+    assert set(names) <= set(models)
+    for name in names:
+        assert (best / "members" / f"{name}.safetensors").stat().st_size > 10_000
+    assert sum(bundle["decision"]["shares"]) == pytest.approx(1)
+    assert metrics["comparisons"] == checkout.report()["comparisons"]
     assert list((best / "figures").glob("*.png"))
     assert bundle["name"] == checkout.report()["best"]["name"]
     assert metrics["test"]["f2"] == pytest.approx(checkout.report()["best"]["test_f2"], abs=1e-12)
@@ -85,7 +104,7 @@ def test_figures_and_descriptions_can_be_seen_in_clearml(checkout, models):
     report = checkout.report()
     evaluation = next(step["task_id"] for step in report["steps"] if step["name"] == f"evaluate_{models[0]}")
     shown = checkout.python(SHOWN, report["pipeline_id"], evaluation)
-    assert shown == {"images": [200] * 5, "described": True}
+    assert shown == {"images": [200] * 6, "described": True}
     training = next(step["task_id"] for step in report["steps"] if step["name"] == f"train_{models[0]}")
     assert checkout.python(SHOWN, report["pipeline_id"], training)["images"] == [200] * 2
 
@@ -105,6 +124,44 @@ def test_a_training_says_how_far_it_is(checkout, models):
         assert re.fullmatch(pattern, told), (name, told)
 
 
+TOGETHER = """
+import json, pathlib, sys, zipfile
+from clearml import Model, Task
+from planets.bundle import Bundle
+ensemble, select = (Task.get_task(task_id=each) for each in sys.argv[1:])
+model = Model(ensemble.get_parameters()["return/model_id"])
+folder = pathlib.Path(sys.argv[1])
+zipfile.ZipFile(model.get_weights(raise_on_error=True)).extractall(folder)
+bundle = Bundle.load(folder)
+print(json.dumps({
+    "name": bundle.info.name,
+    "scores": bundle.info.scores,
+    "members": [member.name for member in bundle.info.members],
+    "logged": "".join(select.get_reported_console_output(20)),
+    "published": Model(select.get_parameters()["return/model_id"]).published,
+}))
+"""
+
+
+def test_the_ensemble_is_registered_as_one_model_that_can_be_loaded(checkout, models):
+    report = checkout.report()
+    ids = {step["name"]: step["task_id"] for step in report["steps"]}
+    found = checkout.python(TOGETHER, ids["ensemble"], ids["select"])
+    row = next(score for score in report["models"] if score["name"] == "ensemble")
+    assert found["name"] == "ensemble"
+    assert found["scores"]["test_f2"] == pytest.approx(row["test_f2"])
+    assert set(found["members"]) <= set(models)
+    assert found["published"] is True
+    assert f"{report['best']['name']} better than" in found["logged"]
+
+
+def test_without_an_ensemble_only_select_runs_again(checkout, models, fan):
+    checkout("run", sets=[*checkout.small, "evaluation.ensemble=false"])
+    assert list(checkout.states()) == [*FIXED, *fan, "select"]
+    assert ran(checkout) == {"select"}
+    assert [score["name"] for score in checkout.report()["models"]] == models
+
+
 def test_again_everything_comes_from_the_cache(checkout):
     checkout("run")
     assert ran(checkout) == set()
@@ -122,7 +179,7 @@ def test_edited_thresholds_run_evaluate_and_select_again_but_no_training(checkou
         file.write("\n# edited\n")
     checkout("down")  # agents import the library anew for every step; this shows that a new stack remembers
     checkout("run")
-    assert ran(checkout) == {"select", *(f"evaluate_{name}" for name in models)}
+    assert ran(checkout) == {"select", "ensemble", *(f"evaluate_{name}" for name in models)}
     assert "planets/thresholds.py changed" in why(checkout)[f"evaluate_{models[0]}"]
 
 
@@ -133,7 +190,7 @@ def test_other_epochs_of_one_entry_train_that_one_again(checkout, models):
     file.write_text(yaml.safe_dump(entries))
     sets = ["stack.api_port=0", "stack.files_port=0", "dataset.sample.chips=120", "training.image_size=32"]
     checkout("run", sets=[*sets, "training.epochs=1"])
-    assert ran(checkout) == {f"train_{models[1]}", f"evaluate_{models[1]}", "select"}
+    assert ran(checkout) == {f"train_{models[1]}", f"evaluate_{models[1]}", "ensemble", "select"}
     assert why(checkout)[f"train_{models[1]}"] == "epochs 1 -> 2"
 
 

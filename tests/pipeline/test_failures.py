@@ -50,6 +50,7 @@ def test_one_failing_model_fails_the_run_but_not_the_others(checkout, entries):
     states = checkout.states()
     assert {states[f"train_{bad}"], states[f"evaluate_{bad}"]} == {"failed"}
     assert states[f"train_{good}"] == states[f"evaluate_{good}"] == states["select"] == "completed"
+    assert states["ensemble"] == "completed", "of one model there is none, and that is no failure"
     report = checkout.report()
     assert report["status"] == "failed"
     assert report["best"]["name"] == good

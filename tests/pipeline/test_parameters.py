@@ -28,9 +28,26 @@ def test_models_are_chosen_by_name_or_position_and_shape_the_dag():
         "ingest", "register", "split", f"train_{SECOND}", f"evaluate_{SECOND}", "select",
     ]  # fmt: skip
     assert run(models="1, 0,1").models == (CONFIG.models[1], CONFIG.models[0])
-    assert run(models=f"{FIRST},{SECOND}").select()["candidates"] == (
-        f"{FIRST}=${{evaluate_{FIRST}.id}} {SECOND}=${{evaluate_{SECOND}.id}}"
-    )
+    evaluations = f"{FIRST}=${{evaluate_{FIRST}.id}} {SECOND}=${{evaluate_{SECOND}.id}}"
+    both = run(models=f"{FIRST},{SECOND}")
+    assert both.ensemble()["candidates"] == evaluations
+    assert both.select()["candidates"] == f"{evaluations} ensemble=${{ensemble.id}}"
+
+
+def test_there_is_no_ensemble_of_one_model_or_where_it_is_not_wanted():
+    assert run().averages
+    assert not run(models=FIRST).averages
+    unwanted = load_config("sample", [("evaluation.ensemble", "false")])
+    single = Run.parse(dump(unwanted), arguments(unwanted))
+    assert not single.averages
+    assert "ensemble" not in single.step_names()
+    assert "ensemble" not in single.select()["candidates"]
+    assert single.evaluate(CONFIG.models[0]) == run().evaluate(CONFIG.models[0])
+
+
+def test_an_evaluation_is_told_what_to_try():
+    told = json.loads(run().evaluate(CONFIG.models[0])["settings"])
+    assert told == dict.fromkeys(("tta", "calibration", "decoding", "weather_rule"), "auto")
 
 
 def test_an_edited_number_is_for_every_model():
@@ -50,7 +67,7 @@ def test_a_training_is_told_its_settings_once():
 
 def test_all_a_step_is_told_is_a_scalar_or_text():
     whole = run()
-    steps = [whole.ingest("id"), whole.register(), whole.split(), whole.select()]
+    steps = [whole.ingest("id"), whole.register(), whole.split(), whole.select(), whole.ensemble()]
     steps += [told(entry) for entry in whole.models for told in (whole.train, whole.evaluate)]
     for told in steps:
         assert {type(value) for value in told.values()} <= {str, int, float, bool}

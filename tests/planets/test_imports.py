@@ -11,9 +11,13 @@ FORBIDDEN = {
     "planets.fitted": {"lightning", "timm"},
     "planets.predict": {"lightning"},
     "planets.bundle": {"lightning", "matplotlib"},
+    "planets.manifest": {"torch", "timm", "lightning", "matplotlib"},
+    "planets.decision": {"torch", "timm", "lightning", "matplotlib"},
+    "planets.comparison": {"torch", "timm", "sklearn", "pydantic"},
     "planets.figures": {"torch", "lightning", "timm"},
     "planets.training_figures": {"torch", "lightning", "timm", "planets.metrics"},
-    "planets.evaluation": {"lightning", "matplotlib"},
+    "planets.evaluation": {"torch", "timm", "lightning", "matplotlib"},
+    "planets.scoring": {"lightning", "matplotlib", "planets.decision"},
     "planets.training": {"planets.thresholds", "planets.bundle", "planets.figures", "matplotlib"},
 }
 

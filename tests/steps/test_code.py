@@ -23,6 +23,8 @@ def test_light_stages_reach_no_torch_and_evaluate_no_lightning():
     for stage in ("ingest", "register", "split", "select"):
         assert "torch" not in code_of(stage).parts
     assert "lightning" not in code_of("evaluate").parts
+    assert "lightning" not in code_of("ensemble").parts
+    assert "sklearn" not in code_of("select").parts
     assert "lightning" in code_of("train").parts
 
 
