@@ -47,7 +47,7 @@ def test_the_full_profile_is_real_data_and_pretrained_models_on_the_gpu_queue():
     config = load_config("full")
     assert config.dataset.source == "kaggle"
     assert all(entry.pretrained for entry in config.models)
-    assert config.queues.train == "gpu"
+    assert config.queues.train == config.queues.evaluate == "gpu"
 
 
 def test_the_command_line_wins_over_the_profile_and_the_profile_over_the_project(configs):
