@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from planets.metrics import f2_per_sample
 from planets.palette import CLAY, FOREST, GRID, INK, PAPER, RIVER, blank, headline, styled
+from planets.stream import Pixels
 
 _GREY = ListedColormap([GRID, GRID])
 """Of the fields on the diagonal, where a label meets itself."""
@@ -80,7 +81,8 @@ def _counts(axes: Axes, counts: NDArray[np.int64], colour: str, labels: Sequence
 
 
 def mistakes_figure(
-    chips: NDArray[np.uint8],
+    pixels: Pixels,
+    rows: NDArray[np.int64],
     targets: NDArray[np.uint8],
     predictions: NDArray[np.uint8],
     labels: Sequence[str],
@@ -90,7 +92,8 @@ def mistakes_figure(
     """Draw the chips with the least F2, each with what was missed and what was made up.
 
     Args:
-        chips: uint8 of shape `(N, size, size, 3)`.
+        pixels: uint8, such as a store's, of which the worst chips alone are read.
+        rows: int64 of shape `(N,)`, where the chips are in `pixels`.
         targets: 0/1 of shape `(N, L)`.
         predictions: 0/1 of shape `(N, L)`.
         labels: the L labels.
@@ -99,17 +102,18 @@ def mistakes_figure(
     """
     scores = f2_per_sample(targets, predictions)
     worst = np.argsort(scores, kind="stable")[:count]
+    chips = pixels[rows[worst]]
     columns = 4
-    rows = -(-len(worst) // columns)
+    lines = -(-len(worst) // columns)
     with styled():
-        figure = blank(12, 2.05 * rows + 0.7)
-        panels = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 0.82] * columns)
+        figure = blank(12, 2.05 * lines + 0.7)
+        panels = figure.subplots(lines, 2 * columns, squeeze=False, width_ratios=[1, 0.82] * columns)
         for place, axes in enumerate(panels.reshape(-1, 2)):
             for each in axes:
                 each.set_axis_off()
             if place < len(worst):
                 row = worst[place]
-                axes[0].imshow(chips[row], interpolation="nearest")
+                axes[0].imshow(chips[place], interpolation="nearest")
                 axes[0].set_anchor("N")
                 _tell(axes[1], scores[row], targets[row].astype(bool), predictions[row].astype(bool), labels)
         headline(figure, title, "F2, then tags: right, - missed, + made up")

@@ -49,5 +49,5 @@ def _figures(name: str, evaluation: Evaluation, store: ChipStore) -> dict[str, F
             test.targets, test.scores, calibrated, f"{name}: are the scores probabilities?"
         ),
         "errors": errors_figure(*said, f"{name}: errors that come together"),
-        "mistakes": mistakes_figure(store.pixels[test.rows], *said, f"{name}: furthest from the truth"),
+        "mistakes": mistakes_figure(store.pixels, test.rows, *said, f"{name}: furthest from the truth"),
     }

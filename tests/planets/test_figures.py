@@ -22,7 +22,7 @@ from planets.training_figures import batch_figure, label_histogram, save_trainin
 
 TARGETS = make_labels(50)
 TARGETS[:, 16] = 0  # a label that no chip carries
-CHIPS = make_pixels(TARGETS, size=16)
+CHIPS, ROWS = make_pixels(TARGETS, size=16), np.arange(50)
 SCORES = np.clip(0.25 + 0.5 * TARGETS + np.random.default_rng(0).normal(0, 0.2, TARGETS.shape), 0, 1).astype(
     "f4"
 )
@@ -43,8 +43,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "calibration before and after": lambda: calibration_figure(TARGETS, SCORES, SCORES**2),
     "errors": lambda: errors_figure(TARGETS, PREDICTIONS, LABELS),
     "no errors": lambda: errors_figure(TARGETS, TARGETS, LABELS),
-    "mistakes": lambda: mistakes_figure(CHIPS, TARGETS, PREDICTIONS, LABELS),
-    "few mistakes": lambda: mistakes_figure(CHIPS[:2], TARGETS[:2], PREDICTIONS[:2], LABELS),
+    "mistakes": lambda: mistakes_figure(CHIPS, ROWS, TARGETS, PREDICTIONS, LABELS),
+    "few mistakes": lambda: mistakes_figure(CHIPS, ROWS[:2], TARGETS[:2], PREDICTIONS[:2], LABELS),
     "history": lambda: history_figure(history(12), best_epoch=9),
     "history of one epoch": lambda: history_figure(history(1), best_epoch=1),
     "batch": lambda: batch_figure(CHIPS[:20], TARGETS[:20], LABELS),
@@ -82,7 +82,7 @@ def test_curves_say_average_precision_or_that_there_is_nothing() -> None:
 def test_mistakes_are_the_worst_and_name_what_is_wrong() -> None:
     predictions = TARGETS.copy()
     predictions[7] = 1 - predictions[7]
-    text = words(mistakes_figure(CHIPS, TARGETS, predictions, LABELS, count=1))
+    text = words(mistakes_figure(CHIPS, ROWS, TARGETS, predictions, LABELS, count=1))
     assert "0.00" in text
     for label, true in zip(LABELS, TARGETS[7], strict=True):
         assert f"{'-' if true else '+'} {label}" in text
