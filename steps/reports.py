@@ -50,8 +50,9 @@ def report_comparisons(best: str, comparisons: Mapping[str, Mapping[str, Mapping
 
 
 def report_table(title: str, series: str, rows: list[list[Any]]) -> None:
-    """Show a table in ClearML; its first row is the heading."""
-    tracking.current_task().get_logger().report_table(title, series, iteration=0, table_plot=rows)
+    """Show a table in ClearML; its first row is the heading, and one with nothing else is not shown."""
+    if len(rows) > 1:
+        tracking.current_task().get_logger().report_table(title, series, iteration=0, table_plot=rows)
 
 
 def _rounded(value: float | None) -> float | None:

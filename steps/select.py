@@ -17,6 +17,7 @@ def select_best(candidates: str, seed: int, code_version: str) -> tuple[str, flo
     from clearml import Model
 
     from planets.comparison import Comparison, compare
+    from planets.config import ENSEMBLE
     from steps import tracking
     from steps.arrays import load_arrays
     from steps.code import require_code
@@ -28,7 +29,8 @@ def select_best(candidates: str, seed: int, code_version: str) -> tuple[str, flo
     verdicts = [verdict for verdict in verdicts if verdict.model_id]
     if not verdicts:
         raise NothingToSelect(f"none of {candidates!r} was evaluated, so there is no best model")
-    verdicts.sort(key=lambda verdict: (-verdict.valid_f2, verdict.name))
+    # Of equals the one that is cheaper to use.
+    verdicts.sort(key=lambda verdict: (-verdict.valid_f2, verdict.name == ENSEMBLE, verdict.name))
     best, *others = verdicts
     per_chip = {verdict.name: load_arrays(verdict.task_id, "per_chip") for verdict in verdicts}
 
