@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from server.web.nodes import GOOD, Node
 
+JUDGES = ("evaluate", "ensemble")
+"""The stages whose steps return what a model scores."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -24,14 +27,15 @@ def scores(nodes: list[Node]) -> list[Score]:
     chosen = [node for node in nodes if node.stage == "select" and node.status in GOOD]
     best_id = chosen[0].returned.get("model_id") if chosen else None
     found = [
-        _score(node, by_name, best_id) for node in nodes if node.status in GOOD and node.stage == "evaluate"
+        _score(node, by_name, best_id) for node in nodes if node.status in GOOD and node.stage in JUDGES
     ]
     return sorted((score for score in found if score), key=lambda score: -score.valid_f2)
 
 
 def _score(node: Node, by_name: dict[str, Node], best_id: str | None) -> Score | None:
     valid = _number(node.returned.get("valid_f2"))
-    if valid is None:
+    # An ensemble of fewer than two models is none, and returns an empty name.
+    if valid is None or node.returned.get("name") == "":
         return None
     name = node.returned.get("name") or node.name.partition("_")[2]
     model_id = node.returned.get("model_id", "")

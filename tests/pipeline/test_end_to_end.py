@@ -253,6 +253,7 @@ def test_a_person_starts_a_new_run_with_other_values_from_the_page(checkout, mod
     page = browser.new_page()
     page.goto(link[1])
     page.get_by_role("link", name=re.compile("^chips")).last.click()
+    page.get_by_role("row", name=re.compile("^ensemble")).first.wait_for()
     page.get_by_role("link", name="New run").click()
     page.get_by_label("models", exact=True).fill(models[0])
     page.get_by_label("epochs", exact=True).fill("3")

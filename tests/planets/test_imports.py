@@ -15,7 +15,7 @@ FORBIDDEN = {
     "planets.decision": {"torch", "timm", "lightning", "matplotlib"},
     "planets.comparison": {"torch", "timm", "sklearn", "pydantic"},
     "planets.figures": {"torch", "lightning", "timm"},
-    "planets.training_figures": {"torch", "lightning", "timm", "planets.metrics"},
+    "planets.training_figures": {"timm", "planets.metrics", "planets.figures", "planets.thresholds"},
     "planets.evaluation": {"torch", "timm", "lightning", "matplotlib"},
     "planets.scoring": {"lightning", "matplotlib", "planets.decision"},
     "planets.training": {"planets.thresholds", "planets.bundle", "planets.figures", "matplotlib"},
