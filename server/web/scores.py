@@ -26,9 +26,7 @@ def scores(nodes: list[Node]) -> list[Score]:
     by_name = {node.name: node for node in nodes}
     chosen = [node for node in nodes if node.stage == "select" and node.status in GOOD]
     best_id = chosen[0].returned.get("model_id") if chosen else None
-    found = [
-        _score(node, by_name, best_id) for node in nodes if node.status in GOOD and node.stage in JUDGES
-    ]
+    found = [_score(node, by_name, best_id) for node in nodes if node.status in GOOD and node.stage in JUDGES]
     return sorted((score for score in found if score), key=lambda score: -score.valid_f2)
 
 
