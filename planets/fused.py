@@ -21,8 +21,8 @@ from torch import Tensor
 from planets.augment import Changes, affine
 from planets.cores import usable_cores
 
-_SMALLEST = 8
-"""Chips that are worth a thread of their own."""
+_CHUNK = 16
+"""Chips that a thread takes at a time: a thread that is held up then holds up few."""
 
 
 def augment_fused(
@@ -32,7 +32,7 @@ def augment_fused(
     size: int,
     mean: Sequence[float],
     std: Sequence[float],
-    threads: int | None = None,
+    alone: bool = False,
     out: NDArray[np.float32] | None = None,
 ) -> Tensor:
     """Return images of `rows` of `pixels`, changed and normalised.
@@ -44,7 +44,7 @@ def augment_fused(
         size: pixels a side of the images.
         mean: of each channel, in the scale of 0 to 1.
         std: likewise.
-        threads: how many work on it; None: one per usable core. The result does not depend on it.
+        alone: use no other thread; the result does not depend on it.
         out: where to put the images, `(N or more, size, size, 3)`; None: into new memory, whose first touch
             takes a third of the time.
 
@@ -52,17 +52,22 @@ def augment_fused(
         float32 of shape `(N, 3, size, size)` in channels-last memory.
     """
     images = np.empty((len(rows), size, size, 3), dtype=np.float32) if out is None else out[: len(rows)]
-    scale, shift = (each.numpy() for each in affine(mean, std))
+    fill = _copy_chips if _is_copy(changes, size) else _sample_chips
     drawn = [each.numpy() for each in changes]
-    arguments = (np.asarray(pixels), rows, *drawn, scale, shift, images)
-    count = min(threads or usable_cores(), max(1, len(rows) // _SMALLEST))
-    cuts = [len(rows) * part // count for part in range(count + 1)]
-    if count == 1:
-        _fill(*arguments, 0, len(rows))
+    arguments = (np.asarray(pixels), rows, *drawn, *(each.numpy() for each in affine(mean, std)), images)
+    if alone or len(rows) <= _CHUNK:
+        fill(*arguments, 0, len(rows))
     else:
-        for done in [_pool().submit(_fill, *arguments, *part) for part in pairwise(cuts)]:
+        cuts = [*range(0, len(rows), _CHUNK), len(rows)]
+        for done in [_pool().submit(fill, *arguments, *part) for part in pairwise(cuts)]:
             done.result()
     return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+def _is_copy(changes: Changes, size: int) -> bool:
+    """Whether every pixel of the images is one of the chips: nothing is turned by an angle, or scaled."""
+    whole = (changes.top == changes.top.round()) & (changes.left == changes.left.round())
+    return bool(((changes.angle == 0) & (changes.side == size) & whole).all())
 
 
 @cache
@@ -70,7 +75,7 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(usable_cores(), thread_name_prefix="augment")
 
 
-def _fill_chips(
+def _fill_by_copies(
     pixels: NDArray[np.uint8],
     rows: NDArray[np.int64],
     turns: NDArray[np.int64],
@@ -86,20 +91,40 @@ def _fill_chips(
     start: int,
     stop: int,
 ) -> None:
-    """Fill `images[start:stop]`."""
-    size = images.shape[1]
+    """Fill `images[start:stop]` from windows that lie on whole pixels."""
     for place in range(start, stop):
         factors = scale * contrast[place]
         offsets = shift * contrast[place] + brightness[place]
-        chip, image, element = pixels[rows[place]], images[place], turns[place]
         y, x = int(top[place]), int(left[place])
+        _copy(pixels[rows[place]], images[place], turns[place], y, x, factors, offsets)
+
+
+def _fill_by_samples(
+    pixels: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    turns: NDArray[np.int64],
+    contrast: NDArray[np.float32],
+    brightness: NDArray[np.float32],
+    top: NDArray[np.float32],
+    left: NDArray[np.float32],
+    side: NDArray[np.float32],
+    angle: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    shift: NDArray[np.float32],
+    images: NDArray[np.float32],
+    start: int,
+    stop: int,
+) -> None:
+    """Fill `images[start:stop]` from any windows."""
+    for place in range(start, stop):
+        factors = scale * contrast[place]
+        offsets = shift * contrast[place] + brightness[place]
         window = (top[place], left[place], side[place], angle[place])
-        if angle[place] != 0:
-            _rotate(chip, image, element, window, factors, offsets)
-        elif side[place] == size and y == top[place] and x == left[place]:
-            _copy(chip, image, element, y, x, factors, offsets)
+        chip, image = pixels[rows[place]], images[place]
+        if angle[place] == 0:
+            _scale(chip, image, turns[place], window, factors, offsets)
         else:
-            _scale(chip, image, element, window, factors, offsets)
+            _rotate(chip, image, turns[place], window, factors, offsets)
 
 
 def _copy_pixels(
@@ -218,4 +243,5 @@ _places = _compiled(_axis)
 _copy = _compiled(_copy_pixels)
 _scale = _compiled(_scale_pixels)
 _rotate = _compiled(_rotate_pixels)
-_fill = _compiled(_fill_chips)
+_copy_chips = _compiled(_fill_by_copies)
+_sample_chips = _compiled(_fill_by_samples)

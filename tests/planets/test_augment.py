@@ -141,9 +141,9 @@ def test_takes_the_rows_that_are_asked_for(way: Way) -> None:
 
 def test_threads_and_memory_change_nothing() -> None:
     given, drawn, rows = chips(64), changes(64, zoom=0.2), np.arange(64)
-    alone = augment_fused(given.numpy(), rows, drawn, 12, MEAN, STD, threads=1)
+    alone = augment_fused(given.numpy(), rows, drawn, 12, MEAN, STD, alone=True)
     out = np.full((70, 12, 12, 3), np.nan, dtype=np.float32)
-    together = augment_fused(given.numpy(), rows, drawn, 12, MEAN, STD, threads=4, out=out)
+    together = augment_fused(given.numpy(), rows, drawn, 12, MEAN, STD, out=out)
     torch.testing.assert_close(together, alone, rtol=0, atol=0)
     assert np.shares_memory(together.numpy(), out)
 
