@@ -1,6 +1,6 @@
 """What each part of the recipe does on the sample: test F2 and mAP with one setting changed at a time.
 
-    python benchmarks/recipe.py [--model test_resnet] [--seeds 3]
+    python benchmarks/recipe.py [--model test_resnet] [--seeds 3] [--only zoom mixup]
 
 Prints the mean over the seeds and its difference to the profile's own settings, with the standard error of
 the difference; seeds are paired. The seconds of an epoch stand beside, as a ratio.
@@ -59,6 +59,7 @@ def main() -> None:
     )
     parser.add_argument("--model", default="test_resnet")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", help="names of settings")
     asked = parser.parse_args()
     warnings.filterwarnings("ignore")
     config = load_config("sample", [])
@@ -73,6 +74,8 @@ def main() -> None:
         plain: list[tuple[float, float, float]] = []
         print(f"{'change':32}{'test F2':>9}{'':>20}{'test mAP':>10}{'':>20}{'epoch':>8}")
         for change in CHANGES:
+            if asked.only and change and not change.keys() & set(asked.only):
+                continue
             found = []
             for seed in range(asked.seeds):
                 settings = base.model_copy(update={"seed": seed, **change})
