@@ -41,7 +41,7 @@ STEPS = {
     )
 }
 PICTURES = 2000
-SETTINGS = ("stack.api_port=0", "stack.files_port=0", "dataset.source=local", "training.epochs=1")
+SETTINGS = ("stack.api_port=0", "stack.files_port=0", "dataset.source=local", "evaluation.ensemble=false")
 
 
 @dataclass
@@ -103,7 +103,7 @@ def run(home: Path) -> dict[str, Cost]:
     sets = [word for pair in (*SETTINGS, f"dataset.path={home / 'chips'}") for word in ("--set", pair)]
     watch = Watch(tree)
     try:
-        command = [*base, "run", "--models", "test_resnet", *sets]
+        command = [*base, "run", "--models", "test_resnet", "--epochs", "1", *sets]
         subprocess.run(command, cwd=tree, env=environment, check=True)
     finally:
         watch.end()
