@@ -92,7 +92,7 @@ def normalise(chips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Ten
         `(chips / 255 - mean) / std`.
     """
     _require_uint8(chips)
-    scale, shift = (each.to(chips.device) for each in affine(mean, std))
+    scale, shift = (torch.from_numpy(each).to(chips.device) for each in affine(mean, std))
     return chips.to(torch.float32).mul_(scale).add_(shift).permute(0, 3, 1, 2)
 
 
@@ -135,15 +135,15 @@ def augment(
     _require_uint8(store)
     y, x = _places(changes, size)
     levels = _sampled(store, rows, y, x)
-    scale, shift = (each.to(store.device) for each in affine(mean, std))
+    scale, shift = (torch.from_numpy(each).to(store.device) for each in affine(mean, std))
     contrast, brightness = (each[:, None, None, None] for each in (changes.contrast, changes.brightness))
     return levels.mul_(scale * contrast).add_(shift * contrast + brightness).permute(0, 3, 1, 2)
 
 
-def affine(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
+def affine(mean: Sequence[float], std: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return scale and shift, float32 of shape `(3,)`, that normalise levels of 0 to 255."""
-    mean64, std64 = (torch.tensor(each, dtype=torch.float64) for each in (mean, std))
-    return (1 / (_LEVELS * std64)).float(), (-mean64 / std64).float()
+    mean64, std64 = np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
+    return (1 / (_LEVELS * std64)).astype(np.float32), (-mean64 / std64).astype(np.float32)
 
 
 def _places(changes: Changes, size: int) -> tuple[Tensor, Tensor]:

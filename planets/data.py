@@ -102,22 +102,20 @@ class Batches:
     def _plain(self) -> Iterator[Batch]:
         size = self.store.size
         index, world = self.share
-        for whole in self._cut(self.rows):
-            rows = whole[index::world]
+        for start in range(0, len(self.rows), self.batch_size):
+            rows = self.rows[start + index : start + self.batch_size : world]
             yield self._batch(rows, no_changes(len(rows), size), size, None)
 
     def _drawn(self, settings: TrainingSettings, epoch: int) -> Iterator[Batch]:
         random = np.random.default_rng([settings.seed, epoch])
         size = train_size(settings, epoch)
         index, world = self.share
-        for rows in self._cut(random.permutation(self.rows)):
-            changes = Changes(*(each[index::world] for each in draw_changes(len(rows), settings, random)))
+        order = random.permutation(self.rows)[: self.chips]
+        drawn = draw_changes(len(order), settings, random)
+        for start in range(0, len(order), self.batch_size):
+            mine = slice(start + index, start + self.batch_size, world)
             mix = draw_mix(settings.mixup, settings.cutmix, random)
-            yield self._batch(rows[index::world], changes, size, mix)
-
-    def _cut(self, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield rows[start : start + self.batch_size]
+            yield self._batch(order[mine], Changes(*(each[mine] for each in drawn)), size, mix)
 
     def _batch(self, rows: NDArray[np.int64], changes: Changes, size: int, mix: Mix | None) -> Batch:
         targets = torch.from_numpy(self.labels[rows].astype(np.float32))

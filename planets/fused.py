@@ -52,9 +52,9 @@ def augment_fused(
         float32 of shape `(N, 3, size, size)` in channels-last memory.
     """
     images = np.empty((len(rows), size, size, 3), dtype=np.float32) if out is None else out[: len(rows)]
-    fill = _copy_chips if _is_copy(changes, size) else _sample_chips
     drawn = [each.numpy() for each in changes]
-    arguments = (np.asarray(pixels), rows, *drawn, *(each.numpy() for each in affine(mean, std)), images)
+    fill = _copy_chips if _is_copy(size, *drawn[3:]) else _sample_chips
+    arguments = (np.asarray(pixels), rows, *drawn, *affine(mean, std), images)
     if alone or len(rows) <= _CHUNK:
         fill(*arguments, 0, len(rows))
     else:
@@ -64,10 +64,15 @@ def augment_fused(
     return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
-def _is_copy(changes: Changes, size: int) -> bool:
+def _is_copy(
+    size: int,
+    top: NDArray[np.float32],
+    left: NDArray[np.float32],
+    side: NDArray[np.float32],
+    angle: NDArray[np.float32],
+) -> bool:
     """Whether every pixel of the images is one of the chips: nothing is turned by an angle, or scaled."""
-    whole = (changes.top == changes.top.round()) & (changes.left == changes.left.round())
-    return bool(((changes.angle == 0) & (changes.side == size) & whole).all())
+    return not ((side != size).any() or angle.any() or (top % 1).any() or (left % 1).any())
 
 
 @cache
