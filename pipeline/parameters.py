@@ -95,17 +95,19 @@ class Run:
             raise ConfigError(f"refresh: no step {', '.join(sorted(unknown))}; the steps are: {known}")
 
     def check_here(self, workers_here: bool) -> None:
-        """Find what this host can already see to be wrong: the models' architectures, a local folder's table.
+        """Find what this host can already see to be wrong: names that timm must know, a local folder's table.
 
         Raises:
-            ConfigError: timm has no such model.
+            ConfigError: timm has no such model or optimiser.
             SourceError: there is no such folder, and the workers are on this host.
             ArchiveError: the folder is here and holds no archive, or its table is faulty.
         """
         from planets.model import require_architecture
+        from planets.optimizers import require_optimizer
 
         for entry in self.models:
             require_architecture(entry.architecture)
+            require_optimizer(self.config.training_of(entry.name).optimizer)
         data = self.config.dataset
         if data.source == "local" and (workers_here or Path(data.path).exists()):
             find_archive(fetch_local(data.path))

@@ -31,6 +31,9 @@ LOOK_SECONDS = 0.5
 LOST = "lost:"
 """How the tag begins that names a worker which vanished from a step; another one took the step up."""
 
+SHOWN = {"f2_at_0.2", "lr", "chips_per_second", "seconds"}
+"""The scalars of a training that say how far it is."""
+
 GOOD = ("completed", "cached")
 """A run whose every step is one of these is completed; any other run is failed."""
 
@@ -218,7 +221,8 @@ def _progress(task: Mapping[str, Any]) -> str:
     variants = (each for metric in (task.get("last_metrics") or {}).values() for each in metric.values())
     last = {each["metric"]: each["value"] for each in variants}
     told = (((task.get("hyperparams") or {}).get("kwargs") or {}).get("epochs") or {}).get("value")
-    if not told or "chips_per_second" not in last:
+    # The scalars of an epoch may arrive in two parts.
+    if not told or not last.keys() >= SHOWN:
         return ""
     epoch, epochs = int(task.get("last_iteration") or 0), int(told)
     left = clock((epochs - epoch) * last["seconds"])

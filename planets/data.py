@@ -17,6 +17,7 @@ from planets.config import TrainingSettings
 from planets.errors import TrainingError
 from planets.fused import augment_fused
 from planets.mixing import Mix, draw_mix, mix_batch
+from planets.rank import ALONE, Rank
 from planets.stream import ahead
 
 _SAMPLED = 1024
@@ -26,8 +27,6 @@ _RESIDENT_SHARE = 0.4
 """Of a GPU's free memory, what the chips may fill: the network and its gradients need the rest."""
 
 _CPU = torch.device("cpu")
-
-_ALL = (0, 1)
 
 Channels = tuple[float, float, float]
 
@@ -63,7 +62,7 @@ class Batches:
         batch_size: int,
         training: tuple[TrainingSettings, int] | None = None,
         gathered: bool = True,
-        share: tuple[int, int] = _ALL,
+        rank: Rank = ALONE,
     ) -> None:
         """Take `rows` of `store` and `labels` `(N, L)`.
 
@@ -74,7 +73,7 @@ class Batches:
             batch_size: chips at a time.
             training: settings and epoch, from 0 on; None: no training, in order and as they are.
             gathered: fetch the chips, a batch or two ahead; without, batches hold only their rows.
-            share: index and number of the processes that train together: each has its part of every batch.
+            rank: which of the processes that train together this one is.
         """
         self.store = store
         self.labels = labels
@@ -82,7 +81,7 @@ class Batches:
         self.batch_size = batch_size
         self.training = training
         self.gathered = gathered
-        self.share = share
+        self.rank = rank
 
     def __len__(self) -> int:
         """Batches of a pass; training drops an incomplete last one, whose statistics would be noise."""
@@ -101,7 +100,7 @@ class Batches:
 
     def _plain(self) -> Iterator[Batch]:
         size = self.store.size
-        index, world = self.share
+        index, world = self.rank.index, self.rank.world
         for start in range(0, len(self.rows), self.batch_size):
             rows = self.rows[start + index : start + self.batch_size : world]
             yield self._batch(rows, no_changes(len(rows), size), size, None)
@@ -109,7 +108,7 @@ class Batches:
     def _drawn(self, settings: TrainingSettings, epoch: int) -> Iterator[Batch]:
         random = np.random.default_rng([settings.seed, epoch])
         size = train_size(settings, epoch)
-        index, world = self.share
+        index, world = self.rank.index, self.rank.world
         order = random.permutation(self.rows)[: self.chips]
         drawn = draw_changes(len(order), settings, random)
         for start in range(0, len(order), self.batch_size):
@@ -142,7 +141,7 @@ class ChipsDataModule(LightningDataModule):
         mean: Channels,
         std: Channels,
         device: torch.device = _CPU,
-        share: tuple[int, int] = _ALL,
+        rank: Rank = ALONE,
     ) -> None:
         """Take `labels` `(N, L)` and `parts` `(N,)`, whose rows are those of `store`; train on `device`.
 
@@ -164,7 +163,7 @@ class ChipsDataModule(LightningDataModule):
         self.mean = mean
         self.std = std
         self.device = device
-        self.share = share
+        self.rank = rank
         self.resident = _resident(store, device) if device.type == "cuda" else None
         self._images = np.empty((0, 0, 0, 3), dtype=np.float32)
 
@@ -185,7 +184,7 @@ class ChipsDataModule(LightningDataModule):
         fused = self.device.type == "cpu" and isinstance(self.store.pixels, np.ndarray)
         gathered = self.resident is None and not fused
         rows, size = self.rows[part], self.settings.batch_size
-        return Batches(self.store, self.labels, rows, size, training, gathered, self.share)
+        return Batches(self.store, self.labels, rows, size, training, gathered, self.rank)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> tuple[Tensor, Tensor]:
         """Turn a batch into images, float32 `(N, 3, size, size)` in channels-last memory, and targets."""

@@ -52,9 +52,19 @@ def augment_fused(
         float32 of shape `(N, 3, size, size)` in channels-last memory.
     """
     images = np.empty((len(rows), size, size, 3), dtype=np.float32) if out is None else out[: len(rows)]
-    drawn = [each.numpy() for each in changes]
-    fill = _copy_chips if _is_copy(size, *drawn[3:]) else _sample_chips
-    arguments = (np.asarray(pixels), rows, *drawn, *affine(mean, std), images)
+    turns, contrast, brightness, *window = (each.numpy() for each in changes)
+    windows = np.stack(window, axis=1)
+    fill = _copy_chips if _is_copy(windows, size) else _sample_chips
+    scale, shift = (each * contrast[:, None] for each in affine(mean, std))
+    arguments: tuple[Any, ...] = (
+        np.asarray(pixels),
+        rows,
+        turns,
+        windows,
+        scale,
+        shift + brightness[:, None],
+        images,
+    )
     if alone or len(rows) <= _CHUNK:
         fill(*arguments, 0, len(rows))
     else:
@@ -64,15 +74,10 @@ def augment_fused(
     return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
-def _is_copy(
-    size: int,
-    top: NDArray[np.float32],
-    left: NDArray[np.float32],
-    side: NDArray[np.float32],
-    angle: NDArray[np.float32],
-) -> bool:
+def _is_copy(windows: NDArray[np.float32], size: int) -> bool:
     """Whether every pixel of the images is one of the chips: nothing is turned by an angle, or scaled."""
-    return not ((side != size).any() or angle.any() or (top % 1).any() or (left % 1).any())
+    top_left, side, angle = windows[:, :2], windows[:, 2], windows[:, 3]
+    return not ((side != size).any() or angle.any() or (top_left % 1).any())
 
 
 @cache
@@ -84,60 +89,43 @@ def _fill_by_copies(
     pixels: NDArray[np.uint8],
     rows: NDArray[np.int64],
     turns: NDArray[np.int64],
-    contrast: NDArray[np.float32],
-    brightness: NDArray[np.float32],
-    top: NDArray[np.float32],
-    left: NDArray[np.float32],
-    side: NDArray[np.float32],
-    angle: NDArray[np.float32],
-    scale: NDArray[np.float32],
-    shift: NDArray[np.float32],
+    windows: NDArray[np.float32],
+    factors: NDArray[np.float32],
+    offsets: NDArray[np.float32],
     images: NDArray[np.float32],
     start: int,
     stop: int,
 ) -> None:
-    """Fill `images[start:stop]` from windows that lie on whole pixels."""
-    for place in range(start, stop):
-        factors = scale * contrast[place]
-        offsets = shift * contrast[place] + brightness[place]
-        y, x = int(top[place]), int(left[place])
-        _copy(pixels[rows[place]], images[place], turns[place], y, x, factors, offsets)
+    """Fill `images[start:stop]` from windows (top, left, side, angle) that lie on whole pixels."""
+    for at in range(start, stop):
+        _copy(pixels[rows[at]], images[at], turns[at], windows[at], factors[at], offsets[at])
 
 
 def _fill_by_samples(
     pixels: NDArray[np.uint8],
     rows: NDArray[np.int64],
     turns: NDArray[np.int64],
-    contrast: NDArray[np.float32],
-    brightness: NDArray[np.float32],
-    top: NDArray[np.float32],
-    left: NDArray[np.float32],
-    side: NDArray[np.float32],
-    angle: NDArray[np.float32],
-    scale: NDArray[np.float32],
-    shift: NDArray[np.float32],
+    windows: NDArray[np.float32],
+    factors: NDArray[np.float32],
+    offsets: NDArray[np.float32],
     images: NDArray[np.float32],
     start: int,
     stop: int,
 ) -> None:
     """Fill `images[start:stop]` from any windows."""
-    for place in range(start, stop):
-        factors = scale * contrast[place]
-        offsets = shift * contrast[place] + brightness[place]
-        window = (top[place], left[place], side[place], angle[place])
-        chip, image = pixels[rows[place]], images[place]
-        if angle[place] == 0:
-            _scale(chip, image, turns[place], window, factors, offsets)
+    for at in range(start, stop):
+        chip, image, window = pixels[rows[at]], images[at], windows[at]
+        if window[3] == 0:
+            _scale(chip, image, turns[at], window, factors[at], offsets[at])
         else:
-            _rotate(chip, image, turns[place], window, factors, offsets)
+            _rotate(chip, image, turns[at], window, factors[at], offsets[at])
 
 
 def _copy_pixels(
     chip: NDArray[np.uint8],
     image: NDArray[np.float32],
     element: int,
-    top: int,
-    left: int,
+    window: NDArray[np.float32],
     factors: NDArray[np.float32],
     offsets: NDArray[np.float32],
 ) -> None:
@@ -145,7 +133,7 @@ def _copy_pixels(
     size, width = image.shape[0], chip.shape[1]
     flat = chip.reshape(-1)
     row, column = (3, 3 * width) if element & 4 else (3 * width, 3)
-    begin = 3 * (width * top + left)
+    begin = 3 * (width * int(window[0]) + int(window[1]))
     if element & 2:
         begin, row = begin + row * (size - 1), -row
     if element & 1:
@@ -165,44 +153,33 @@ def _scale_pixels(
     chip: NDArray[np.uint8],
     image: NDArray[np.float32],
     element: int,
-    window: tuple[float, float, float, float],
+    window: NDArray[np.float32],
     factors: NDArray[np.float32],
     offsets: NDArray[np.float32],
 ) -> None:
     """Scale a window, bilinear: places in the chip are the same for all of a row or column."""
     size, width = image.shape[0], chip.shape[1]
     top, left, side, _ = window
-    rows, row_weights = _places(top, side, size, width)
-    columns, column_weights = _places(left, side, size, width)
+    rows, columns = _places(top, side, size, width), _places(left, side, size, width)
     for y in range(size):
         for x in range(size):
-            v = size - 1 - y if element & 2 else y
-            u = size - 1 - x if element & 1 else x
-            if element & 4:
-                v, u = u, v
-            i, k, wy, wx = rows[v], columns[u], row_weights[v], column_weights[u]
-            j, m = min(i + 1, width - 1), min(k + 1, width - 1)
-            for channel in range(3):
-                above = chip[i, k, channel] + (float(chip[i, m, channel]) - chip[i, k, channel]) * wx
-                below = chip[j, k, channel] + (float(chip[j, m, channel]) - chip[j, k, channel]) * wx
-                image[y, x, channel] = (above + (below - above) * wy) * factors[channel] + offsets[channel]
+            v, u = _turn(y, x, size, element)
+            _blend(chip, image[y, x], rows[v], columns[u], factors, offsets)
 
 
-def _axis(begin: float, side: float, size: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return where the pixels of one axis of an image lie in a chip: the pixel before, and how far beyond."""
-    before, weights = np.empty(size, np.int64), np.empty(size, np.float32)
+def _axis(begin: float, side: float, size: int, width: int) -> NDArray[np.float64]:
+    """Return where the pixels of one axis of an image lie in a chip."""
+    places = np.empty(size)
     for index in range(size):
-        place = _mirrored(begin + (index + 0.5) * side / size - 0.5, width)
-        before[index] = int(place)
-        weights[index] = place - before[index]
-    return before, weights
+        places[index] = _mirrored(begin + (index + 0.5) * side / size - 0.5, width)
+    return places
 
 
 def _rotate_pixels(
     chip: NDArray[np.uint8],
     image: NDArray[np.float32],
     element: int,
-    window: tuple[float, float, float, float],
+    window: NDArray[np.float32],
     factors: NDArray[np.float32],
     offsets: NDArray[np.float32],
 ) -> None:
@@ -215,20 +192,36 @@ def _rotate_pixels(
     y0, x0 = top + side / 2 - 0.5, left + side / 2 - 0.5
     for y in range(size):
         for x in range(size):
-            v = size - 1 - y if element & 2 else y
-            u = size - 1 - x if element & 1 else x
-            if element & 4:
-                v, u = u, v
+            v, u = _turn(y, x, size, element)
             dy, dx = v - middle, u - middle
-            sy = _mirrored(y0 + across * dy + along * dx, width)
-            sx = _mirrored(x0 + across * dx - along * dy, width)
-            i, k = int(sy), int(sx)
-            j, m = min(i + 1, width - 1), min(k + 1, width - 1)
-            wy, wx = sy - i, sx - k
-            for channel in range(3):
-                above = chip[i, k, channel] + (float(chip[i, m, channel]) - chip[i, k, channel]) * wx
-                below = chip[j, k, channel] + (float(chip[j, m, channel]) - chip[j, k, channel]) * wx
-                image[y, x, channel] = (above + (below - above) * wy) * factors[channel] + offsets[channel]
+            place_y = _mirrored(y0 + across * dy + along * dx, width)
+            place_x = _mirrored(x0 + across * dx - along * dy, width)
+            _blend(chip, image[y, x], place_y, place_x, factors, offsets)
+
+
+def _turned_place(y: int, x: int, size: int, element: int) -> tuple[int, int]:
+    """Return which pixel of the window becomes a pixel of the image."""
+    v = size - 1 - y if element & 2 else y
+    u = size - 1 - x if element & 1 else x
+    return (u, v) if element & 4 else (v, u)
+
+
+def _blend_pixel(
+    chip: NDArray[np.uint8],
+    pixel: NDArray[np.float32],
+    y: float,
+    x: float,
+    factors: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+) -> None:
+    """Set a pixel of the image to what lies between four of the chip."""
+    i, k = int(y), int(x)
+    j, m = min(i + 1, chip.shape[0] - 1), min(k + 1, chip.shape[1] - 1)
+    wy, wx = y - i, x - k
+    for channel in range(3):
+        above = chip[i, k, channel] + (float(chip[i, m, channel]) - chip[i, k, channel]) * wx
+        below = chip[j, k, channel] + (float(chip[j, m, channel]) - chip[j, k, channel]) * wx
+        pixel[channel] = (above + (below - above) * wy) * factors[channel] + offsets[channel]
 
 
 def _mirror(place: float, width: int) -> float:
@@ -245,6 +238,8 @@ _compiled: Any = numba.njit(cache=True, nogil=True, boundscheck=False)
 # Plain functions above, so that they can be read, typed and tested without the compiler.
 _mirrored = _compiled(_mirror)
 _places = _compiled(_axis)
+_turn = _compiled(_turned_place)
+_blend = _compiled(_blend_pixel)
 _copy = _compiled(_copy_pixels)
 _scale = _compiled(_scale_pixels)
 _rotate = _compiled(_rotate_pixels)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from lightning.pytorch import LightningModule
-from timm.optim import create_optimizer_v2, list_optimizers
+from timm.optim import create_optimizer_v2
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.lr_scheduler import LambdaLR
 
 from planets.config import TrainingSettings
-from planets.errors import ConfigError, TrainingError
+from planets.errors import TrainingError
 from planets.losses import training_loss
 from planets.metrics import FIXED_CUT, f2_score, mean_average_precision
 from planets.model import head_keys
+from planets.optimizers import require_optimizer
 
 _CHECK_EVERY = 50
 """Steps between looks at the loss: each look makes a GPU wait."""
@@ -158,20 +158,6 @@ class ChipClassifier(LightningModule):
                 f"the {what} is {loss.item()} in epoch {self.current_epoch + 1}; lower "
                 f"training.learning_rate ({self.settings.learning_rate}), or set training.gradient_clip"
             )
-
-
-def require_optimizer(name: str) -> None:
-    """Check that timm knows an optimiser.
-
-    Raises:
-        ConfigError: it does not; the message names what is near.
-    """
-    known = list_optimizers()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3)
-        raise ConfigError(
-            f"training.optimizer: timm has no optimiser {name!r}; near it are: {', '.join(near or known)}"
-        )
 
 
 def learning_rate_factor(step: int, total: int, warmup: float) -> float:

@@ -15,7 +15,8 @@ from planets.cores import usable_cores
 from planets.errors import TrainingError
 from planets.fitted import Fitted
 from planets.journal import Reporter
-from planets.trainer import Job, Rank, train
+from planets.rank import Rank
+from planets.trainer import Job, train
 
 _spawn: Any = spawn
 _RESULT = "together.safetensors"

@@ -25,6 +25,7 @@ from planets.journal import Journal, Reporter
 from planets.labels import LABELS
 from planets.model import build_model, pretrained_statistics
 from planets.module import ChipClassifier
+from planets.rank import ALONE, Rank
 
 _UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError)
 
@@ -40,22 +41,6 @@ class Job:
     parts: NDArray[np.str_]
     workdir: Path
     resume_from: Path | None
-
-
-@dataclass(frozen=True)
-class Rank:
-    """Which process of how many this one is; each has a GPU of its own, or a share of the cores."""
-
-    index: int = 0
-    world: int = 1
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return torch.device(f"cuda:{self.index}" if torch.cuda.is_available() else "cpu")
-
-
-ALONE = Rank()
 
 
 def train(job: Job, reporter: Reporter | None = None, rank: Rank = ALONE) -> Fitted:
@@ -74,8 +59,8 @@ def train(job: Job, reporter: Reporter | None = None, rank: Rank = ALONE) -> Fit
         mean, std = pretrained_statistics(network)
     else:
         mean, std = channel_statistics(job.store, np.flatnonzero(job.parts == "train"))
-    share = (rank.index, rank.world)
-    data = ChipsDataModule(job.store, job.labels, job.parts, settings, mean, std, rank.device, share)
+    device = torch.device(f"cuda:{rank.index}" if torch.cuda.is_available() else "cpu")
+    data = ChipsDataModule(job.store, job.labels, job.parts, settings, mean, std, device, rank)
     batches = data.train_batches(epoch=0)
     module = ChipClassifier(network, settings, ceil(len(batches) / settings.accumulate) * settings.epochs)
     journal = Journal(job.entry, settings, batches.chips, job.workdir, reporter)

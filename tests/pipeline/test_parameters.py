@@ -100,3 +100,9 @@ def test_an_edited_parameter_without_sense_is_refused_by_name(edited, said):
     with pytest.raises(ConfigError) as caught:
         run(**edited)
     assert said in str(caught.value)
+
+
+def test_an_optimiser_that_timm_does_not_know_is_found_before_anything_starts():
+    config = load_config("sample", [("training.optimizer", "adamvv")])
+    with pytest.raises(ConfigError, match=r"no optimiser 'adamvv'; near it are: adam"):
+        Run.parse(dump(config), arguments(config)).check_here(workers_here=True)

@@ -137,7 +137,7 @@ def test_each_part_of_the_recipe_changes_the_training(changes: dict[str, Any], t
     assert without_times(changed.history) != without_times(train(tmp_path / "plain").history)
 
 
-def test_progressive_training_begins_faster(tmp_path: Path) -> None:
+def test_progressive_training_begins_with_other_images(tmp_path: Path) -> None:
     grown, plain = (train(tmp_path, image_size=64, epochs=1, progressive=share) for share in (0.5, 0.0))
     assert grown.history[0]["train_loss"] != plain.history[0]["train_loss"]
 
