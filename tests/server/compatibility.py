@@ -31,8 +31,8 @@ clearml {sdk} and clearml-agent {agent}.
 
 *Known*: the SDK has a request class for the call. *Tested*: a test names the call; all the others that are
 served get the fuzzed requests and the check that strangers are refused. Every other call answers 404 with
-the API's own envelope. ClearML's example scripts run unmodified: `python tests/server/examples.py FOLDER`,
-with the folder `examples` of a checkout of ClearML, runs them with real agents and prints how each one went.
+the API's own envelope. For ClearML's example scripts, `python tests/server/examples.py FOLDER`, with the
+folder `examples` of a checkout of ClearML, runs them with real agents and prints how each one went.
 
 | call | known | served | tested |
 | --- | --- | --- | --- |
