@@ -21,10 +21,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pipeline.settings import load_config
 from planets.chips import ChipStore
-from planets.config import ModelEntry
 from planets.data import ChipsDataModule
 from planets.labels import LABELS
 from planets.model import build_model
+from planets.training_settings import ModelEntry
 
 CHIPS, ROUNDS = 4096, 7
 MEAN, STD = (0.3, 0.35, 0.4), (0.1, 0.15, 0.2)

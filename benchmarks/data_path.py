@@ -24,11 +24,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipeline.settings import load_config
 from planets.chips import ChipStore
-from planets.config import ModelEntry, TrainingSettings
 from planets.data import ChipsDataModule
 from planets.labels import LABELS
 from planets.model import build_model
 from planets.sample import make_sample
+from planets.training_settings import ModelEntry, TrainingSettings
 
 CHIPS, BATCH, ROUNDS = 4096, 64, 7
 MEAN, STD = (0.3, 0.35, 0.4), (0.1, 0.15, 0.2)

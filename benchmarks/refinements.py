@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from planets.comparison import compare
-from planets.config import EvaluationSettings
 from planets.evaluation import evaluate
+from planets.evaluation_settings import EvaluationSettings
 from planets.scores import ModelScores
 
 NAMES = ("tta", "calibration", "decoding", "weather_rule")

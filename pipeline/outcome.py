@@ -10,7 +10,7 @@ from pipeline.parameters import words
 from pipeline.runs import GOOD, STATES, RunState, Step
 from pipeline.why import explain
 from planets.comparison import Comparison
-from planets.config import ENSEMBLE
+from planets.evaluation_settings import ENSEMBLE
 
 AGENT_LINES = ("Leaving process id", "DONE: Running task", "Process failed, exit code")
 """What the agent itself writes at the end of a step's log."""

@@ -11,10 +11,12 @@ from typing import Any
 
 import yaml
 
-from planets.config import ENSEMBLE, Config, DatasetSource, ModelEntry
+from planets.config import Config, DatasetSource
 from planets.errors import ConfigError
+from planets.evaluation_settings import ENSEMBLE
 from planets.layout import find_archive, source_stamp
 from planets.source import fetch_local
+from planets.training_settings import ModelEntry
 from steps.code import code_of
 
 CONFIG = "config"

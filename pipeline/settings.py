@@ -9,8 +9,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from planets.config import CONFIGS, Config, ModelEntry, TrainingSettings
+from planets.config import CONFIGS, Config
 from planets.errors import ConfigError
+from planets.training_settings import ModelEntry, TrainingSettings
 
 Tree = dict[str, Any]
 

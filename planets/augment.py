@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from planets.config import TrainingSettings
+from planets.training_settings import TrainingSettings
 
 _LEVELS = 255.0
 

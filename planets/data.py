@@ -13,12 +13,12 @@ from torch import Tensor
 
 from planets.augment import Changes, augment, draw_changes, no_changes, train_size
 from planets.chips import ChipStore
-from planets.config import TrainingSettings
 from planets.errors import TrainingError
 from planets.fused import augment_fused
 from planets.mixing import Mix, draw_mix, mix_batch
 from planets.rank import ALONE, Rank
 from planets.stream import ahead
+from planets.training_settings import TrainingSettings
 
 _SAMPLED = 1024
 """Chips that are looked at for mean and deviation; more change neither in the third digit."""

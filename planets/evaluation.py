@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planets.calibration import log_loss
-from planets.config import EvaluationSettings
 from planets.decision import Decision, mix
 from planets.errors import BundleError
+from planets.evaluation_settings import EvaluationSettings
 from planets.halves import halves
 from planets.labels import decode
 from planets.metrics import best_constant, f2_per_sample, summary

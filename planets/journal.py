@@ -11,9 +11,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from planets.config import ModelEntry, TrainingSettings
 from planets.errors import TrainingError
 from planets.module import ChipClassifier
+from planets.training_settings import ModelEntry, TrainingSettings
 
 CHECKPOINT = "last.ckpt"
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
-from planets.config import TrainingSettings
+from planets.training_settings import TrainingSettings
 
 _EASY_NEGATIVES = 4.0
 _MARGIN = 0.05

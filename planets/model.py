@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
-from planets.config import ModelEntry
 from planets.errors import BundleError, ConfigError, WeightsError
+from planets.training_settings import ModelEntry
 
 _UNREADABLE = (
     SafetensorError,

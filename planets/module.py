@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.lr_scheduler import LambdaLR
 
-from planets.config import TrainingSettings
 from planets.errors import TrainingError
 from planets.losses import training_loss
 from planets.metrics import FIXED_CUT, f2_score, mean_average_precision
 from planets.model import head_keys
 from planets.optimizers import require_optimizer
+from planets.training_settings import TrainingSettings
 
 _CHECK_EVERY = 50
 """Steps between looks at the loss: each look makes a GPU wait."""

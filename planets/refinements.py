@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from planets.calibration import Calibration, log_loss
 from planets.comparison import Comparison, compare
-from planets.config import EvaluationSettings
 from planets.decision import Decision
+from planets.evaluation_settings import EvaluationSettings
 from planets.halves import halves
 from planets.metrics import f2_per_sample, mean_average_precision
 from planets.scores import PartScores

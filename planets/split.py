@@ -8,8 +8,8 @@ import numpy as np
 from iterstrat.ml_stratifiers import IterativeStratification
 from numpy.typing import NDArray
 
-from planets.config import PARTS
 from planets.errors import ConfigError
+from planets.parts import PARTS
 
 
 def stratified_split(

@@ -17,7 +17,6 @@ from lightning.pytorch.callbacks import EarlyStopping
 from numpy.typing import NDArray
 
 from planets.chips import ChipStore
-from planets.config import ModelEntry, TrainingSettings
 from planets.data import ChipsDataModule, channel_statistics
 from planets.errors import TrainingError
 from planets.fitted import Fitted
@@ -26,6 +25,7 @@ from planets.labels import LABELS
 from planets.model import build_model, pretrained_statistics
 from planets.module import ChipClassifier
 from planets.rank import ALONE, Rank
+from planets.training_settings import ModelEntry, TrainingSettings
 
 _UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError)
 

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from planets.chips import ChipStore
-from planets.config import ModelEntry, TrainingSettings
 from planets.errors import TrainingError
 from planets.fitted import Fitted
 from planets.journal import Reporter
 from planets.ranks import train_together
 from planets.trainer import Job, train
+from planets.training_settings import ModelEntry, TrainingSettings
 
 
 def fit(

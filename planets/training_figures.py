@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from planets.augment import denormalise
 from planets.chips import ChipStore
-from planets.config import PARTS, TrainingSettings
 from planets.data import ChipsDataModule, channel_statistics
 from planets.labels import LABELS, decode
 from planets.palette import FOREST, RIVER, SAND, blank, grid, headline, save, styled
+from planets.parts import PARTS
+from planets.training_settings import TrainingSettings
 
 _COLUMNS = 8
 _SHOWN = 24

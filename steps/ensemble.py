@@ -20,8 +20,8 @@ def evaluate_ensemble(
     from pathlib import Path
 
     from planets.bundle import Bundle
-    from planets.config import ENSEMBLE, EvaluationSettings
     from planets.evaluation import evaluate
+    from planets.evaluation_settings import ENSEMBLE, EvaluationSettings
     from planets.manifest import FIGURES
     from planets.report import save_figures
     from planets.scores import ModelScores

@@ -23,8 +23,8 @@ def evaluate_model(
     from pathlib import Path
 
     from planets.bundle import Bundle
-    from planets.config import EvaluationSettings
     from planets.evaluation import evaluate
+    from planets.evaluation_settings import EvaluationSettings
     from planets.fitted import Fitted
     from planets.manifest import FIGURES
     from planets.member import Member

@@ -17,7 +17,7 @@ def select_best(candidates: str, seed: int, code_version: str) -> tuple[str, flo
     from clearml import Model
 
     from planets.comparison import Comparison, compare
-    from planets.config import ENSEMBLE
+    from planets.evaluation_settings import ENSEMBLE
     from steps import tracking
     from steps.arrays import load_arrays
     from steps.code import require_code

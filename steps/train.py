@@ -24,11 +24,11 @@ def train_model(
     import tempfile
     from pathlib import Path
 
-    from planets.config import ModelEntry, TrainingSettings
     from planets.journal import CHECKPOINT
     from planets.labels import LABELS
     from planets.training import fit
     from planets.training_figures import save_training_figures
+    from planets.training_settings import ModelEntry, TrainingSettings
     from steps import tracking
     from steps.checkpoints import Uploader, earlier_checkpoint
     from steps.chips import open_store, read_chips

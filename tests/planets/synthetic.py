@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from planets.chips import ChipStore
-from planets.config import ModelEntry, TrainingSettings
 from planets.labels import LABELS
+from planets.training_settings import ModelEntry, TrainingSettings
 
 SETTINGS = TrainingSettings(
     epochs=2,

@@ -12,9 +12,9 @@ from synthetic import jpeg, make_labels, make_parts, make_pixels, write_chips
 
 from planets.bundle import Bundle
 from planets.chips import ChipStore
-from planets.config import EvaluationSettings
 from planets.errors import ArchiveError, BundleError
 from planets.evaluation import Evaluation, evaluate
+from planets.evaluation_settings import EvaluationSettings
 from planets.fitted import Fitted
 from planets.labels import LABELS, encode
 from planets.manifest import MemberInfo

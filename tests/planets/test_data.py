@@ -7,10 +7,10 @@ from synthetic import SETTINGS, make_labels, make_parts, make_store, write_chips
 
 from planets.augment import augment, normalise
 from planets.chips import ChipStore
-from planets.config import TrainingSettings
 from planets.data import Batch, Batches, ChipsDataModule, channel_statistics
 from planets.errors import TrainingError
 from planets.stream import StreamedPixels
+from planets.training_settings import TrainingSettings
 
 MEAN, STD = (0.3, 0.35, 0.4), (0.1, 0.15, 0.2)
 SMALL = SETTINGS.model_copy(update={"image_size": 8})

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from synthetic import make_labels, make_parts, make_store
 
-from planets.config import EvaluationSettings
 from planets.errors import BundleError
 from planets.evaluation import evaluate
+from planets.evaluation_settings import EvaluationSettings
 from planets.fitted import Fitted
 from planets.halves import halves
 from planets.labels import LABELS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from synthetic import make_labels
 
-from planets.config import EvaluationSettings
+from planets.evaluation_settings import EvaluationSettings
 from planets.labels import LABELS
 from planets.metrics import f2_score
 from planets.refinements import Refinements, choose, fit

@@ -7,12 +7,12 @@ import pytest
 import torch
 from synthetic import ENTRY, SETTINGS, make_labels, make_parts, make_store
 
-from planets.config import ModelEntry
 from planets.errors import BundleError, ConfigError, TrainingError
 from planets.fitted import Fitted
 from planets.labels import LABELS
 from planets.trainer import precision_for
 from planets.training import fit, processes
+from planets.training_settings import ModelEntry
 
 COUNT = 120
 
