@@ -25,6 +25,42 @@ class SourceError(PlanetsError):
     """The data source (folder, Kaggle, sample) could not be reached or used."""
 
 
+class NoCredentials(SourceError):
+    """Kaggle asks who we are, and nothing here says it."""
+
+
+class CredentialsRefused(SourceError):
+    """Kaggle does not accept the credentials."""
+
+
+class TermsNotAccepted(SourceError):
+    """The account may not have the dataset, as a rule because it has not accepted the terms."""
+
+
+class UnknownDataset(SourceError):
+    """Kaggle has no dataset of this name."""
+
+
+class TooManyRequests(SourceError):
+    """Kaggle asks to wait longer than a worker should."""
+
+
+class NoNetwork(SourceError):
+    """Kaggle, or the storage that it names, cannot be reached."""
+
+
+class DiskFull(SourceError):
+    """There is less room on the disk than the data needs; the message names both."""
+
+
+class BadDownload(SourceError):
+    """What arrived is not what was promised: another size or checksum, or no archive."""
+
+
+class UnsafeArchive(SourceError):
+    """An archive has a member that could leave its folder, or a bomb; nothing of it was unpacked."""
+
+
 class WeightsError(PlanetsError):
     """Pretrained weights cannot be had; the message names the ways out."""
 

@@ -10,6 +10,8 @@ from planets.table import Row, read_table
 
 CHIPS = "train-jpg"
 TABLE = "train_classes.csv"
+TEST_CHIPS = ("test-jpg", "test-jpg-additional")
+SUBMISSION = "sample_submission.csv"
 LAYOUTS = (Path(), Path("planet"), Path("planet/planet"))
 """Where these two lie below the folder given: bare, in the archive's `planet/`, or in the whole archive."""
 
@@ -31,7 +33,7 @@ def find_archive(folder: Path) -> Archive:
         ArchiveError: nothing is found (the message names what was looked for where), or the table is faulty.
         UnknownTag: the table has a tag that is none of the 17 labels.
     """
-    chips, table = _locate(folder)
+    chips, table = locate(folder)
     return Archive(folder, chips, table, read_table(table))
 
 
@@ -43,7 +45,7 @@ def source_stamp(folder: Path) -> str:
     Raises:
         ArchiveError: `folder` holds no archive.
     """
-    chips, table = _locate(folder)
+    chips, table = locate(folder)
     try:
         with os.scandir(chips) as entries:
             stamps = [_stamp(entry.name, entry) for entry in entries]
@@ -53,8 +55,12 @@ def source_stamp(folder: Path) -> str:
     return hashlib.sha256("".join(sorted(stamps)).encode(errors="surrogateescape")).hexdigest()
 
 
-def _locate(folder: Path) -> tuple[Path, Path]:
-    """Return the folder of chips and the table."""
+def locate(folder: Path) -> tuple[Path, Path]:
+    """Return the folder of chips and the table, neither of them opened.
+
+    Raises:
+        ArchiveError: they are not there; the message names what was looked for where.
+    """
     if folder.is_file():
         raise ArchiveError(f"{folder} is a file; unpack it and name the folder it was unpacked to")
     if not folder.is_dir():

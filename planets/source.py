@@ -1,23 +1,82 @@
-"""Where chips come from: a local folder, Kaggle, or the synthetic sample; each ends as a folder here."""
+"""Where chips come from: a local folder, Kaggle, or the synthetic sample; each ends as a folder here.
 
-import os
+A source has a stamp: it names the content without having it, and another content has another stamp.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from filelock import FileLock
 
 from planets.errors import SourceError
+from planets.kaggle_source import KaggleSource
+from planets.layout import source_stamp
 
 
-def fetch_sample(cache: Path, chips: int, seed: int, code_version: str) -> Path:
-    """Make the synthetic sample in `cache`, unless this code has made it there; return its folder."""
-    from planets.sample import make_sample
+class Source(Protocol):
+    """Something that chips come from."""
 
-    folder = cache / f"sample-{chips}-{seed}-{code_version}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f"{folder.name}.lock"):
-        if not folder.exists():
-            make_sample(folder, chips=chips, seed=seed)
-    return folder
+    def stamp(self) -> str:
+        """Name the content that `fetch` would give. Raises SourceError or ArchiveError without one."""
+
+    def fetch(self) -> Path:
+        """Return the folder with the chips, on this host. Raises SourceError where it cannot be had."""
+
+
+@dataclass(frozen=True)
+class DrawnSample:
+    """The synthetic sample of `chips` chips; `code_version` names the code that draws it."""
+
+    cache: Path
+    chips: int
+    seed: int
+    code_version: str
+
+    def stamp(self) -> str:
+        """Size, seed and code make the sample what it is."""
+        return f"sample {self.chips} {self.seed} {self.code_version}"
+
+    def fetch(self) -> Path:
+        """Make the sample in the cache, unless this code has made it there."""
+        from planets.sample import make_sample
+
+        folder = self.cache / f"sample-{self.chips}-{self.seed}-{self.code_version}"
+        self.cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.cache / f"{folder.name}.lock"):
+            if not folder.exists():
+                make_sample(folder, chips=self.chips, seed=self.seed)
+        return folder
+
+
+@dataclass(frozen=True)
+class LocalFolder:
+    """A folder of the user's own; it is only read."""
+
+    path: str
+
+    def stamp(self) -> str:
+        """Path, size and time of every file: no picture is opened."""
+        folder = self.fetch().resolve()
+        return f"local {folder} {source_stamp(folder)}"
+
+    def fetch(self) -> Path:
+        """The folder itself."""
+        return fetch_local(self.path)
+
+
+def source_of(
+    kind: str, cache: Path, path: str, kaggle: str, chips: int, seed: int, code_version: str
+) -> Source:
+    """The source that the settings name: `sample`, `local` or `kaggle`."""
+    match kind:
+        case "sample":
+            return DrawnSample(cache, chips, seed, code_version)
+        case "local":
+            return LocalFolder(path)
+        case "kaggle":
+            return KaggleSource(cache, kaggle)
+    raise SourceError(f"dataset.source: {kind!r} is none of sample, local, kaggle")
 
 
 def fetch_local(path: str) -> Path:
@@ -33,52 +92,3 @@ def fetch_local(path: str) -> Path:
             "give the folder that holds train-jpg/ and train_classes.csv (DATASET_PATH=/some/folder)"
         )
     return folder
-
-
-def fetch_kaggle(cache: Path, dataset: str) -> Path:
-    """Download and unpack the Kaggle dataset `owner/name` into `cache`, unless it is there.
-
-    Credentials are those of the `kaggle` package: KAGGLE_USERNAME and KAGGLE_KEY, or ~/.kaggle.
-
-    Raises:
-        SourceError: no credentials, or Kaggle refused or could not be reached.
-    """
-    folder = cache / f"kaggle-{dataset.replace('/', '-')}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f"{folder.name}.lock"):
-        if not folder.exists():
-            _download_kaggle(dataset, folder)
-    return folder
-
-
-def _download_kaggle(dataset: str, folder: Path) -> None:
-    from requests.exceptions import RequestException
-
-    _require_kaggle_credentials()
-    import kaggle  # authenticates when imported
-
-    partial = folder.with_name(f"{folder.name}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    try:
-        kaggle.api.dataset_download_files(dataset, path=str(partial), unzip=True, quiet=False)
-    except RequestException as error:
-        raise SourceError(
-            f"Kaggle dataset {dataset!r} could not be downloaded: {error}. Check the network, the name, "
-            "and that the account has accepted the data's terms; "
-            "or download it by hand and use DATASET_SOURCE=local"
-        ) from error
-    partial.rename(folder)
-
-
-def _require_kaggle_credentials() -> None:
-    home = Path(os.environ.get("KAGGLE_CONFIG_DIR", "~/.kaggle")).expanduser()
-    by_environment = {
-        "KAGGLE_USERNAME",
-        "KAGGLE_KEY",
-    } <= os.environ.keys() or "KAGGLE_API_TOKEN" in os.environ
-    if by_environment or (home / "kaggle.json").exists() or (home / "access_token").exists():
-        return
-    raise SourceError(
-        "no Kaggle credentials: set KAGGLE_USERNAME and KAGGLE_KEY in the worker's environment, "
-        f"or put the account's kaggle.json into {home}; without an account use DATASET_SOURCE=local"
-    )

@@ -72,7 +72,11 @@ def code_of(stage: str) -> Code:
     """
     if stage not in STAGES:
         raise ValueError(f"unknown stage {stage!r}; the stages are: {', '.join(STAGES)}")
-    root = f"steps.{stage}"
+    return closure(f"steps.{stage}")
+
+
+def closure(root: str) -> Code:
+    """The code that the module `root` of `steps` or `planets` can reach, itself included."""
     reached = {root, *_graph().find_upstream_modules(root)}
     own = {name: _digest(name) for name in reached if name.split(".")[0] in ("steps", "planets")}
     libraries = {name: _library_version(LIBRARIES[name]) for name in reached if name in LIBRARIES}

@@ -15,36 +15,38 @@ def ingest_chips(
 ) -> tuple[str, str, int]:
     """Return `(dataset_id, content_hash, chips)`; the dataset is a draft, or an earlier one of equal content.
 
-    `source_stamp` changes when a local folder does; it is here to be part of the cache key.
+    `source_stamp` changes when a local folder does; it is here to be part of the cache key. A source that
+    a registered dataset came from is not fetched again, unless the run says `refresh ingest`.
     """
     import tempfile
     from pathlib import Path
 
     from planets.archive import audit, write_archive
     from planets.layout import find_archive
-    from planets.source import fetch_kaggle, fetch_local, fetch_sample
-    from steps import tracking
+    from planets.source import source_of
+    from steps import origins, tracking
     from steps.code import require_code
 
     require_code("ingest", code_version)
     cache = tracking.host_cache() / "sources"
-    if source == "sample":
-        folder = fetch_sample(cache, sample_chips, sample_seed, code_version)
-    elif source == "local":
-        folder = fetch_local(path)
-    else:
-        folder = fetch_kaggle(cache, kaggle)
+    chosen = source_of(source, cache, path, kaggle, sample_chips, sample_seed, code_version)
+    origin = origins.origin_of(chosen, max_bad_fraction)
+    there = origins.find_registered(dataset_project, dataset_name, origin)
+    if there and not origins.is_refreshed("ingest"):
+        print(f"dataset {there.dataset_id} came from the same source: nothing to fetch, audit or upload")
+        return there
 
-    found = audit(find_archive(folder), max_bad_fraction)
+    found = audit(find_archive(chosen.fetch()), max_bad_fraction)
     print("\n".join(found.summary()))
     tracking.current_task().upload_artifact("audit", found.to_json(), extension_name=".json")
 
     known = tracking.find_dataset(dataset_project, dataset_name, found.content_hash)
     if known:
         print(f"dataset {known} has this content already: nothing to upload")
-        return known, found.content_hash, len(found.chips)
-    with tempfile.TemporaryDirectory() as staging:
-        laid_out = write_archive(found.chips, Path(staging) / "chips")
-        draft = tracking.upload_dataset(dataset_project, dataset_name, found.content_hash, laid_out)
-    print(f"uploaded {len(found.chips)} chips as the draft {draft}")
-    return draft, found.content_hash, len(found.chips)
+    else:
+        with tempfile.TemporaryDirectory() as staging:
+            laid_out = write_archive(found.chips, Path(staging) / "chips")
+            known = tracking.upload_dataset(dataset_project, dataset_name, found.content_hash, laid_out)
+        print(f"uploaded {len(found.chips)} chips as the draft {known}")
+    origins.remember_origin(dataset_project, dataset_name, origin, known)
+    return known, found.content_hash, len(found.chips)
