@@ -13,7 +13,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z][a-z._-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z._-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-40s\033[0m %s\n", $$1, $$2}'
 	@printf '\n  PROFILE=sample|full|gpu  DATASET_SOURCE=sample|local|kaggle  DATASET_PATH=/folder  ARGS="--set key=value"\n'
 
 .PHONY: setup
@@ -42,6 +42,16 @@ lock: $(READY) ## write requirements.lock anew from pyproject.toml
 .PHONY: train.pipeline
 train.pipeline: $(READY) ## run the whole pipeline: from the chips to output/best
 	@$(BIN)/python -m pipeline run $(ARGS)
+
+.PHONY: upload.dataset_from_url_to_clearml upload.dataset_from_kaggle_to_clearml
+upload.dataset_from_url_to_clearml: $(READY) ## download the Kaggle dataset and register it in ClearML, once
+	@DATASET_SOURCE=kaggle $(BIN)/python -m pipeline upload $(ARGS)
+
+upload.dataset_from_kaggle_to_clearml: upload.dataset_from_url_to_clearml ## the same
+
+.PHONY: upload.dataset_from_local_to_clearml
+upload.dataset_from_local_to_clearml: $(READY) ## register the folder DATASET_PATH (dataset/) in ClearML, once
+	@DATASET_SOURCE=local DATASET_PATH=$(or $(DATASET_PATH),dataset) $(BIN)/python -m pipeline upload $(ARGS)
 
 .PHONY: up down status doctor env
 up: $(READY) ## start the embedded server and this machine's workers

@@ -17,6 +17,16 @@ KEY, SECRET = "CLEARML_API_ACCESS_KEY", "CLEARML_API_SECRET_KEY"
 NAMES = (HOST, WEB, FILES, KEY, SECRET)
 
 
+def use_kaggle_credentials(folder: Path = ROOT) -> None:
+    """Put the `KAGGLE_*` of `.env.local` in `folder` into the environment, for workers that are started too.
+
+    What the environment has already is left.
+    """
+    for name, value in dotenv_values(folder / ".env.local").items():
+        if name.startswith("KAGGLE_") and value:
+            os.environ.setdefault(name, value)
+
+
 @dataclass(frozen=True)
 class Connection:
     """A server of somebody else's: where its settings come from, and the variables that the SDK reads."""

@@ -18,8 +18,8 @@ from planets.errors import (
 
 BY_HAND = "or download the data by hand and use DATASET_SOURCE=local DATASET_PATH=/its/folder"
 NEW_TOKEN = (
-    "make a new token at https://www.kaggle.com/settings and put it where the old one was (KAGGLE_API_TOKEN, or "
-    "KAGGLE_USERNAME and KAGGLE_KEY, in the environment, .env.local or ~/.kaggle)"
+    "make a new token at https://www.kaggle.com/settings and put it where the old one was (KAGGLE_API_TOKEN, "
+    "or KAGGLE_USERNAME and KAGGLE_KEY, in the environment, .env.local or ~/.kaggle)"
 )
 PASSING = (429, 500, 502, 503, 504)
 """Statuses that may be other ones a moment later."""

@@ -11,6 +11,9 @@ from steps import tracking
 from steps.code import closure
 
 TAG = "source:"
+REFRESH = "Args/refresh"
+"""The parameter of a run that names the steps to do whatever is there already."""
+
 AUDIT = "planets.archive"
 """What makes a dataset of a source: other code of it may find other chips to be good."""
 
@@ -57,7 +60,7 @@ def remember_origin(project: str, name: str, origin: str, dataset_id: str) -> No
 
 
 def is_refreshed(step: str) -> bool:
-    """Whether the run that this task belongs to was told to run `step` whatever is there already."""
-    run = tracking.current_task().parent
-    told = Task.get_task(task_id=run).get_parameters() if run else {}
-    return step in [word.strip() for word in (told.get("Args/refresh") or "").split(",")]
+    """Whether this task, or the run that it belongs to, was told to do `step` whatever is there already."""
+    task = tracking.current_task()
+    run = Task.get_task(task_id=task.parent) if task.parent else task
+    return step in [word.strip() for word in (run.get_parameter(REFRESH) or "").split(",")]
