@@ -51,7 +51,7 @@ upload.dataset_from_kaggle_to_clearml: upload.dataset_from_url_to_clearml ## the
 
 .PHONY: upload.dataset_from_local_to_clearml
 upload.dataset_from_local_to_clearml: $(READY) ## register the folder DATASET_PATH (dataset/) in ClearML, once
-	@DATASET_SOURCE=local DATASET_PATH=$(or $(DATASET_PATH),dataset) $(BIN)/python -m pipeline upload $(ARGS)
+	@DATASET_SOURCE=local DATASET_PATH="$(or $(DATASET_PATH),dataset)" $(BIN)/python -m pipeline upload $(ARGS)
 
 .PHONY: up down status doctor env
 up: $(READY) ## start the embedded server and this machine's workers

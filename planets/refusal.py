@@ -88,7 +88,7 @@ def reason(error: BaseException) -> str:
         error = inner
     if error.__cause__ is not None:
         return reason(error.__cause__)
-    words = str(error.args[-1] if error.args else "")
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return type(error).__name__ if "://" in words or "url" in words else words or type(error).__name__
 
 

@@ -40,7 +40,9 @@ def full_disk_told(folder: Path) -> Iterator[None]:
 
 
 def megabytes(count: int) -> str:
-    """Bytes for a person: `1,600 MB`."""
+    """Bytes for a person: `1,600 MB`, `1.6 MB`, `16 kB`."""
+    if count < 1e6:
+        return f"{count / 1e3:,.0f} kB"
     return f"{count / 1e6:,.0f} MB" if count >= 1e7 else f"{count / 1e6:,.1f} MB"
 
 

@@ -107,6 +107,7 @@ def test_a_download_that_is_cut_goes_on_from_there(kaggle, fetch):
     assert kaggle.ranges_asked() == ["bytes=1000-", "bytes=71000-", "bytes=171000-"]
     assert kaggle.sent == len(kaggle.content)
     assert fetch.said.count("broke off") == 3
+    assert "broke off after 71 kB (IncompleteRead(70000 bytes read, " in fetch.said
 
 
 def test_the_next_process_goes_on_too(kaggle, fetch, tmp_path):
