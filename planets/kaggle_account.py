@@ -128,10 +128,10 @@ def _sign_in() -> Any:
     """A client of Kaggle's own, signed in. Refused, the package would print advice and end the process."""
     told = io.StringIO()
     with contextlib.redirect_stdout(told):
-        from kaggle.api.kaggle_api_extended import KaggleApi
-
-        api = KaggleApi()
         try:
+            from kaggle.api.kaggle_api_extended import KaggleApi  # signs in as it is imported
+
+            api = KaggleApi()
             api.authenticate()
         except SystemExit:
             raise CredentialsRefused(

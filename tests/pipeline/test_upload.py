@@ -54,7 +54,7 @@ TASKS = """
 import json
 from clearml import Task
 fields = ["status", "type"]
-tasks = Task.query_tasks(project_name="^planets$", task_name="^upload$", additional_return_fields=fields)
+tasks = Task.query_tasks(project_name="planets", task_name="^upload$", additional_return_fields=fields)
 print(json.dumps([[each["type"], each["status"]] for each in tasks]))
 """
 
