@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
+from multiprocessing import TimeoutError as NotInTime
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any, TypeVar
 
-from requests import RequestException
+from requests import RequestException, Timeout
 
 from planets.errors import CredentialsRefused, NoCredentials
 from planets.offer import Offer
@@ -18,6 +20,9 @@ from planets.progress import Say
 from planets.refusal import BY_HAND, NEW_TOKEN, reason, refusal, wait_before_retry
 
 TRIES = 4
+ANSWER_SECONDS = 60.0
+"""Kaggle's client itself waits for an answer without end."""
+
 T = TypeVar("T")
 
 
@@ -85,7 +90,7 @@ class Account:
         """Call, and call again where that may help: nothing answers, or Kaggle is busy."""
         for attempt in count(1):
             try:
-                return call()
+                return _in_time(call)
             except RequestException as error:
                 wait = wait_before_retry(error, attempt, self._first_wait)
                 if wait is None or attempt == TRIES:
@@ -126,15 +131,22 @@ def _folders() -> list[Path]:
 
 def _sign_in() -> Any:
     """A client of Kaggle's own, signed in. Refused, the package would print advice and end the process."""
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told):
-        try:
-            from kaggle.api.kaggle_api_extended import KaggleApi  # signs in as it is imported
+    try:
+        from kaggle.api.kaggle_api_extended import KaggleApi  # signs in as it is imported
 
-            api = KaggleApi()
-            api.authenticate()
-        except SystemExit:
-            raise CredentialsRefused(
-                f"Kaggle does not accept these credentials (expired or revoked); {NEW_TOKEN}"
-            ) from None
+        api = KaggleApi()
+        api.authenticate()
+    except SystemExit:
+        raise CredentialsRefused(
+            f"Kaggle does not accept these credentials (expired or revoked); {NEW_TOKEN}"
+        ) from None
     return api
+
+
+def _in_time(call: Callable[[], T]) -> T:
+    """What `call` returns or raises, or Timeout after `ANSWER_SECONDS`; what it prints is not shown."""
+    with contextlib.redirect_stdout(io.StringIO()), ThreadPool(1) as pool:
+        try:
+            return pool.apply_async(call).get(ANSWER_SECONDS)
+        except NotInTime:
+            raise Timeout from None

@@ -36,6 +36,7 @@ class Kaggle:
         storage_answers: the same for the storage.
         cuts: after so many bytes the next downloads break off, one after the other.
         promised: the size that the headers state, where it is not the true one.
+        answering: the API answers nothing until this is set; it is set by `kaggle_on_loopback`.
         ranges: whether parts can be asked for.
         hashes: `x-goog-hash` names `md5` and `crc32c` of the content, or others, or none.
         asked: `(host, path, headers)` of each request.
@@ -53,6 +54,7 @@ class Kaggle:
     wrong_range: bool = False
     etag: str = '"one"'
     hashes: str | None = None
+    answering: threading.Event = field(default_factory=threading.Event)
     asked: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
     sent: int = 0
 
@@ -93,6 +95,7 @@ def kaggle_on_loopback(folder: Path):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*HOSTS).configure_cert(context)
     kaggle = Kaggle()
+    kaggle.answering.set()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.kaggle, server.context = kaggle, context
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -143,6 +146,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
         self._note()
+        self.kaggle.answering.wait(30)
         call = self.path.rpartition("/")[2]
         if self.kaggle.answers:
             status, headers = self.kaggle.answers.pop(0)

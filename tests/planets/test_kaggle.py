@@ -45,7 +45,7 @@ def running(tmp_path_factory):
 @pytest.fixture
 def kaggle(running, monkeypatch):
     kaggle, environment = running
-    kaggle.__init__(content=zipped(MEMBERS))
+    kaggle.__init__(content=zipped(MEMBERS), answering=kaggle.answering)
     for name in [name for name in os.environ if name.startswith("KAGGLE_")]:
         monkeypatch.delenv(name)
     for name, value in (environment | {"KAGGLE_USERNAME": USER, "KAGGLE_KEY": KEY}).items():
@@ -273,6 +273,16 @@ def test_without_a_network_the_remedies_are_told(kaggle, fetch, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     with pytest.raises(NoNetwork, match=r"cannot be reached \(.*refused.*\); check the network, the proxy"):
         fetch()
+
+
+def test_a_kaggle_that_is_silent_is_not_waited_for_without_end(kaggle, fetch, monkeypatch):
+    monkeypatch.setattr("planets.kaggle_account.ANSWER_SECONDS", 0.2)
+    kaggle.answering.clear()
+    try:
+        with pytest.raises(NoNetwork, match=r"cannot be reached \(no answer in time\)"):
+            fetch()
+    finally:
+        kaggle.answering.set()
 
 
 def test_without_a_network_what_lies_here_is_used_and_said(kaggle, fetch, monkeypatch, tmp_path):
