@@ -4,11 +4,15 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline.commands import look, run, stack
+from pipeline.commands import experiments, look, run, single, stack
 from pipeline.errors import PipelineError
 from planets.errors import PlanetsError
+from steps.errors import StepError
 
-COMMANDS = (run.run, stack.up, stack.down, stack.env, look.status, look.doctor)
+COMMANDS = (
+    *(run.run, single.train, experiments.select, experiments.experiments),
+    *(stack.up, stack.down, stack.env, look.status, look.doctor),
+)
 """In the order of the help."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -20,6 +24,6 @@ def main() -> None:
     """Run a command; an error that we raise on purpose is a message on stderr and exit code 1."""
     try:
         app()
-    except (PipelineError, PlanetsError) as error:
+    except (PipelineError, PlanetsError, StepError) as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}")
         raise SystemExit(1) from None

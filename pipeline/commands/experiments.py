@@ -1,0 +1,6 @@
+def select():
+    pass
+
+
+def experiments():
+    pass
