@@ -43,6 +43,20 @@ lock: $(READY) ## write requirements.lock anew from pyproject.toml
 train.pipeline: $(READY) ## run the whole pipeline: from the chips to output/best
 	@$(BIN)/python -m pipeline run $(ARGS)
 
+.PHONY: train select_best_model run.modelling experiments
+train: $(READY) ## train and test one model here, as one ClearML task: MODEL=name or position
+	@$(BIN)/python -m pipeline train --model "$(MODEL)" $(ARGS)
+
+select_best_model: $(READY) ## put the best model into output/best: MODEL=name, TASK=id, or by valid_f2
+	@$(BIN)/python -m pipeline select --model "$(MODEL)" --task "$(TASK)" $(ARGS)
+
+run.modelling: ## register the chips, train one model (MODEL=), then select_best_model
+	@$(MAKE) --no-print-directory train
+	@$(MAKE) --no-print-directory select_best_model MODEL= TASK= ARGS=
+
+experiments: $(READY) ## write experiments.md: every evaluated model with settings, F2 and links
+	@$(BIN)/python -m pipeline experiments $(ARGS)
+
 .PHONY: up down status doctor env
 up: $(READY) ## start the embedded server and this machine's workers
 	@$(BIN)/python -m pipeline up $(ARGS)

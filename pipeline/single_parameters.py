@@ -1,9 +1,9 @@
-"""What a plain training is told: the settings as in a run, and the parameters that a person edits in a clone."""
+"""What a plain training is told: settings as in a run, and the parameters that a person edits in a clone."""
 
 from collections.abc import Mapping
 
-from pipeline.parameters import PER_MODEL, TRAINING, Run
 from pipeline.parameters import DESCRIPTIONS as OF_A_RUN
+from pipeline.parameters import PER_MODEL, TRAINING, Run
 from pipeline.parameters import arguments as of_a_run
 from planets.config import Config
 from planets.errors import ConfigError
