@@ -50,9 +50,11 @@ train: $(READY) ## train and test one model here, as one ClearML task: MODEL=nam
 select_best_model: $(READY) ## put the best model into output/best: MODEL=name, TASK=id, or by valid_f2
 	@$(BIN)/python -m pipeline select --model "$(MODEL)" --task "$(TASK)" $(ARGS)
 
+# ARGS goes to both commands, and --set is all that both know.
 run.modelling: ## register the chips, train one model (MODEL=), then select_best_model
+	@$(if $(filter-out --set,$(filter --%,$(ARGS))),$(error run.modelling takes only --set in ARGS))
 	@$(MAKE) --no-print-directory train
-	@$(MAKE) --no-print-directory select_best_model MODEL= TASK= ARGS=
+	@$(MAKE) --no-print-directory select_best_model MODEL= TASK=
 
 experiments: $(READY) ## write experiments.md: every evaluated model with settings, F2 and links
 	@$(BIN)/python -m pipeline experiments $(ARGS)
