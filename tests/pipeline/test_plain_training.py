@@ -23,16 +23,15 @@ TASK = """
 import json, sys
 from pipeline.api import Api
 task = Api().call("tasks.get_all", id=[sys.argv[1]], search_hidden=True)["tasks"][0]
-scalars = {each["metric"]: each["variant"] for metric in task["last_metrics"].values() for each in metric.values()}
+last = [each for metric in task["last_metrics"].values() for each in metric.values()]
 print(json.dumps({
     "name": task["name"], "type": task["type"], "status": task["status"], "said": task["status_message"],
     "parameters": {s: {k: i["value"] for k, i in items.items()} for s, items in task["hyperparams"].items()},
     "artifacts": [each["key"] for each in task["execution"]["artifacts"]],
     "models": len(task["models"]["output"]),
     "last_iteration": task["last_iteration"],
-    "metrics": sorted({each["metric"] for metric in task["last_metrics"].values() for each in metric.values()}),
-    "single": sorted(each["variant"] for m in task["last_metrics"].values() for each in m.values()
-                     if each["metric"] == "Summary"),
+    "metrics": sorted({each["metric"] for each in last}),
+    "single": sorted(each["variant"] for each in last if each["metric"] == "Summary"),
 }))
 """
 
@@ -59,8 +58,9 @@ def test_a_plain_training_is_one_task_that_has_everything(checkout, printed, tas
 
 def test_it_tells_each_epoch_and_starts_no_worker(checkout, printed):
     assert re.findall(r"resnet  epoch (\d)/2 ", printed) == ["1", "2"]
-    assert [line.split()[0] for line in checkout("status").splitlines()][0] == "server"
-    assert "cpu-0" not in checkout("status")
+    told = checkout("status")
+    assert told.startswith("server ")
+    assert "cpu-0" not in told
 
 
 def test_ctrl_c_leaves_a_stopped_task(checkout, task):
@@ -119,7 +119,8 @@ clone = api.call("tasks.clone", task=source, new_task_name="other chips")["id"]
 config = yaml.safe_load(task["configuration"]["config"]["value"])
 config["split"]["seed"] = 7
 edited = {"model": "mobilenet", "epochs": "1", "dataset_id": dataset}
-api.call("tasks.edit_configuration", task=clone, configuration=[{"name": "config", "value": yaml.safe_dump(config)}])
+item = {"name": "config", "value": yaml.safe_dump(config)}
+api.call("tasks.edit_configuration", task=clone, configuration=[item])
 api.call("tasks.edit_hyper_params", task=clone, hyperparams=[
     {"section": "Args", "name": name, "value": value} for name, value in edited.items()])
 queue = api.call("queues.get_all", name="^cpu$")["queues"][0]["id"]
@@ -188,5 +189,64 @@ def test_a_model_or_a_task_can_be_named(checkout, run, clone, printed, task, spl
     assert best(checkout)["name"] == "mobilenet"
     page = re.findall(r"^task +(\S+)", printed, re.MULTILINE)[0]
     checkout("select", "--task", page)
-    assert best(checkout)["scores"]["test_f2"] == pytest.approx(float(task["parameters"]["return"]["test_f2"]))
-    assert "is none" in checkout("select", "--task", run["pipeline_id"], code=1) or True
+    test_f2 = float(task["parameters"]["return"]["test_f2"])
+    assert best(checkout)["scores"]["test_f2"] == pytest.approx(test_f2)
+    assert "has evaluated no model" in checkout("select", "--task", run["pipeline_id"], code=1)
+    assert "there are: " in checkout("select", "--split", split, "--model", "nope", code=1)
+
+
+ARCHIVE = """
+import json, sys
+from pipeline.api import Api
+api = Api()
+print(json.dumps(api.call("tasks.archive_many", ids=[sys.argv[1]])))
+"""
+
+
+def rows(checkout):
+    """The rows of each table of experiments.md, by split: lists of cells."""
+    checkout("experiments")
+    tables = {}
+    for line in (checkout.folder / "experiments.md").read_text().splitlines():
+        if line.startswith("## "):
+            table = tables.setdefault(line.rpartition(" ")[2], [])
+        elif line.startswith("| ["):
+            table.append([cell.strip() for cell in line.strip("|").split("|")])
+    return tables
+
+
+def test_experiments_are_written_sorted_with_settings_scores_and_links(checkout, run, clone, split, task):
+    tables = rows(checkout)
+    text = (checkout.folder / "experiments.md").read_text()
+    assert rows(checkout) == tables
+    assert (checkout.folder / "experiments.md").read_text() == text
+    assert list(tables)[1:] == [split]
+    (other,), table = tables.values()
+    assert other[1] == "mobilenetv3_small_050, 32 px, 1 epochs, batch 64, rate 0.003, seed 42"
+    scores = [float(row[2].split()[0]) for row in table]
+    assert scores == sorted(scores, reverse=True)
+    by_model = {row[0].partition("]")[0].removeprefix("["): row for row in table if "pipelines" in row[5]}
+    assert set(by_model) == {"resnet", "mobilenet", "ensemble"}
+    for score in run["models"]:
+        row = by_model[score["name"]]
+        for cell, part in ((row[2], "valid"), (row[3], "test")):
+            value, low, high = (float(text) for text in re.findall(r"\d\.\d{4}", cell))
+            assert value == pytest.approx(score[f"{part}_f2"], abs=5e-5)
+            assert low <= value <= high
+        assert run["pipeline_id"] in row[5]
+        step = next(
+            step
+            for step in run["steps"]
+            if step["name"].endswith(score["name"]) and "train" not in step["name"]
+        )
+        assert step["task_id"] in row[0]
+    assert by_model["resnet"][1].startswith("test_resnet, 32 px, 1 epochs")
+    assert by_model["ensemble"][1] == "mean of resnet, mobilenet"
+    assert re.fullmatch(r"\d+:\d\d", by_model["resnet"][4])
+
+
+def test_what_is_archived_does_not_count(checkout, clone, split):
+    checkout.python(ARCHIVE, clone)
+    assert list(rows(checkout)) == [split]
+    assert "not compared" not in checkout("select")
+    assert best(checkout)["split_seed"] == 42
