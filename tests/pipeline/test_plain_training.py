@@ -199,7 +199,7 @@ ARCHIVE = """
 import json, sys
 from pipeline.api import Api
 api = Api()
-print(json.dumps(api.call("tasks.archive_many", ids=[sys.argv[1]])))
+print(json.dumps(api.call("tasks.archive", tasks=[sys.argv[1]])))
 """
 
 
