@@ -37,8 +37,8 @@ SCRIPT = "train_one_planets_model.py"
 SHOWN = ("epochs", "image_size", "batch_size", "learning_rate", "seed")
 """The settings that the task has as user properties, with its architecture, so that tables can show them."""
 
-FROM_BEFORE = "return/"
-"""How the parameters begin that a clone brings along and that are not its own results."""
+RETURN = "return/"
+"""How the parameters begin that hold what steps returned; a clone brings those of its source along."""
 
 
 class Interrupted(BaseException):
@@ -69,7 +69,7 @@ def _forget_results(task: Task) -> None:
     """Drop what the task returned before it was cloned, or before it was put on a queue again."""
     task.set_tags([tag for tag in task.get_tags() if not tag.startswith(tracking.content_tag(""))])
     for name in task.get_parameters():
-        if name.startswith(FROM_BEFORE):
+        if name.startswith(RETURN):
             task.delete_parameter(name, force=True)
 
 
@@ -172,7 +172,7 @@ class _Steps:
         returned = function(**{name: self._resolved(value) for name, value in told.items()})
         values = returned if isinstance(returned, tuple) else (returned,)
         self.results[step] = dict(zip(RETURNS[function], values, strict=True))
-        self.task.update_parameters({f"return/{name}": each for name, each in self.results[step].items()})
+        self.task.update_parameters({f"{RETURN}{name}": each for name, each in self.results[step].items()})
         return self.results[step]
 
     def _resolved(self, value: Any) -> Any:

@@ -36,8 +36,8 @@ def parse(config_text: str, edited: Mapping[str, str]) -> Run:
         ConfigError: a parameter has no sense, or names more than one model.
     """
     training = {name: edited[name] or PER_MODEL for name in TRAINING}
-    source = {name: edited[name] for name in SOURCE}
-    run = Run.parse(config_text, {"models": edited["model"], "refresh": "", **training, **source})
+    shared = {name: edited[name] for name in (*SOURCE, "dataset_id")}
+    run = Run.parse(config_text, {"models": edited["model"], "refresh": "", **training, **shared})
     if len(run.models) > 1:
         raise ConfigError(
             f"model: one task trains one model, not {edited['model']}; make train.pipeline trains several"
