@@ -53,6 +53,22 @@ upload.dataset_from_kaggle_to_clearml: upload.dataset_from_url_to_clearml ## the
 upload.dataset_from_local_to_clearml: $(READY) ## register the folder DATASET_PATH (dataset/) in ClearML, once
 	@DATASET_SOURCE=local DATASET_PATH="$(or $(DATASET_PATH),dataset)" $(BIN)/python -m pipeline upload $(ARGS)
 
+.PHONY: train select_best_model run.modelling experiments
+train: $(READY) ## train and test one model here, as one ClearML task: MODEL=name or position
+	@$(BIN)/python -m pipeline train --model "$(MODEL)" $(ARGS)
+
+select_best_model: $(READY) ## put the best model into output/best: MODEL=name, TASK=id, or by valid_f2
+	@$(BIN)/python -m pipeline select --model "$(MODEL)" --task "$(TASK)" $(ARGS)
+
+# ARGS goes to both commands, and --set is all that both know.
+run.modelling: ## register the chips, train one model (MODEL=), then select_best_model
+	@$(if $(filter-out --set,$(filter --%,$(ARGS))),$(error run.modelling takes only --set in ARGS))
+	@$(MAKE) --no-print-directory train
+	@$(MAKE) --no-print-directory select_best_model MODEL= TASK=
+
+experiments: $(READY) ## write experiments.md: every evaluated model with settings, F2 and links
+	@$(BIN)/python -m pipeline experiments $(ARGS)
+
 .PHONY: up down status doctor env
 up: $(READY) ## start the embedded server and this machine's workers
 	@$(BIN)/python -m pipeline up $(ARGS)

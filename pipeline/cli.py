@@ -4,13 +4,31 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline.commands import look, run, stack, upload
+from pipeline.commands import (
+    experiments,
+    logs,
+    look,
+    reference,
+    retrain,
+    run,
+    single,
+    stack,
+    upload,
+    use,
+    worker,
+)
 from pipeline.connection import use_kaggle_credentials
 from pipeline.errors import PipelineError
 from planets.errors import PlanetsError
 from steps.errors import StepError
 
-COMMANDS = (run.run, upload.upload, stack.up, stack.down, stack.env, look.status, look.doctor)
+COMMANDS = (
+    *(run.run, run.resume, logs.logs, retrain.retrain),
+    *(upload.upload, single.train, experiments.select, experiments.experiments),
+    *(use.predict, use.submission),
+    *(stack.up, stack.down, stack.env, worker.worker),
+    *(look.status, look.doctor, reference.reference),
+)
 """In the order of the help."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from clearml import PipelineController
+from clearml import PipelineController, Task
 
 from pipeline.api import Api
 from pipeline.errors import NoWorker
@@ -31,15 +31,17 @@ def submit(config: Config, arguments: Mapping[str, str]) -> str:
         detect_repository=False,
     )
     task = pipe.task
-    # The text of the script, not its path: the controller's worker may be another machine.
-    task.set_script(
-        repository="", diff=ENTRY.read_text(encoding="utf-8"), entry_point=SCRIPT, working_dir="."
-    )
+    store_script(task, ENTRY, SCRIPT)
     task.set_configuration_object(CONFIG, dump(config))
     for name, value in arguments.items():
         task.set_parameter(f"Args/{name}", value, DESCRIPTIONS[name])
     PipelineController.enqueue(pipe, queue_name=config.queues.controller)
     return str(pipe.id)
+
+
+def store_script(task: Task, file: Path, name: str) -> None:
+    """Give a task the text of a script, not its path: its worker may be another machine."""
+    task.set_script(repository="", diff=file.read_text(encoding="utf-8"), entry_point=name, working_dir=".")
 
 
 def workers_of(api: Api, queues: Sequence[str]) -> dict[str, list[str]]:

@@ -48,6 +48,11 @@ def settings(profile: str, pairs: list[str] | None, source: str = "", path: str 
     return load_config(profile, overrides)
 
 
+def connect_server(config: Config) -> "Api":
+    """Log in as `connect`, starting the embedded server if need be, but no workers."""
+    return connect(config.model_copy(update={"stack": config.stack.model_copy(update={"workers": {}})}), True)
+
+
 def connect(config: Config, start: bool) -> "Api":
     """Log in to the server that is named, or else to the embedded one; `start` says to start that."""
     stack = Stack(folder())

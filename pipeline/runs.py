@@ -142,7 +142,7 @@ def read_run(api: Api, run_id: str) -> RunState:
     return RunState(
         id=run_id,
         name=task["name"],
-        project=_id(task.get("project")),
+        project=identity(task.get("project")),
         status=task["status"],
         reason=task.get("status_message") or task.get("status_reason") or "",
         started=started,
@@ -202,7 +202,7 @@ def _steps(api: Api, run_id: str, dag: Mapping[str, Any]) -> list[Step]:
 def _step(name: str, node: Mapping[str, Any], task: Mapping[str, Any] | None, run_id: str) -> Step:
     if task is None:
         return Step(name, "pending", queue=node.get("queue") or "")
-    cached = _id(task.get("parent")) != run_id
+    cached = identity(task.get("parent")) != run_id
     return Step(
         name=name,
         status="cached" if cached else STATES[task["status"]],
@@ -238,7 +238,7 @@ def clock(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02d}" if seconds else ""
 
 
-def _id(reference: Any) -> str:
+def identity(reference: Any) -> str:
     """An id, whether the server answers it bare or as a document."""
     return str(reference["id"] if isinstance(reference, Mapping) else reference or "")
 

@@ -29,7 +29,7 @@ def evaluate_ensemble(
     from steps.arrays import load_arrays, store_arrays
     from steps.chips import open_store, read_chips
     from steps.code import require_code
-    from steps.reports import report_evaluation, report_table
+    from steps.reports import report_evaluation, report_subject, report_table
 
     require_code("ensemble", code_version)
     completed = tracking.completed_of(candidates)
@@ -56,6 +56,7 @@ def evaluate_ensemble(
         code_version=code_version,
     )
     store_arrays("per_chip", found.per_chip())
+    report_subject(dataset_id, chips.content, found.per_chip())
     with tempfile.TemporaryDirectory() as workdir:
         folder = Path(workdir) / "bundle"
         bundle.save(folder)

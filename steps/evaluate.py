@@ -34,11 +34,11 @@ def evaluate_model(
     from steps.arrays import store_arrays
     from steps.chips import open_store, read_chips
     from steps.code import require_code
-    from steps.reports import report_evaluation
+    from steps.reports import report_evaluation, report_subject
 
     require_code("evaluate", code_version)
     chosen = EvaluationSettings.model_validate(json.loads(settings) | {"ensemble": False})
-    model_id = tracking.require_completed(train_id).get_parameters()["return/model_id"]
+    model_id = tracking.trained_model(train_id)
     fitted = Fitted.load(tracking.model_weights(model_id))
     chips = read_chips(dataset_id)
     store = open_store(chips, fitted.image_size)
@@ -57,6 +57,7 @@ def evaluate_model(
     )
     store_arrays("scores", scores.arrays())
     store_arrays("per_chip", found.per_chip())
+    report_subject(dataset_id, chips.content, found.per_chip())
     with tempfile.TemporaryDirectory() as workdir:
         folder = Path(workdir) / "bundle"
         bundle.save(folder)

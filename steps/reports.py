@@ -1,10 +1,24 @@
 """What evaluations and comparisons show in ClearML: scores, tables, figures."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from steps import tracking
+
+
+def report_subject(dataset_id: str, content: str, per_chip: Mapping[str, NDArray[Any]]) -> None:
+    """Note on this task which chips were evaluated: F2 values of other chips are no competitors.
+
+    `split` is a digest of the dataset's content and of the rows of valid and test. Both are user properties,
+    which a table of tasks can show as columns.
+    """
+    rows = [per_chip[f"{part}_rows"].astype("<i8").tobytes() for part in ("valid", "test")]
+    split = hashlib.sha256(b"/".join([content.encode(), *rows])).hexdigest()[:12]
+    tracking.current_task().set_user_properties(dataset=dataset_id, split=split)
 
 
 def report_evaluation(report: Mapping[str, Any], figures: Mapping[str, Path]) -> None:
@@ -13,6 +27,8 @@ def report_evaluation(report: Mapping[str, Any], figures: Mapping[str, Path]) ->
     for part in ("valid", "test"):
         for name in ("f2", "f2_macro", "f2_micro", "map"):
             logger.report_single_value(f"{part}_{name}", report[part][name])
+        for end, value in zip(("low", "high"), report[part]["f2_interval"], strict=True):
+            logger.report_single_value(f"{part}_f2_{end}", value)
         rows = report[part]["per_label"]
         header = ["label", *next(iter(rows.values()))]
         table = [[label, *(_rounded(value) for value in row.values())] for label, row in rows.items()]

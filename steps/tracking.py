@@ -141,6 +141,16 @@ def require_completed(task_id: str) -> Task:
     return task
 
 
+def trained_model(train_id: str) -> str:
+    """The id of the model that a training made. Raises ParentFailed when the training did not complete.
+
+    A plain training evaluates in the task that trained, which is still at work then.
+    """
+    task = current_task()
+    trained = task if train_id == task.id else require_completed(train_id)
+    return str(trained.get_parameters()["return/model_id"])
+
+
 def completed_of(candidates: str) -> dict[str, str]:
     """Those of `name=task_id name=task_id ...` that completed, by name; says which are passed over."""
     found = {}
