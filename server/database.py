@@ -1,16 +1,15 @@
 """One SQLite file: one writer behind a lock, readers on their own connections."""
 
 import logging
-import re
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 
-from server.errors import StartError, Unavailable
+from server.errors import InvalidRegex, StartError, Unavailable
 from server.migrations import migrate, migrations
+from server.patterns import SECONDS, Patterns
 
 log = logging.getLogger("server")
 
@@ -24,6 +23,9 @@ PLACE_FAILS = {
     sqlite3.SQLITE_IOERR: "the database cannot be read or written",
     sqlite3.SQLITE_CANTOPEN: "the database cannot be opened",
 }
+
+# What Python's sqlite3 says when a function of ours raises; the only one is REGEXP.
+FUNCTION_FAILS = "user-defined function raised exception"
 
 
 class Database:
@@ -41,6 +43,7 @@ class Database:
         self._lock = threading.Lock()
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
+        self._patterns = Patterns()
         self._trouble: str | None = None
         try:
             self._writer = self._connect()
@@ -90,11 +93,17 @@ class Database:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        """Turn the failures of the place into Unavailable; the log hears of each kind once."""
+        """Turn the failures of the place into Unavailable; the log hears of each kind once.
+
+        Raises InvalidRegex when the patterns of the transaction take too long.
+        """
+        self._patterns.begin()
         try:
             yield
         except sqlite3.OperationalError as error:
             trouble = PLACE_FAILS.get(error.sqlite_errorcode & 0xFF)
+            if trouble is None and str(error) == FUNCTION_FAILS:
+                raise InvalidRegex(f"The regular expression takes more than {SECONDS:.0f} s") from error
             if trouble is None:
                 raise
             if trouble != self._trouble:
@@ -118,19 +127,10 @@ class Database:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.create_function("regexp", 2, _matches, deterministic=True)
+        connection.create_function("regexp", 2, self._patterns.matches, deterministic=True)
         return connection
 
 
 def _reason(error: Exception) -> str:
     code = getattr(error, "sqlite_errorcode", None)
     return PLACE_FAILS.get(code & 0xFF, str(error)) if code is not None else str(error)
-
-
-def _matches(pattern: str, value: object) -> bool:
-    return isinstance(value, str) and _compiled(pattern).search(value) is not None
-
-
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
