@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from server.errors import InvalidRegex, StartError, Unavailable
+from server.errors import ApiError, InvalidArgument, InvalidRegex, StartError, Unavailable
 from server.migrations import migrate, migrations
 from server.patterns import SECONDS, Patterns
 
@@ -24,8 +24,16 @@ PLACE_FAILS = {
     sqlite3.SQLITE_CANTOPEN: "the database cannot be opened",
 }
 
-# What Python's sqlite3 says when a function of ours raises; the only one is REGEXP.
-FUNCTION_FAILS = "user-defined function raised exception"
+# What it says when a client's filters ask for too much, and what the client is told. REGEXP is the only
+# function of ours.
+TOO_MUCH = {
+    "user-defined function raised": (InvalidRegex, f"The regular expression takes more than {SECONDS:.0f} s"),
+    "Expression tree is too large": (
+        InvalidArgument,
+        "Validation error: too many conditions, the database takes about 1000",
+    ),
+    "too many SQL variables": (InvalidArgument, "Validation error: too many values"),
+}
 
 
 class Database:
@@ -95,17 +103,18 @@ class Database:
     def _watched(self) -> Iterator[None]:
         """Turn the failures of the place into Unavailable; the log hears of each kind once.
 
-        Raises InvalidRegex when the patterns of the transaction take too long.
+        Raises InvalidRegex or InvalidArgument for filters that ask for too much.
         """
         self._patterns.begin()
         try:
             yield
         except sqlite3.OperationalError as error:
             trouble = PLACE_FAILS.get(error.sqlite_errorcode & 0xFF)
-            if trouble is None and str(error) == FUNCTION_FAILS:
-                raise InvalidRegex(f"The regular expression takes more than {SECONDS:.0f} s") from error
             if trouble is None:
-                raise
+                refusal = _too_much(error)
+                if refusal is None:
+                    raise
+                raise refusal from error
             if trouble != self._trouble:
                 log.error("%s: %s (%s)", self._path, trouble, error.sqlite_errorname)
                 self._trouble = trouble
@@ -134,3 +143,10 @@ class Database:
 def _reason(error: Exception) -> str:
     code = getattr(error, "sqlite_errorcode", None)
     return PLACE_FAILS.get(code & 0xFF, str(error)) if code is not None else str(error)
+
+
+def _too_much(error: sqlite3.OperationalError) -> ApiError | None:
+    for beginning, (kind, message) in TOO_MUCH.items():
+        if str(error).startswith(beginning):
+            return kind(message)
+    return None
