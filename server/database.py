@@ -1,16 +1,15 @@
 """One SQLite file: one writer behind a lock, readers on their own connections."""
 
 import logging
-import re
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 
-from server.errors import StartError, Unavailable
+from server.errors import ApiError, InvalidArgument, InvalidRegex, StartError, Unavailable
 from server.migrations import migrate, migrations
+from server.patterns import SECONDS, Patterns
 
 log = logging.getLogger("server")
 
@@ -23,6 +22,17 @@ PLACE_FAILS = {
     sqlite3.SQLITE_READONLY: "the database has become read-only",
     sqlite3.SQLITE_IOERR: "the database cannot be read or written",
     sqlite3.SQLITE_CANTOPEN: "the database cannot be opened",
+}
+
+# What it says when a client's filters ask for too much, and what the client is told. REGEXP is the only
+# function of ours.
+TOO_MUCH = {
+    "user-defined function raised": (InvalidRegex, f"The regular expression takes more than {SECONDS:.0f} s"),
+    "Expression tree is too large": (
+        InvalidArgument,
+        "Validation error: too many conditions, the database takes about 1000",
+    ),
+    "too many SQL variables": (InvalidArgument, "Validation error: too many values"),
 }
 
 
@@ -41,6 +51,7 @@ class Database:
         self._lock = threading.Lock()
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
+        self._patterns = Patterns()
         self._trouble: str | None = None
         try:
             self._writer = self._connect()
@@ -90,13 +101,20 @@ class Database:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        """Turn the failures of the place into Unavailable; the log hears of each kind once."""
+        """Turn the failures of the place into Unavailable; the log hears of each kind once.
+
+        Raises InvalidRegex or InvalidArgument for filters that ask for too much.
+        """
+        self._patterns.begin()
         try:
             yield
         except sqlite3.OperationalError as error:
             trouble = PLACE_FAILS.get(error.sqlite_errorcode & 0xFF)
             if trouble is None:
-                raise
+                refusal = _too_much(error)
+                if refusal is None:
+                    raise
+                raise refusal from error
             if trouble != self._trouble:
                 log.error("%s: %s (%s)", self._path, trouble, error.sqlite_errorname)
                 self._trouble = trouble
@@ -118,7 +136,7 @@ class Database:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.create_function("regexp", 2, _matches, deterministic=True)
+        connection.create_function("regexp", 2, self._patterns.matches, deterministic=True)
         return connection
 
 
@@ -127,10 +145,8 @@ def _reason(error: Exception) -> str:
     return PLACE_FAILS.get(code & 0xFF, str(error)) if code is not None else str(error)
 
 
-def _matches(pattern: str, value: object) -> bool:
-    return isinstance(value, str) and _compiled(pattern).search(value) is not None
-
-
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+def _too_much(error: sqlite3.OperationalError) -> ApiError | None:
+    for beginning, (kind, message) in TOO_MUCH.items():
+        if str(error).startswith(beginning):
+            return kind(message)
+    return None

@@ -51,7 +51,7 @@ class InvalidArgument(BadRequest):
 
 
 class InvalidRegex(BadRequest):
-    """A pattern is no regular expression."""
+    """A pattern is no regular expression, or one that takes too long."""
 
     subcode = 21
 

@@ -12,7 +12,8 @@ from typing import Any
 from server import clock
 from server.arguments import Arguments, wrong_type
 from server.documents import Document, project_fields
-from server.errors import InvalidArgument, InvalidRegex
+from server.errors import InvalidArgument
+from server.patterns import compiled
 from server.tags import tag_condition
 
 FIELD = re.compile(r"[^\"\\\x00]{1,300}")
@@ -158,7 +159,7 @@ def _search(collection: Collection, query: Query, search: Document, joint: str) 
 def _pattern(collection: Collection, query: Query, fields: list[str], pattern: str, joint: str) -> None:
     exact = literal(pattern)
     if exact is None:
-        _check_regex(pattern)
+        compiled(pattern)
     terms: list[str] = []
     parameters: list[Any] = []
     for name in fields:
@@ -166,13 +167,6 @@ def _pattern(collection: Collection, query: Query, fields: list[str], pattern: s
         terms.append(f"{expression} = ?" if exact is not None else f"{expression} REGEXP ?")
         parameters.append(exact if exact is not None else pattern)
     query.add(f"({joint.join(terms)})", *parameters)
-
-
-def _check_regex(pattern: str) -> None:
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise InvalidRegex(f"Invalid regular expression {pattern!r:.80}: {error}") from error
 
 
 def _is_range(value: object) -> bool:

@@ -8,7 +8,7 @@ from server.rpc import Call, Service
 from server.services.many import each
 from server.services.metadata import merged
 from server.services.model_store import MODELS, blank_model, load_model, save_model
-from server.services.project_store import ensure_project, load_project
+from server.services.project_store import destination
 from server.services.references import resolve
 from server.services.task_parts import attach_model
 from server.services.task_store import load_task, save_task, touch
@@ -149,13 +149,10 @@ def unarchive_many(call: Call) -> Document:
 @service.writes("move")
 def move(call: Call) -> Document:
     """Move models to a project, made by ``project_name`` if there is none."""
-    if "project_name" in call.arguments:
-        project = ensure_project(call.db, call.arguments.text("project_name"), call.now)
-    else:
-        project = load_project(call.db, call.arguments.text("project"))
+    project = destination(call.db, call.arguments, call.now)
     for model_id in call.arguments.texts("ids"):
-        save_model(call.db, call.now, load_model(call.db, model_id) | {"project": project["id"]})
-    return {"project_id": project["id"], "updated": len(call.arguments.texts("ids"))}
+        save_model(call.db, call.now, load_model(call.db, model_id) | {"project": project})
+    return {"project_id": project, "updated": len(call.arguments.texts("ids"))}
 
 
 @service.writes("add_or_update_metadata")

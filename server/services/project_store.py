@@ -3,6 +3,7 @@
 import sqlite3
 
 from server import documents, identity
+from server.arguments import Arguments
 from server.documents import Document, find, insert, new_id, save
 from server.errors import InvalidArgument, InvalidProject, NotUnique
 from server.query import Collection
@@ -30,6 +31,16 @@ def named(db: sqlite3.Connection, name: str) -> Document | None:
     """The project of exactly this full name, or None."""
     found = documents.where(db, "projects", "name = ?", (name,))
     return found[0] if found else None
+
+
+def destination(db: sqlite3.Connection, arguments: Arguments, now: str) -> str:
+    """The id of the project that something moves to, made by ``project_name`` if there is none."""
+    if "project_name" in arguments:
+        project = ensure_project(db, arguments.text("project_name"), now)
+    else:
+        project = load_project(db, arguments.text("project"))
+    found: str = project["id"]
+    return found
 
 
 def ensure_project(db: sqlite3.Connection, name: str, now: str) -> Document:

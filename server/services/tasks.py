@@ -8,7 +8,7 @@ from server.errors import InvalidProject, InvalidTaskStatus
 from server.query import Query, answer, fetch, translate
 from server.rpc import Call, Service
 from server.services.many import each
-from server.services.project_store import ensure_project, load_project, touch_project, tree
+from server.services.project_store import destination, ensure_project, touch_project, tree
 from server.services.references import resolve
 from server.services.task_clone import clone_task
 from server.services.task_fields import read_task_fields
@@ -136,16 +136,13 @@ def clone(call: Call) -> Document:
 @service.writes("move")
 def move(call: Call) -> Document:
     """Move tasks to a project, made by ``project_name`` if there is none; all of them or none."""
-    if "project_name" in call.arguments:
-        project = ensure_project(call.db, call.arguments.text("project_name"), call.now)
-    else:
-        project = load_project(call.db, call.arguments.text("project"))
+    project = destination(call.db, call.arguments, call.now)
     for task_id in call.arguments.texts("ids"):
         task = load_task(call.db, task_id)
-        task["project"] = project["id"]
+        task["project"] = project
         touch(task, call.now, updated=False)
         save_task(call.db, task)
-    return {"project_id": project["id"], "updated": len(call.arguments.texts("ids"))}
+    return {"project_id": project, "updated": len(call.arguments.texts("ids"))}
 
 
 @service.writes("update_tags")

@@ -60,7 +60,7 @@ class Image:
 def charts(db: sqlite3.Connection, task: str) -> list[str]:
     """The metrics that have curves; the machine's own monitors last."""
     found = {metric for metric, variant in series(db, task, SCALAR) if curve(db, task, metric, variant, 1)}
-    return sorted(found, key=lambda metric: (metric.startswith(":"), metric))
+    return sorted(found, key=lambda metric: (metric.startswith(":"), text.natural(metric)))
 
 
 def scalar_figure(visit: Visit) -> Document:

@@ -1,5 +1,6 @@
 """How the pages write numbers, sizes, times and links."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -89,6 +90,12 @@ def seconds(task: Document) -> float | None:
 def shorten(text: str, longest: int) -> str:
     """At most `longest` characters of `text`, an ellipsis at the end of what was cut."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """Sorts as people count: ``metric 2`` before ``metric 10``."""
+    parts = re.split(r"([0-9]{1,18})", name)
+    return [(at % 2 == 0, 0 if at % 2 == 0 else int(part), part) for at, part in enumerate(parts)]
 
 
 def task_path(task: Document | Any) -> str:

@@ -6,6 +6,7 @@ Well went what ended with 0, printed no error, left no task to agents that faile
 to complain of. Some download data or need more packages: their last line says so.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -57,8 +58,9 @@ def main(folder: Path, patterns: list[str]) -> int:
         server = stack.enter_context(running(here / "data"))
         for queue in ("services", "default", "1xGPU"):
             server.call("queues.create", name=queue)
-            environment = server.environment(here / f"agent-{queue}")
-            stack.enter_context(agent(environment, queue, queue, here / f"{queue}.log"))
+            environment, log = server.environment(here / f"agent-{queue}"), here / f"{queue}.log"
+            # A second agent of one name on a machine ends at once, and then nobody takes the tasks.
+            stack.enter_context(agent(environment, f"{queue}-{os.getpid()}", queue, log))
         for name in ("Keras HP optimization base", "PyTorch MNIST train"):  # what other examples would train
             (here / "template.py").write_text(TEMPLATE.format(name=name))
             outcome(server, here / "template.py", here / "home")

@@ -245,3 +245,16 @@ def test_no_event_breaks_the_server(shared: Embedded, events: list[dict[str, Any
     answer = fetch(f"{shared.api}/events.add_batch", "POST", "\n".join(lines).encode(), headers)
     assert answer.status < 500, (events, answer.body[:300])
     assert shared.call("tasks.get_by_id", task=task).status == 200
+
+
+TOO_MANY: list[dict[str, Any]] = [
+    {"_any_": {"pattern": "x", "fields": ["name"] * 3000}},
+    {"tags": ["x"] * 40_000},
+    {f"runtime.field{number}": ["x"] for number in range(3000)},
+]
+
+
+@pytest.mark.parametrize("filters", TOO_MANY)
+def test_more_conditions_than_the_database_takes(shared: Embedded, filters: dict[str, Any]) -> None:
+    for endpoint in ("tasks.get_all", "models.get_all", "queues.get_all"):
+        assert shared.call(endpoint, **filters).error == (400, 12)

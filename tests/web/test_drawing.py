@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from server.web.console import Piece, pieces, plain
 from server.web.dag import HEIGHT, WIDTH, picture
 from server.web.nodes import Node
-from server.web.text import link, score, size, span
+from server.web.text import link, natural, score, size, span
 
 NAMES = st.sampled_from("abcdefgh")
 
@@ -59,6 +59,11 @@ def test_children_stand_to_the_right_of_their_parents(parents: list[set[int]]) -
     places = {box.node.name: box.x for box in picture(nodes).boxes}
     for node in nodes:
         assert all(places[parent] < places[node.name] for parent in node.parents)
+
+
+def test_names_with_numbers_stand_in_their_order() -> None:
+    names = ["a", "loss 2", "loss 10", "loss 10 x", "2", "10", ""]
+    assert sorted(names, key=natural) == ["", "2", "10", "a", "loss 2", "loss 10", "loss 10 x"]
 
 
 def test_numbers() -> None:
