@@ -2,8 +2,8 @@
 
 Each task reports 50 scalars a second; pollers ask their queue twice a second, as our agents do; a browser
 has the page of a run with all these tasks and the curves of one of them open. Printed: the latency of the
-polls, the server's CPU, what the browser asked for and what it complained of, memory, and whether every scalar is
-stored, once and in its order.
+polls, the server's CPU, what the browser asked for and what it complained of, memory, and whether every
+scalar is stored, once and in its order.
 
     python benchmarks/load.py --seconds 60 --workers 50
 """
