@@ -94,3 +94,7 @@ lint: $(READY) ## linters, types and the arrows between the packages
 
 test: lint ## linters, then every test: units, server, pipeline end to end, browser
 	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: docs
+docs: $(READY) ## write docs/configuration.md anew from the settings' models and files
+	@$(BIN)/python -m pipeline reference

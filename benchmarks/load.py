@@ -1,11 +1,11 @@
-"""The embedded server under load: 50 polling workers, 8 tasks of the real SDK that report, the page open.
+"""The embedded server under load: polling workers, 8 tasks of the real SDK that report, the page open.
 
 Each task reports 50 scalars a second; pollers ask their queue twice a second, as our agents do; a browser
 has the page of a run with all these tasks and the curves of one of them open. Printed: the latency of the
-polls, what the browser asked for and what it complained of, memory, and whether every scalar is stored, once
-and in its order.
+polls, the server's CPU, what the browser asked for and what it complained of, memory, and whether every
+scalar is stored, once and in its order.
 
-    python benchmarks/load.py --seconds 60
+    python benchmarks/load.py --seconds 60 --workers 50
 """
 
 import argparse
@@ -24,7 +24,7 @@ import psutil
 from latency import Client, show
 from playwright.sync_api import Page, Response, sync_playwright
 
-WORKERS, TASKS, RATE = 50, 8, 50
+TASKS, RATE = 8, 50
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 REPORTER = """
@@ -46,7 +46,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=int, default=60)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--workers", type=int, default=50)
+    told = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         command = [
@@ -64,13 +65,13 @@ def main() -> None:
         try:
             while not (data / "server.json").exists():
                 time.sleep(0.01)
-            load(data, Path(folder), server.pid, seconds)
+            load(data, Path(folder), server.pid, told.seconds, told.workers)
         finally:
             server.terminate()
             server.wait()
 
 
-def load(data: Path, home: Path, pid: int, seconds: int) -> None:
+def load(data: Path, home: Path, pid: int, seconds: int, workers: int) -> None:
     """Run reporters, pollers and a reader together, then look at what was stored."""
     address = json.loads((data / "server.json").read_text())
     keys = json.loads((data / "credentials.json").read_text())
@@ -78,14 +79,16 @@ def load(data: Path, home: Path, pid: int, seconds: int) -> None:
     reporters = [reporter(address, keys, home, f"task-{number}", seconds) for number in range(TASKS)]
     stop, times, peak = threading.Event(), [], 0
     queue = client.call("queues.get_default")["id"]
-    threads = [threading.Thread(target=poll, args=(client, queue, stop, times)) for _ in range(WORKERS)]
+    threads = [threading.Thread(target=poll, args=(client, queue, stop, times)) for _ in range(workers)]
     browser = Watcher(data, client)
     threads.append(threading.Thread(target=browser.watch, args=(stop,)))
+    began, used = time.monotonic(), cpu_seconds(pid)
     for thread in threads:
         thread.start()
     while any(process.poll() is None for process in reporters):
         peak = max(peak, psutil.Process(pid).memory_info().rss)
         time.sleep(0.5)
+    lasted, used = time.monotonic() - began, cpu_seconds(pid) - used
     stop.set()
     for thread in threads:
         thread.join()
@@ -93,12 +96,20 @@ def load(data: Path, home: Path, pid: int, seconds: int) -> None:
     show("polls", len(times), "calls, all answered with 200")
     show("median of a call", statistics.median(times), "ms")
     show("99th percentile", statistics.quantiles(times, n=100)[98], "ms")
+    show("polls a second", len(times) / lasted, "")
+    show("CPU of the server", used / lasted, "of a core")
     show("memory, at most", peak / 1e6, "MB")
     browser.tell()
     show("client retries", sum(text.count("Retry") for _, text in outputs), "")
     for output, _ in outputs:
         check(client, output.strip().splitlines()[-1], seconds * RATE)
     show("scalars stored, in order", TASKS * seconds * RATE, "of as many")
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far; other work on the machine does not change it."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def reporter(address: dict, keys: dict, home: Path, name: str, seconds: int) -> subprocess.Popen:

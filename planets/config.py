@@ -26,10 +26,10 @@ class ClearMLNames(Settings):
 class Queues(Settings):
     """Which queue each kind of work waits on; the controller needs one of its own."""
 
-    controller: Queue
+    controller: Queue = Field(description="runs wait here; never a queue that steps use")
     data: Queue = Field(description="ingest, register, split and select")
-    train: Queue
-    evaluate: Queue
+    train: Queue = Field(description="one training per model entry")
+    evaluate: Queue = Field(description="the evaluations and the ensemble")
 
     @model_validator(mode="after")
     def _controller_alone(self) -> "Queues":
@@ -47,14 +47,16 @@ class Queues(Settings):
 class SampleSource(Settings):
     """The synthetic sample, made when `dataset.source` is `sample`."""
 
-    chips: int = Field(ge=50)
-    seed: int = Field(ge=0)
+    chips: int = Field(ge=50, description="pictures to draw")
+    seed: int = Field(ge=0, description="another seed draws other pictures")
 
 
 class DatasetSource(Settings):
     """Where the chips come from."""
 
-    source: Literal["sample", "local", "kaggle"]
+    source: Literal["sample", "local", "kaggle"] = Field(
+        description="the synthetic sample, a folder, or a download from Kaggle"
+    )
     path: str = Field(description="folder in the Kaggle layout, for source `local`")
     kaggle: str = Field(
         pattern=r"^[\w-]+/[\w.-]+$", description="owner/dataset on Kaggle, for source `kaggle`"
@@ -74,9 +76,9 @@ class DatasetSource(Settings):
 class SplitSettings(Settings):
     """How chips are divided; what is not valid or test is train."""
 
-    valid: Fraction = Field(gt=0)
-    test: Fraction = Field(gt=0)
-    seed: int = Field(ge=0)
+    valid: Fraction = Field(gt=0, description="share on which everything is chosen and fitted")
+    test: Fraction = Field(gt=0, description="share that is looked at once, at the end")
+    seed: int = Field(ge=0, description="the same seed divides the same chips in the same way")
 
     @model_validator(mode="after")
     def _leaves_a_train_part(self) -> "SplitSettings":
@@ -108,7 +110,9 @@ class Config(Settings):
     gpu_memory: Literal[16, 80] = Field(
         description="GB of a worker's GPU that the model entries are fitted to"
     )
-    weights: str = Field(description="folder with <architecture>.safetensors for machines without timm's hub")
+    weights: str = Field(
+        description="folder with `<architecture>.safetensors` for machines without timm's hub"
+    )
     evaluation: EvaluationSettings
     models: tuple[ModelEntry, ...] = Field(min_length=1)
     stack: StackSettings

@@ -13,12 +13,12 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=40)]
 class TrainingSettings(Settings):
     """One training. A model entry may change any of these under `training:`."""
 
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
+    epochs: int = Field(ge=1, description="passes over the train part")
+    batch_size: int = Field(ge=1, description="chips per step, over all devices together")
     image_size: int = Field(ge=32, le=1024, description="pixels a side of what the network sees")
-    seed: int = Field(ge=0)
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
+    seed: int = Field(ge=0, description="of the weights, the order of the chips and their changes")
+    learning_rate: float = Field(gt=0, description="at its highest, after the warmup")
+    weight_decay: float = Field(ge=0, description="as the optimiser understands it")
     warmup: Fraction = Field(
         description="share of all steps in which the learning rate rises; a cosine follows"
     )
@@ -30,7 +30,9 @@ class TrainingSettings(Settings):
     accumulate: int = Field(ge=1, description="batches whose gradients are summed up for one step")
     gradient_clip: float = Field(ge=0, description="greatest norm of the gradient; 0 for none")
     loss: Literal["bce", "asymmetric"] = Field(description="cross-entropy, or Ridnik's asymmetric loss")
-    label_smoothing: float = Field(ge=0, lt=0.5)
+    label_smoothing: float = Field(
+        ge=0, lt=0.5, description="how far the targets are drawn from 0 and 1 to the middle; 0 for not"
+    )
     drop_rate: Fraction = Field(description="dropout before the head")
     drop_path: Fraction = Field(description="stochastic depth, for architectures that have it")
     ema_decay: Fraction = Field(description="decay of the averaged weights that are kept; 0 for none")
@@ -62,11 +64,11 @@ class TrainingSettings(Settings):
 class ModelEntry(Settings):
     """One line of models.yaml: one training of a run."""
 
-    name: Name
+    name: Name = Field(description="of the entry, and part of its steps' names")
     architecture: str = Field(min_length=1, description="name of a timm model")
     pretrained: bool = Field(description="start from timm's pretrained weights")
     weights: str = Field(
-        default="", description="file, or folder with <architecture>.safetensors, instead of timm's hub"
+        default="", description="file, or folder with `<architecture>.safetensors`, instead of timm's hub"
     )
     licence: str = Field(min_length=1, description="licence of the pretrained weights, or `none`")
     training: dict[str, Any] = Field(
