@@ -45,6 +45,6 @@ def ingest_chips(
         return known, found.content_hash, len(found.chips)
     with tempfile.TemporaryDirectory() as staging:
         laid_out = write_archive(found.chips, Path(staging) / "chips")
-        draft = tracking.upload_dataset(dataset_project, dataset_name, found.content_hash, laid_out)
+        draft = tracking.upload_dataset(dataset_project, dataset_name, found.content_hash, laid_out, source)
     print(f"uploaded {len(found.chips)} chips as the draft {draft}")
     return draft, found.content_hash, len(found.chips)
