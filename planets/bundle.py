@@ -22,8 +22,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from planets.blocks import blocks
 from planets.decision import Decision
-from planets.decoding import DECODER, RESIZER, decode, resize
+from planets.decoding import DECODER, RESIZER
 from planets.errors import ArchiveError, BundleError
 from planets.labels import decode as decode_labels
 from planets.manifest import INFO, METRICS, BundleInfo, MemberInfo, read_json
@@ -149,15 +150,14 @@ class Bundle:
         Raises:
             ArchiveError: a file is missing or is no JPEG picture; the message names it.
         """
-        if not images:
-            return np.zeros((0, len(self.info.labels)), dtype=np.float32), []
-        # Scaled one by one: the chips as they are may be many times larger than what the networks see.
-        chips = [[resize(chip, size) for size in self.sizes] for chip in map(_read_chip, images)]
-        by_size = {
-            size: np.stack(each) for size, each in zip(self.sizes, zip(*chips, strict=True), strict=True)
-        }
-        probabilities = self.probabilities(by_size)
-        return probabilities, self.tags(probabilities)
+        tables, tags = [np.zeros((0, len(self.info.labels)), dtype=np.float32)], []
+        for number, block in enumerate(blocks(images, self.sizes, self.info.batch_size)):
+            for row, fault in block.faults.items():
+                raise ArchiveError(f"{_said(images, number * self.info.batch_size + row)}: {fault}")
+            probabilities = self.probabilities(block.chips)[: block.count]
+            tables.append(probabilities)
+            tags += self.tags(probabilities)
+        return np.concatenate(tables), tags
 
 
 def _torch_reader() -> Reader:
@@ -167,10 +167,7 @@ def _torch_reader() -> Reader:
     return Member.load
 
 
-def _read_chip(image: bytes | Path) -> NDArray[np.uint8]:
-    if isinstance(image, bytes):
-        return decode(image)
-    try:
-        return decode(image.read_bytes())
-    except (ArchiveError, OSError) as error:
-        raise ArchiveError(f"{image}: {error}") from error
+def _said(images: Sequence[bytes | Path], place: int) -> str:
+    """Return what a picture is called in a message."""
+    image = images[place]
+    return f"picture {place}" if isinstance(image, bytes) else str(image)

@@ -59,8 +59,8 @@ def export(
     # A NaN is no small difference.
     if not difference < TOLERANCE:
         raise ExportError(
-            f"{type(network).__name__}: probabilities by ONNX Runtime differ from torch's by {difference:.1e} "
-            f"on {len(chips)} chips, where {TOLERANCE:.0e} is allowed; try other versions of torch, "
+            f"{type(network).__name__}: probabilities by ONNX Runtime differ from torch's by "
+            f"{difference:.1e} on {len(chips)} chips, where {TOLERANCE:.0e} is allowed; try other versions of torch, "
             "onnxscript and onnxruntime, or another architecture"
         )
     return graph
