@@ -20,12 +20,12 @@ class Block(NamedTuple):
     """Some pictures in a row.
 
     Attributes:
-        count: how many they are; each array has as many rows or more, the last block of several is filled up.
+        length: how many they are; each array has as many rows or more, the last block of several is filled up.
         chips: at each size the pictures, uint8 `(N, size, size, 3)`; zeros where there is none to be had.
         faults: for the row of each picture that cannot be read, why.
     """
 
-    count: int
+    length: int
     chips: dict[int, NDArray[np.uint8]]
     faults: dict[int, str]
 
@@ -33,8 +33,8 @@ class Block(NamedTuple):
 def blocks(images: Sequence[bytes | Path], sizes: Sequence[int], length: int) -> Iterator[Block]:
     """Yield JPEG files, given by path or by content, as blocks of `length`.
 
-    All blocks have one shape, so that a picture's scores do not depend on its place. Each picture is scaled to
-    every one of `sizes` as soon as it is decoded: as it is it may be many times larger.
+    All blocks have one shape, so that a picture's scores do not depend on its place. Each picture is scaled
+    to every one of `sizes` as soon as it is decoded: as it is it may be many times larger.
     """
     yield from ahead(_read(images, sizes, min(length, len(images))))
 

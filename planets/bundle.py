@@ -152,9 +152,10 @@ class Bundle:
         """
         tables, tags = [np.zeros((0, len(self.info.labels)), dtype=np.float32)], []
         for number, block in enumerate(blocks(images, self.sizes, self.info.batch_size)):
-            for row, fault in block.faults.items():
+            if block.faults:
+                row, fault = min(block.faults.items())
                 raise ArchiveError(f"{_said(images, number * self.info.batch_size + row)}: {fault}")
-            probabilities = self.probabilities(block.chips)[: block.count]
+            probabilities = self.probabilities(block.chips)[: block.length]
             tables.append(probabilities)
             tags += self.tags(probabilities)
         return np.concatenate(tables), tags

@@ -60,8 +60,8 @@ def export(
     if not difference < TOLERANCE:
         raise ExportError(
             f"{type(network).__name__}: probabilities by ONNX Runtime differ from torch's by "
-            f"{difference:.1e} on {len(chips)} chips, where {TOLERANCE:.0e} is allowed; try other versions of torch, "
-            "onnxscript and onnxruntime, or another architecture"
+            f"{difference:.1e} on {len(chips)} chips, where {TOLERANCE:.0e} is allowed; try other versions "
+            "of torch, onnxscript and onnxruntime, or another architecture"
         )
     return graph
 
