@@ -20,7 +20,7 @@ class Block(NamedTuple):
     """Some pictures in a row.
 
     Attributes:
-        length: how many they are; each array has as many rows or more, the last block of several is filled up.
+        length: how many they are; the arrays have as many rows or more, where the last block is filled up.
         chips: at each size the pictures, uint8 `(N, size, size, 3)`; zeros where there is none to be had.
         faults: for the row of each picture that cannot be read, why.
     """

@@ -52,7 +52,11 @@ class Ledger:
         except OSError as error:
             raise PredictionError(f"{file} cannot be written: {error.strerror}") from error
         self._places: dict[str, tuple[Stamp, int]] = {}
-        self._read(job)
+        try:
+            self._read(job)
+        except PredictionError:
+            self._stream.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

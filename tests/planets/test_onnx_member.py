@@ -29,11 +29,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path]]:
     return write_chips(tmp_path_factory.mktemp("made") / "chips", make_pixels(TARGETS, size=64))
 
 
-@pytest.fixture(scope="module")
-def saved(files: list[tuple[str, Path]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("saved") / "best"
-    make(files, {"tiny": 32}, PLAIN)[0].save(folder)
-    return folder
+@pytest.fixture
+def saved(bundle_folder: Path) -> Path:
+    return bundle_folder
 
 
 @pytest.mark.parametrize("element", range(TURNS))
