@@ -85,6 +85,14 @@ doctor: $(READY) ## check what a run needs, with a remedy for each fault
 env: $(READY) ## print the exports for other ClearML programs: eval "$$(make -s env)"
 	@$(BIN)/python -m pipeline env
 
+.PHONY: predict submission
+USE = $(if $(OUT),--out "$(OUT)") $(if $(BUNDLE),--bundle "$(BUNDLE)") $(ARGS)
+predict: $(READY) ## tags and probabilities of a folder's pictures: IMAGES=/folder OUT=predictions.csv BUNDLE=output/best
+	@$(BIN)/python -m pipeline predict "$(IMAGES)" $(USE)
+
+submission: $(READY) ## Kaggle's file over both test folders: DATASET_PATH=/folder OUT=submission.csv BUNDLE=output/best
+	@$(BIN)/python -m pipeline submission $(USE)
+
 .PHONY: lint test
 lint: $(READY) ## linters, types and the arrows between the packages
 	$(BIN)/ruff check .

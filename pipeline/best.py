@@ -9,13 +9,15 @@ from typing import Any
 from clearml import Task
 
 from pipeline.errors import Unfinished
-from planets.manifest import METRICS
+from planets.card import CARD, model_card
+from planets.manifest import METRICS, BundleInfo
 
 
 def install_bundle(evaluate_id: str, folder: Path, comparisons: dict[str, Any]) -> None:
     """Put the bundle that the evaluation `evaluate_id` made at `folder`, in place of an earlier one.
 
-    Its `metrics.json` gets `comparisons`: how much better it is than each other model of the run.
+    Its `metrics.json` gets `comparisons`: how much better it is than each other model of the run. Its model
+    card is written from both.
 
     Raises:
         Unfinished: the task has no bundle, or it cannot be had.
@@ -30,6 +32,7 @@ def install_bundle(evaluate_id: str, folder: Path, comparisons: dict[str, Any]) 
         shutil.copytree(unpacked, new)
         metrics = json.loads((new / METRICS).read_text(encoding="utf-8")) | {"comparisons": comparisons}
         (new / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        (new / CARD).write_text(model_card(BundleInfo.read(new), metrics), encoding="utf-8")
         if folder.exists():
             folder.rename(old)
         new.rename(folder)

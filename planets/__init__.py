@@ -1,1 +1,17 @@
 """The domain library: satellite chips, their labels, and the model that reads them; knows no ClearML."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from planets.predictor import Prediction, Predictor
+
+__all__ = ["Prediction", "Predictor"]
+
+
+def __getattr__(name: str) -> Any:
+    # Found when asked for: whoever imports a module of the library does not pay for a runtime.
+    if name not in __all__:
+        raise AttributeError(f"module 'planets' has no attribute {name!r}")
+    from planets import predictor
+
+    return getattr(predictor, name)

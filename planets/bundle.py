@@ -2,8 +2,10 @@
 
 bundle.json                  networks, labels, decision, preprocessing, origin: `BundleInfo`
 members/<name>.safetensors   the weights of each network: one, or several for an ensemble
+members/<name>.onnx          the same network as an ONNX graph, from decoded chips to logits
 metrics.json                 the full report of the evaluation
 figures/                     pictures of it, if there are any
+README.md                    the model card, where the bundle was installed as output/best
 
 Nothing here needs torch: what runs a network is a `Scorer`, and only the default one is torch's.
 """
@@ -20,14 +22,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from planets.blocks import blocks
 from planets.decision import Decision
-from planets.decoding import DECODER, RESIZER, decode, resize
+from planets.decoding import DECODER, RESIZER
 from planets.errors import ArchiveError, BundleError
 from planets.labels import decode as decode_labels
 from planets.manifest import INFO, METRICS, BundleInfo, MemberInfo, read_json
 from planets.scores import BATCH_SIZE
 
-LIBRARIES = ("numpy", "pillow", "timm", "torch")
+LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxscript", "pillow", "timm", "torch")
 
 
 class Scorer(Protocol):
@@ -40,12 +43,12 @@ class Scorer(Protocol):
     def scores(self, pixels: NDArray[np.uint8], tta: bool, batch_size: int) -> NDArray[np.float32]:
         """Return the scores float32 `(N, L)` of chips, uint8 `(N, size, size, 3)`."""
 
-    def save(self, file: Path) -> None:
-        """Write its weights."""
+    def save(self, folder: Path) -> None:
+        """Write its files into a bundle's folder."""
 
 
 Reader = Callable[[Path, MemberInfo, int], Scorer]
-"""Reads a network: the file of its weights, what it is, how many labels it has."""
+"""Reads a network: the bundle's folder, what it is, how many labels it has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,7 @@ class Bundle:
             decision: how their scores become tags.
             metrics: the full report, for `metrics.json`.
             scores: the report in short.
-            origin: `name`, `dataset_id`, `content_hash`, `split_seed` and `code_version`.
+            origin: `name`, `dataset_id`, `source`, `content_hash`, `parts`, `split_seed` and `code_version`.
         """
         info = BundleInfo(
             members=tuple(member.info for member in members),
@@ -89,9 +92,7 @@ class Bundle:
     def save(self, folder: Path) -> None:
         """Write the bundle to `folder`, over an older one; `bundle.json` comes last, as its seal."""
         for member in self.members:
-            file = folder / member.info.file
-            file.parent.mkdir(parents=True, exist_ok=True)
-            member.save(file)
+            member.save(folder)
         (folder / METRICS).write_text(json.dumps(self.metrics, indent=2) + "\n", encoding="utf-8")
         (folder / INFO).write_text(self.info.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
@@ -101,7 +102,7 @@ class Bundle:
 
         Args:
             folder: of the bundle.
-            read: reads a network; None: by torch.
+            read: reads a network; None: by torch. `OnnxMember.load` does without torch.
 
         Raises:
             BundleError: a file is missing or broken, the weights are those of another bundle or of another
@@ -109,7 +110,7 @@ class Bundle:
         """
         info = BundleInfo.read(folder)
         read = read or _torch_reader()
-        members = tuple(read(folder / member.file, member, len(info.labels)) for member in info.members)
+        members = tuple(read(folder, member, len(info.labels)) for member in info.members)
         return cls(info, members, read_json(folder / METRICS))
 
     @property
@@ -149,15 +150,15 @@ class Bundle:
         Raises:
             ArchiveError: a file is missing or is no JPEG picture; the message names it.
         """
-        if not images:
-            return np.zeros((0, len(self.info.labels)), dtype=np.float32), []
-        # Scaled one by one: the chips as they are may be many times larger than what the networks see.
-        chips = [[resize(chip, size) for size in self.sizes] for chip in map(_read_chip, images)]
-        by_size = {
-            size: np.stack(each) for size, each in zip(self.sizes, zip(*chips, strict=True), strict=True)
-        }
-        probabilities = self.probabilities(by_size)
-        return probabilities, self.tags(probabilities)
+        tables, tags = [np.zeros((0, len(self.info.labels)), dtype=np.float32)], []
+        for number, block in enumerate(blocks(images, self.sizes, self.info.batch_size)):
+            if block.faults:
+                row, fault = min(block.faults.items())
+                raise ArchiveError(f"{_said(images, number * self.info.batch_size + row)}: {fault}")
+            probabilities = self.probabilities(block.chips)[: block.length]
+            tables.append(probabilities)
+            tags += self.tags(probabilities)
+        return np.concatenate(tables), tags
 
 
 def _torch_reader() -> Reader:
@@ -167,10 +168,7 @@ def _torch_reader() -> Reader:
     return Member.load
 
 
-def _read_chip(image: bytes | Path) -> NDArray[np.uint8]:
-    if isinstance(image, bytes):
-        return decode(image)
-    try:
-        return decode(image.read_bytes())
-    except (ArchiveError, OSError) as error:
-        raise ArchiveError(f"{image}: {error}") from error
+def _said(images: Sequence[bytes | Path], place: int) -> str:
+    """Return what a picture is called in a message."""
+    image = images[place]
+    return f"picture {place}" if isinstance(image, bytes) else str(image)

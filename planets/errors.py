@@ -69,5 +69,13 @@ class TrainingError(PlanetsError):
     """A training cannot go on, or cannot be resumed from the checkpoint it was given."""
 
 
+class ExportError(PlanetsError):
+    """A network cannot be exported to ONNX, or what was exported scores chips otherwise."""
+
+
+class PredictionError(PlanetsError):
+    """Predictions cannot be made or written as asked: options, places of files, or the state of a folder."""
+
+
 class BundleError(PlanetsError):
     """A bundle is incomplete, or was made for other labels than it is asked for."""

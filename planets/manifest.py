@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,6 +14,9 @@ from planets.decoding import DECODER, RESIZER
 from planets.errors import BundleError
 
 INFO, METRICS, MEMBERS, FIGURES = "bundle.json", "metrics.json", "members", "figures"
+
+FORMAT: Literal[3] = 3
+"""Number of the form that is written and read; it goes up when the files of a bundle change."""
 
 Channels = tuple[float, float, float]
 
@@ -31,17 +35,23 @@ class MemberInfo(_Described):
     std: Channels
     licence: str = Field(description="of the pretrained weights, or `none`")
     weights_sha256: str
+    onnx_sha256: str = Field(description="of the same network as an ONNX graph")
 
     @property
     def file(self) -> str:
         """Where its weights are in the bundle's folder."""
         return f"{MEMBERS}/{self.name}.safetensors"
 
+    @property
+    def onnx_file(self) -> str:
+        """Where its graph is in the bundle's folder."""
+        return f"{MEMBERS}/{self.name}.onnx"
+
 
 class BundleInfo(_Described):
     """The content of `bundle.json`."""
 
-    format: Literal[2] = 2
+    format: Literal[3] = FORMAT
     name: str = Field(description="the model: an entry of models.yaml, or `ensemble`")
     members: tuple[MemberInfo, ...] = Field(min_length=1, description="the networks, one or more")
     decision: Decision = Field(description="how their scores become tags")
@@ -49,7 +59,9 @@ class BundleInfo(_Described):
     resizer: str = Field(description="how pixels get the image size")
     batch_size: int = Field(ge=1, description="chips at a time when the scores below were computed")
     dataset_id: str
+    source: str = Field(description="where the dataset was registered from: sample, local, kaggle or unknown")
     content_hash: str = Field(description="of the dataset's content")
+    parts: dict[str, int] = Field(description="chips of each part of the split")
     split_seed: int
     code_version: str
     scores: dict[str, float] = Field(
@@ -79,8 +91,14 @@ class BundleInfo(_Described):
                 way than the bundle was made with.
         """
         file = folder / INFO
+        stored = read_json(file)
+        if isinstance(stored, dict) and stored.get("format") != FORMAT:
+            raise BundleError(
+                f"{file}: a bundle of format {stored.get('format')}, this version reads format {FORMAT}; "
+                "make it again with `make train.pipeline`"
+            )
         try:
-            info = cls.model_validate(read_json(file))
+            info = cls.model_validate(stored)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the whole"
@@ -91,6 +109,22 @@ class BundleInfo(_Described):
                     f"{file}, {what}: made with {made!r}, this version has {here!r}; train again"
                 )
         return info
+
+
+def read_member(folder: Path, name: str, digest: str) -> bytes:
+    """Read the file `name` of a network in a bundle's folder.
+
+    Raises:
+        BundleError: it is missing, or is not the file whose SHA-256 (hex) is `digest`.
+    """
+    file = folder / name
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{file} cannot be read ({error}); copy the bundle again") from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise BundleError(f"{file} is not the file that {INFO} was written for; copy the bundle again")
+    return data
 
 
 def read_json(file: Path) -> Any:

@@ -10,27 +10,45 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from planets.errors import BundleError
 from planets.fitted import Fitted
-from planets.manifest import INFO, MemberInfo
+from planets.manifest import MemberInfo, read_member
 from planets.model import restore
 from planets.predict import predict_scores
+
+COMPARED = 32
+"""So many chips are enough to see whether a graph is that of its network."""
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A network with its weights; `labels` is how many outputs it has."""
+    """A network with its weights; `graph` is the same as ONNX, `labels` is how many outputs it has."""
 
     info: MemberInfo
     weights: dict[str, Tensor]
+    graph: bytes
     labels: int
 
     @classmethod
-    def of(cls, fitted: Fitted, name: str, licence: str) -> Member:
-        """Make a member of a trained network."""
+    def of(cls, fitted: Fitted, name: str, licence: str, chips: NDArray[np.uint8]) -> Member:
+        """Make a member of a trained network, and its ONNX graph.
+
+        Args:
+            fitted: the network.
+            name: entry of models.yaml.
+            licence: of the pretrained weights.
+            chips: a few that graph and network must agree on, uint8 `(N, size, size, 3)`.
+
+        Raises:
+            ExportError: they do not agree, or there is no graph of such a network.
+        """
+        from planets.export import export  # brings ONNX Runtime, which torch's own predictions do without
+
+        network = restore(fitted.architecture, len(fitted.labels), fitted.image_size, fitted.weights)
+        graph = export(network, fitted.mean, fitted.std, chips)
         info = MemberInfo(
             name=name,
             architecture=fitted.architecture,
@@ -39,30 +57,31 @@ class Member:
             std=fitted.std,
             licence=licence,
             weights_sha256=hashlib.sha256(save(fitted.weights)).hexdigest(),
+            onnx_sha256=hashlib.sha256(graph).hexdigest(),
         )
-        return cls(info, fitted.weights, len(fitted.labels))
+        return cls(info, fitted.weights, graph, len(fitted.labels))
 
     @classmethod
-    def load(cls, file: Path, info: MemberInfo, labels: int) -> Member:
-        """Read the weights `file` of the member `info`.
+    def load(cls, folder: Path, info: MemberInfo, labels: int) -> Member:
+        """Read the files of the member `info` of the bundle in `folder`.
 
         Raises:
-            BundleError: the file is missing, broken, of another bundle or of another network.
+            BundleError: a file is missing, broken, of another bundle or of another network.
         """
+        graph = read_member(folder, info.onnx_file, info.onnx_sha256)
         try:
-            if hashlib.sha256(file.read_bytes()).hexdigest() != info.weights_sha256:
-                raise BundleError(
-                    f"{file} is not the file that {INFO} was written for; copy the bundle again"
-                )
-            member = cls(info, load_file(file), labels)
-        except (OSError, SafetensorError) as error:
-            raise BundleError(f"{file} cannot be read ({error}); copy the bundle again") from error
+            weights = load(read_member(folder, info.file, info.weights_sha256))
+        except SafetensorError as error:
+            raise BundleError(f"{folder / info.file} holds no weights ({error}); make it again") from error
+        member = cls(info, weights, graph, labels)
         member.network  # noqa: B018  whether the weights fit is told now, not at the first prediction
         return member
 
-    def save(self, file: Path) -> None:
-        """Write the weights to `file`."""
-        file.write_bytes(save(self.weights))
+    def save(self, folder: Path) -> None:
+        """Write weights and graph into the bundle's `folder`."""
+        (folder / self.info.file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / self.info.file).write_bytes(save(self.weights))
+        (folder / self.info.onnx_file).write_bytes(self.graph)
 
     @cached_property
     def network(self) -> nn.Module:

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from planets.augment import normalise, turn
 from planets.scores import BATCH_SIZE
 from planets.stream import Pixels
-
-TURNS = 8
-"""The ways a square fits itself: the dihedral group, whose element 0 changes nothing."""
+from planets.turns import TURNS, mean_of_turns
 
 
 def predict_scores(
@@ -79,13 +77,6 @@ def predict_turns(
         ]
     # A vectorised sigmoid rounds the last few numbers of an array otherwise; in float64 none of it is left.
     return np.asarray(torch.cat(logits, dim=1)[:, : len(chosen)].double().sigmoid().float())
-
-
-def mean_of_turns(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the mean of scores `(turns, N, L)` over the turns; of one turn, the scores themselves."""
-    # In float64 the sum of a few float32 numbers is exact, so the order of the turns does not matter.
-    mean: NDArray[np.float32] = scores.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return mean
 
 
 def _turned(chips: Tensor, turns: int) -> Iterator[Tensor]:

@@ -10,8 +10,9 @@ from planets.errors import BundleError
 from planets.fitted import Fitted
 from planets.labels import LABELS
 from planets.model import restore
-from planets.predict import TURNS, mean_of_turns, predict_turns
+from planets.predict import predict_turns
 from planets.scores import PARTS, ModelScores, PartScores
+from planets.turns import TURNS, mean_of_turns
 
 
 def score_parts(

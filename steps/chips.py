@@ -15,12 +15,16 @@ from steps import tracking
 
 @dataclass(frozen=True)
 class RegisteredChips:
-    """The chips of a dataset in its table's order; `labels` is `(N, 17)`, `content` names the content."""
+    """The chips of a dataset in its table's order; `labels` is `(N, 17)`, `content` names the content.
+
+    `source` is where they were registered from: sample, local, kaggle or unknown.
+    """
 
     names: tuple[str, ...]
     files: tuple[Path, ...]
     labels: NDArray[np.uint8]
     content: str
+    source: str
 
     def digests(self) -> list[str]:
         """SHA-256 (hex) of each file's bytes; exact duplicates are equal."""
@@ -46,4 +50,5 @@ def read_chips(dataset_id: str) -> RegisteredChips:
         files=tuple(archive.chips / f"{row.name}.jpg" for row in archive.rows),
         labels=np.stack([encode(row.tags) for row in archive.rows]),
         content=tracking.dataset_content(dataset_id),
+        source=tracking.dataset_source(dataset_id),
     )

@@ -24,6 +24,7 @@ LIBRARIES = {
     "lightning": "lightning",
     "numba": "numba",
     "numpy": "numpy",
+    "onnxruntime": "onnxruntime",
     "PIL": "pillow",
     "scipy": "scipy",
     "sklearn": "scikit-learn",

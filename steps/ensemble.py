@@ -23,6 +23,7 @@ def evaluate_ensemble(
     from planets.evaluation import evaluate
     from planets.evaluation_settings import ENSEMBLE, EvaluationSettings
     from planets.manifest import FIGURES
+    from planets.onnx_member import OnnxMember
     from planets.report import save_figures
     from planets.scores import ModelScores
     from steps import tracking
@@ -40,7 +41,8 @@ def evaluate_ensemble(
     scores = [ModelScores.of_arrays(load_arrays(task_id, "scores")) for task_id in completed.values()]
     found = evaluate(scores, chosen, split_seed)
     names = [list(completed)[place] for place in found.members]
-    singles = [Bundle.load(tracking.artifact_file(completed[name], "bundle")) for name in names]
+    folders = [tracking.artifact_file(completed[name], "bundle") for name in names]
+    singles = [Bundle.load(folder, OnnxMember.load) for folder in folders]
     shares = dict(zip(names, found.decision.shares, strict=True))
     print("shares: " + ", ".join(f"{name} {share:.2f}" for name, share in shares.items()))
     chips = read_chips(dataset_id)
@@ -51,7 +53,9 @@ def evaluate_ensemble(
         found.scores,
         name=ENSEMBLE,
         dataset_id=dataset_id,
+        source=chips.source,
         content_hash=chips.content,
+        parts=singles[0].info.parts,
         split_seed=split_seed,
         code_version=code_version,
     )

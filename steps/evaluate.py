@@ -20,6 +20,7 @@ def evaluate_model(
     """
     import json
     import tempfile
+    from collections import Counter
     from pathlib import Path
 
     from planets.bundle import Bundle
@@ -27,7 +28,7 @@ def evaluate_model(
     from planets.evaluation_settings import EvaluationSettings
     from planets.fitted import Fitted
     from planets.manifest import FIGURES
-    from planets.member import Member
+    from planets.member import COMPARED, Member
     from planets.report import save_figures
     from planets.scoring import score_parts
     from steps import tracking
@@ -42,16 +43,19 @@ def evaluate_model(
     fitted = Fitted.load(tracking.model_weights(model_id))
     chips = read_chips(dataset_id)
     store = open_store(chips, fitted.image_size)
-    scores = score_parts(fitted, store, chips.labels, chips.parts(split_id), chosen.tta != "never")
+    parts = chips.parts(split_id)
+    scores = score_parts(fitted, store, chips.labels, parts, chosen.tta != "never")
     found = evaluate([scores], chosen, split_seed)
     bundle = Bundle.of(
-        [Member.of(fitted, name, licence)],
+        [Member.of(fitted, name, licence, store.pixels[scores.valid.rows[:COMPARED]])],
         found.decision,
         found.report,
         found.scores,
         name=name,
         dataset_id=dataset_id,
+        source=chips.source,
         content_hash=chips.content,
+        parts=dict(Counter(parts.tolist())),
         split_seed=split_seed,
         code_version=code_version,
     )

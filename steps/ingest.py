@@ -46,7 +46,9 @@ def ingest_chips(
     else:
         with tempfile.TemporaryDirectory() as staging:
             laid_out = write_archive(found.chips, Path(staging) / "chips")
-            known = tracking.upload_dataset(dataset_project, dataset_name, found.content_hash, laid_out)
+            known = tracking.upload_dataset(
+                dataset_project, dataset_name, found.content_hash, laid_out, source
+            )
         print(f"uploaded {len(found.chips)} chips as the draft {known}")
     origins.remember_origin(dataset_project, dataset_name, origin, known)
     return known, found.content_hash, len(found.chips)

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZIP_STORED
@@ -14,6 +14,9 @@ from filelock import FileLock
 from steps.errors import ParentFailed, StepError
 
 DONE = ("completed", "published")
+
+CONTENT, SOURCE = "content", "source"
+"""Kinds of tags of a dataset, as in `content:<hash>`: by the one it is found, the other is told."""
 
 
 def current_task() -> Task:
@@ -31,7 +34,7 @@ def host_cache() -> Path:
 
 def content_tag(content_hash: str) -> str:
     """The tag by which equal content is found again."""
-    return f"content:{content_hash}"
+    return f"{CONTENT}:{content_hash}"
 
 
 def find_dataset(project: str, name: str, content_hash: str) -> str | None:
@@ -47,15 +50,16 @@ def find_dataset(project: str, name: str, content_hash: str) -> str | None:
     return done[0][1] if done else None
 
 
-def upload_dataset(project: str, name: str, content_hash: str, folder: Path) -> str:
+def upload_dataset(project: str, name: str, content_hash: str, folder: Path, source: str) -> str:
     """Upload `folder` as a new version of a dataset, still a draft, and return its id.
+
+    `source` is where the chips come from: sample, local or kaggle.
 
     The chips are JPEGs: they are stored, not compressed. Chunks are large, because every chunk writes the
     state of the whole dataset again.
     """
-    dataset = Dataset.create(
-        dataset_name=name, dataset_project=project, dataset_tags=[content_tag(content_hash)]
-    )
+    tags = [content_tag(content_hash), f"{SOURCE}:{source}"]
+    dataset = Dataset.create(dataset_name=name, dataset_project=project, dataset_tags=tags)
     dataset.add_files(folder, verbose=False)
     dataset.upload(show_progress=False, compression=ZIP_STORED, chunk_size=1024, preview=False)
     return str(dataset.id)
@@ -80,9 +84,17 @@ def local_dataset(dataset_id: str) -> Path:
 
 def dataset_content(dataset_id: str) -> str:
     """The content tag's value of a dataset: names the decoded store of its chips on every host."""
-    prefix = content_tag("")
+    return next(_tag_values(dataset_id, CONTENT))
+
+
+def dataset_source(dataset_id: str) -> str:
+    """Where a dataset was registered from; `unknown` for one that does not say so."""
+    return next(_tag_values(dataset_id, SOURCE), "unknown")
+
+
+def _tag_values(dataset_id: str, kind: str) -> Iterator[str]:
     tags: list[str] = Task.get_task(task_id=dataset_id).get_tags()
-    return next(tag.removeprefix(prefix) for tag in tags if tag.startswith(prefix))
+    return (tag.removeprefix(f"{kind}:") for tag in tags if tag.startswith(f"{kind}:"))
 
 
 def canonical(content_hash: str) -> str:

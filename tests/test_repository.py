@@ -42,6 +42,13 @@ def test_every_dependency_is_locked():
     assert {re.split(r"[><=\[ ]", line)[0].lower() for line in wanted} <= {name.lower() for name in locked}
 
 
+def test_what_using_a_model_needs_is_a_part_of_the_dependencies():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(project["dependency-groups"]["predict"]) < set(project["project"]["dependencies"])
+
+
 @pytest.mark.parametrize("package", ["lightning"])
 def test_versions_that_were_malware_are_excluded(package):
     text = (ROOT / "pyproject.toml").read_text()

@@ -6,65 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from bundles import PARTS, PLAIN, SIZES, TARGETS, WHOLE, Made, make
 from safetensors.torch import load_file, save_file
-from synthetic import jpeg, make_labels, make_parts, make_pixels, write_chips
+from synthetic import jpeg, make_pixels, write_chips
 
 from planets.bundle import Bundle
-from planets.chips import ChipStore
 from planets.errors import ArchiveError, BundleError
-from planets.evaluation import Evaluation, evaluate
 from planets.evaluation_settings import EvaluationSettings
-from planets.fitted import Fitted
 from planets.labels import LABELS, encode
 from planets.manifest import MemberInfo
-from planets.member import Member
 from planets.metrics import f2_score
-from planets.model import create
-from planets.scoring import score_parts
-
-COUNT = 80
-TARGETS, PARTS = make_labels(COUNT), make_parts(COUNT)
-ORIGIN = {
-    "name": "tiny",
-    "dataset_id": "d1",
-    "content_hash": "abc",
-    "split_seed": 42,
-    "code_version": "c0de",
-}
-NAMES = ("tta", "calibration", "decoding", "weather_rule")
-PLAIN, WHOLE = (
-    EvaluationSettings.model_validate(dict.fromkeys(NAMES, each) | {"ensemble": True})
-    for each in ("never", "always")
-)
-SIZES = {"small": 32, "large": 48}
-
-Made = tuple[Bundle, Evaluation, list[tuple[str, Path]]]
-
-
-def network(seed: int, size: int) -> Fitted:
-    torch.manual_seed(seed)
-    weights = create("test_resnet", 17).state_dict()
-    return Fitted(weights, "test_resnet", LABELS, size, (0.3,) * 3, (0.1,) * 3, "map", 0.5, 1, [])
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path]]:
     """The chips that are evaluated; they are scaled down on the way."""
     return write_chips(tmp_path_factory.mktemp("made") / "chips", make_pixels(TARGETS, size=64))
-
-
-def make(files: list[tuple[str, Path]], sizes: dict[str, int], settings: EvaluationSettings) -> Made:
-    """A bundle as the evaluation makes it."""
-    fitted = {name: network(seed, size) for seed, (name, size) in enumerate(sizes.items())}
-    cache = files[0][1].parents[1] / "cache"
-    scores = [
-        score_parts(each, ChipStore.open(cache, "hash", each.image_size, files), TARGETS, PARTS, True)
-        for each in fitted.values()
-    ]
-    found = evaluate(scores, settings)
-    members = [Member.of(fitted[list(fitted)[place]], list(fitted)[place], "none") for place in found.members]
-    return Bundle.of(members, found.decision, found.report, found.scores, **ORIGIN), found, files
 
 
 @pytest.fixture(scope="module")
@@ -117,10 +74,11 @@ def test_keeps_everything(folder: Path, made: Made) -> None:
     assert bundle.info == made[0].info
     assert bundle.info.labels == LABELS
     assert bundle.metrics == made[1].report
-    assert set(bundle.info.libraries) == {"numpy", "pillow", "timm", "torch"}
+    assert {"numpy", "onnxruntime", "pillow", "torch"} <= set(bundle.info.libraries)
     assert bundle.info.decision == made[1].decision
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == [
         "bundle.json",
+        "members/tiny.onnx",
         "members/tiny.safetensors",
         "metrics.json",
     ]
@@ -166,16 +124,16 @@ def test_four_components_and_three_give_the_same_tags(made: Made) -> None:
 
 
 def test_another_runtime_can_run_its_networks(folder: Path, made: Made) -> None:
-    """What reads a network is given its file, what it is, and how many labels it has."""
+    """What reads a network is given the bundle's folder, what it is, and how many labels it has."""
 
     class Constant:
-        def __init__(self, file: Path, info: MemberInfo, labels: int) -> None:
-            self.file, self.info, self.labels = file, info, labels
+        def __init__(self, folder: Path, info: MemberInfo, labels: int) -> None:
+            self.file, self.info, self.labels = folder / info.file, info, labels
 
         def scores(self, pixels: np.ndarray, tta: bool, batch_size: int) -> np.ndarray:
             return np.full((len(pixels), self.labels), 0.5, dtype=np.float32)
 
-        def save(self, file: Path) -> None:
+        def save(self, folder: Path) -> None:
             raise NotImplementedError
 
     bundle = Bundle.load(folder, Constant)
@@ -189,7 +147,9 @@ class TestRefuses:
         with pytest.raises(BundleError, match=r"bundle\.json cannot be read"):
             Bundle.load(tmp_path / "nowhere")
 
-    @pytest.mark.parametrize("name", ["bundle.json", "metrics.json", "members/tiny.safetensors"])
+    @pytest.mark.parametrize(
+        "name", ["bundle.json", "metrics.json", "members/tiny.safetensors", "members/tiny.onnx"]
+    )
     def test_a_missing_file(self, name: str, folder: Path) -> None:
         (folder / name).unlink()
         with pytest.raises(BundleError, match=name):
@@ -199,7 +159,7 @@ class TestRefuses:
         ("changes", "message"),
         [
             ({"surprise": 1}, "surprise"),
-            ({"format": 1}, "format"),
+            ({"format": 2}, "a bundle of format 2, this version reads format 3"),
             ({"members": []}, "members"),
             ({"decoder": "opencv"}, "decoder: made with 'opencv'"),
             ({"resizer": "nearest"}, "resizer: made with 'nearest'"),

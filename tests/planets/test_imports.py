@@ -13,6 +13,7 @@ FORBIDDEN = {
     "planets.bundle": {"lightning", "matplotlib"},
     "planets.manifest": {"torch", "timm", "lightning", "matplotlib"},
     "planets.decision": {"torch", "timm", "lightning", "matplotlib"},
+    "planets.onnx_member": {"torch", "timm", "lightning", "matplotlib", "safetensors", "scipy", "filelock"},
     "planets.comparison": {"torch", "timm", "sklearn", "pydantic"},
     "planets.figures": {"torch", "lightning", "timm"},
     "planets.training_figures": {"timm", "planets.metrics", "planets.figures", "planets.thresholds"},

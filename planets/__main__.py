@@ -1,0 +1,25 @@
+"""`python -m planets`: the commands that use a model, where nothing else of the project is installed."""
+
+import sys
+
+import typer
+
+from planets.commands import predict, submission
+from planets.errors import PlanetsError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+for command in (predict, submission):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run a command; an error that we raise on purpose is a message on stderr and exit code 1."""
+    try:
+        app()
+    except PlanetsError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()
