@@ -4,11 +4,14 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline.commands import look, run, stack
+from pipeline.commands import logs, look, retrain, run, stack
 from pipeline.errors import PipelineError
 from planets.errors import PlanetsError
 
-COMMANDS = (run.run, stack.up, stack.down, stack.env, look.status, look.doctor)
+COMMANDS = (
+    run.run, run.resume, logs.logs, retrain.retrain,
+    stack.up, stack.down, stack.env, look.status, look.doctor,
+)  # fmt: skip
 """In the order of the help."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
