@@ -1,4 +1,4 @@
-"""Waits for new versions of the dataset and starts a run on each: ClearML's trigger scheduler, as a service."""
+"""Starts a run on each new version of the dataset: ClearML's trigger scheduler, as a service."""
 
 from collections.abc import Mapping
 from pathlib import Path
