@@ -155,6 +155,66 @@ def test_another_split_begins_anew_in_the_registry(checkout, resumed, names):
     assert "for these test chips before" in checkout.report()["publication"]["why"]
 
 
+CONSOLE = """
+import json
+from pipeline import logs
+from pipeline.api import Api
+api = Api()
+task = api.call("tasks.create", name="lines", type="training")["id"]
+
+def send(*lines):
+    events = ({"type": "log", "task": task, "timestamp": 10**12 + at, "msg": msg} for at, msg in lines)
+    text = chr(10).join(map(json.dumps, events))
+    headers = {"Content-Type": "application/json-lines"}
+    assert api._session.send_request("events", "add_batch", data=text, headers=headers).ok
+
+console = logs.Console(api)
+several_a_moment = [(number // 7, f"line {number}") for number in range(1200)]
+one_moment = [(9000, f"at once {number}") for number in range(1100)] + [(9000, "twice")] * 2
+found = []
+for lines in (several_a_moment[:700], several_a_moment[700:], one_moment, [(8000, "late")], []):
+    send(*lines or [(9001, "last")])
+    found.append(sorted(console.new(task)) == sorted(msg for _, msg in lines or [(0, "last")]))
+print(json.dumps([found, len(list(logs.Console(api).new(task)))]))
+"""
+
+
+def test_a_console_is_read_in_pages_each_line_once(checkout, resumed):
+    assert checkout.python(CONSOLE) == [[True] * 5, 1200 + 1102 + 2]
+
+
+CHECKPOINTS = """
+import json, pathlib, sys
+from clearml import Task
+from steps.checkpoints import ARTIFACT, earlier_checkpoint
+file = pathlib.Path(sys.argv[1])
+file.write_text("epoch 7")
+run = Task.create("checkpoints", "run")
+
+def belongs(task, digest):
+    task.set_parent(run.id)
+    task._set_runtime_properties({"pipeline_job_hash": digest})
+
+stopped = Task.create("checkpoints", "train_a")
+belongs(stopped, "same")
+stopped.mark_started()
+stopped.upload_artifact(ARTIFACT, file, wait_on_upload=True)
+stopped.mark_stopped(force=True)
+now = Task.init("checkpoints", "train_a", auto_connect_frameworks=False, auto_resource_monitoring=False)
+found = []
+for digest in ("same", "other"):
+    belongs(now, digest)
+    there = earlier_checkpoint()
+    found.append(there and there.read_text())
+now.close()
+print(json.dumps(found))
+"""
+
+
+def test_a_stopped_training_goes_on_from_its_checkpoint_if_nothing_changed(checkout, resumed, tmp_path):
+    assert checkout.python(CHECKPOINTS, str(tmp_path / "checkpoint.ckpt")) == ["epoch 7", None]
+
+
 def test_logs_are_followed_to_the_end_without_doubles_and_gaps(checkout, resumed, names):
     run = checkout.start("run", "--models", names[0], "--epochs", "60", "--seed", "3")
     line = next(line for line in run.stdout if "train_" in line and " running " in line)
