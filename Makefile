@@ -10,6 +10,8 @@ READY := $(VENV)/.ready
 export PROFILE ?= sample
 export DATASET_SOURCE DATASET_PATH
 ARGS ?=
+RUN ?=
+STEP ?= controller
 
 .PHONY: help
 help: ## list the targets
@@ -68,6 +70,16 @@ run.modelling: ## register the chips, train one model (MODEL=), then select_best
 
 experiments: $(READY) ## write experiments.md: every evaluated model with settings, F2 and links
 	@$(BIN)/python -m pipeline experiments $(ARGS)
+
+.PHONY: resume logs retrain
+resume: $(READY) ## go on with a run that failed or was stopped: RUN=id, or the last one
+	@$(BIN)/python -m pipeline resume $(RUN) $(ARGS)
+
+logs: $(READY) ## print what a step prints: STEP=train_resnet10t ARGS=-f
+	@$(BIN)/python -m pipeline logs $(STEP) $(ARGS)
+
+retrain: $(READY) ## wait for new versions of the dataset, and start a run on each
+	@$(BIN)/python -m pipeline retrain $(ARGS)
 
 .PHONY: up down status doctor env
 up: $(READY) ## start the embedded server and this machine's workers

@@ -8,8 +8,15 @@ from typing import Any
 from clearml import PipelineController
 
 from pipeline.api import Api
+from pipeline.champion import name_champion
+from pipeline.errors import PipelineError
+from pipeline.news import tell_failure, tell_new_best
 from pipeline.parameters import CODE, CONFIG, DESCRIPTIONS, Run
-from pipeline.runs import GOOD, LOST
+from pipeline.reasons import Reasons
+from pipeline.runs import GOOD
+from pipeline.stop import stop_steps
+from pipeline.why import LOST
+from planets.errors import PlanetsError
 from steps.code import STAGES, code_of
 from steps.ensemble import evaluate_ensemble
 from steps.evaluate import evaluate_model
@@ -29,7 +36,8 @@ def build(pipe: PipelineController, run: Run) -> PipelineController:
                                     -> train_b -> evaluate_b ->
     """
     queues = run.config.queues
-    add = _adder(pipe, run.refresh)
+    refresh = run.refresh - _completed(pipe)
+    add = _adder(pipe, refresh, Reasons(Api(), pipe.task, run.refresh))
     add("ingest", ingest_chips, queues.data, [], run.ingest(pipe.id))
     add("register", register_dataset, queues.data, ["ingest"], run.register())
     add("split", split_chips, queues.data, ["register"], run.split())
@@ -52,7 +60,7 @@ RETURNS: dict[Callable[..., Any], list[str]] = {
     train_model: ["model_id", "score"],
     evaluate_model: ["name", "valid_f2", "test_f2", "constant_f2", "model_id"],
     evaluate_ensemble: ["name", "valid_f2", "test_f2", "constant_f2", "model_id"],
-    select_best: ["name", "valid_f2", "test_f2", "model_id", "evaluate_id", "comparisons"],
+    select_best: ["name", "valid_f2", "test_f2", "model_id", "evaluate_id", "comparisons", "publication"],
 }
 """The names of what each step returns, in order; children and the verdict read `return/<name>`."""
 
@@ -79,7 +87,7 @@ GOES_ON = {
 """One model's failure is not the run's: its children start, look at their parent, and say what it was."""
 
 
-def _adder(pipe: PipelineController, refresh: frozenset[str]) -> Callable[..., None]:
+def _adder(pipe: PipelineController, refresh: frozenset[str], reasons: Reasons) -> Callable[..., None]:
     """A short way to say `pipe.add_function_step` with what is the same for every step."""
 
     def add(
@@ -102,21 +110,35 @@ def _adder(pipe: PipelineController, refresh: frozenset[str]) -> Callable[..., N
             auto_connect_frameworks=ONLY_WHAT_STEPS_REPORT,
             auto_connect_arg_parser=False,
             continue_behaviour=continue_behaviour,
-            retry_on_failure=_worker_was_lost,
+            pre_execute_callback=name_champion if function is select_best else None,
+            status_change_callback=reasons.begun,
+            retry_on_failure=worker_was_lost,
         )
+
+    def worker_was_lost(_pipe: PipelineController, node: PipelineController.Node, retries: int) -> bool:
+        """Whether a failed step is worth another try: not if its own code raised, that would happen again."""
+        task = node.job.task
+        task.reload()
+        lost = "worker lost" in str(task.data.status_reason or "") and retries < RETRIES
+        if lost:
+            # ClearML keeps no history of a task's workers; the tag tells of it in every page.
+            task.add_tags([f"{LOST}{task.data.last_worker}"])
+            reasons.note(node)
+        return lost
 
     return add
 
 
-def _worker_was_lost(_pipe: PipelineController, node: PipelineController.Node, retries: int) -> bool:
-    """Whether a failed step is worth another try: not if its own code raised, that would happen again."""
-    task = node.job.task
-    task.reload()
-    lost = "worker lost" in str(task.data.status_reason or "") and retries < RETRIES
-    if lost:
-        # ClearML keeps no history of a task's workers; the tag tells of it in every page and in `status`.
-        task.add_tags([f"{LOST}{task.data.last_worker}"])
-    return lost
+def _completed(pipe: PipelineController) -> set[str]:
+    """The steps that completed when this run was tried before: a refresh that was asked for has been done."""
+    found = Api().call(
+        "tasks.get_all",
+        parent=pipe.id,
+        status=["completed", "published"],
+        only_fields=["name"],
+        search_hidden=True,
+    )["tasks"]
+    return {task["name"] for task in found}
 
 
 def main() -> None:
@@ -128,11 +150,28 @@ def main() -> None:
     pipe = PipelineController(
         name="", project="", pool_frequency=POLL_MINUTES, skip_global_imports=True, add_run_number=False
     )
+    try:
+        bad = _see_through(pipe)
+    except (PipelineError, PlanetsError) as error:
+        tell_failure(pipe, str(error))
+        raise
+    if bad:
+        reason = ", ".join(f"{name} {status}" for name, status in bad.items())
+        tell_failure(pipe, reason)
+        pipe.stop(mark_failed=True)
+        raise SystemExit(f"run failed: {reason}")
+
+
+def _see_through(pipe: PipelineController) -> dict[str, str]:
+    """Run the DAG to its end; return the steps that ended badly, with their states."""
     edited = pipe.task.get_parameters()
     arguments = {name: str(edited.get(f"Args/{name}") or "") for name in DESCRIPTIONS}
     for name, value in arguments.items():
         pipe.add_parameter(name, default=value, description=DESCRIPTIONS[name])
     run = Run.parse(pipe.task.get_configuration_object(CONFIG) or "", arguments)
+    left = stop_steps(Api(), pipe.id, "the run was tried again")
+    if left:
+        print(f"stopped what was left of this run: {', '.join(left)}")
     _forget_steps(pipe)
     pipe.task.set_configuration_object(
         CODE, json.dumps({stage: code_of(stage).parts for stage in STAGES}, indent=1)
@@ -142,11 +181,9 @@ def main() -> None:
     if aborted.is_set():
         # No verdict on an aborted run; the agent ends this process once the callback has returned.
         Event().wait(2 * ABORT_SECONDS)
-    bad = {node.name: node.status for node in pipe.get_pipeline_dag().values() if node.status not in GOOD}
-    if bad:
-        reason = ", ".join(f"{name} {status}" for name, status in bad.items())
-        pipe.stop(mark_failed=True)
-        raise SystemExit(f"run failed: {reason}")
+    nodes = pipe.get_pipeline_dag().values()
+    tell_new_best(pipe, nodes)
+    return {node.name: node.status for node in nodes if node.status not in GOOD}
 
 
 def _stop_steps_when_aborted(pipe: PipelineController) -> Event:

@@ -30,6 +30,7 @@ def follow(api: Api, run_id: str, console: Console, output: Path) -> int:
     if interrupted.is_set():
         console.print("stopping the steps of this run ...")
         state = stop_run(api, run_id)
+        console.print(f"to go on later: python -m pipeline resume {run_id}")
     outcome = judge(api, state)
     write(outcome, api.host, output / "run.json")
     _print(outcome, api, console)
@@ -94,6 +95,7 @@ def _install(outcome: Outcome, console: Console, best: Path) -> None:
     if outcome.best is not None:
         install_bundle(outcome.best.evaluate_id, best, outcome.best.documents())
         console.print(f"best    {outcome.best.name} (test_f2 {outcome.best.test_f2:.4f}), bundle in {best}")
+        console.print(f"model   {escape(outcome.best.publication['why'])}")
     elif best.exists():
         console.print(f"best    this run selected no model; {best} is still that of an earlier run")
     else:

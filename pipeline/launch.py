@@ -7,7 +7,7 @@ from pathlib import Path
 from clearml import PipelineController, Task
 
 from pipeline.api import Api
-from pipeline.errors import NoWorker
+from pipeline.errors import NoWorker, Unfinished
 from pipeline.parameters import CONFIG, DESCRIPTIONS, dump
 from pipeline.runs import LOOK_SECONDS
 from planets.config import Config
@@ -42,6 +42,26 @@ def submit(config: Config, arguments: Mapping[str, str]) -> str:
 def store_script(task: Task, file: Path, name: str) -> None:
     """Give a task the text of a script, not its path: its worker may be another machine."""
     task.set_script(repository="", diff=file.read_text(encoding="utf-8"), entry_point=name, working_dir=".")
+
+
+def enqueue_again(api: Api, run_id: str, queue: str) -> None:
+    """Put a run that ended back on the controllers' queue: what completed comes from the cache."""
+    queues = api.call("queues.get_all", name=f"^{queue}$", only_fields=["id"])["queues"]
+    if not queues:
+        raise NoWorker(f"the server at {api.host} has no queue {queue!r}; start a worker that serves it")
+    api.call("tasks.enqueue", task=run_id, queue=queues[0]["id"])
+
+
+def require_dataset(api: Api, dataset_id: str) -> None:
+    """Refuse a dataset that the server has not, or that is a draft. Raises Unfinished; no id is no fault."""
+    if not dataset_id:
+        return
+    fields = ["id", "status", "system_tags"]
+    found = api.call("tasks.get_all", id=[dataset_id], only_fields=fields, search_hidden=True)["tasks"]
+    if not found or "dataset" not in found[0].get("system_tags", []):
+        raise Unfinished(f"dataset_id: the server at {api.host} has no dataset {dataset_id}")
+    if found[0]["status"] not in ("completed", "published"):
+        raise Unfinished(f"dataset_id: {dataset_id} is no finished version; it is {found[0]['status']}")
 
 
 def workers_of(api: Api, queues: Sequence[str]) -> dict[str, list[str]]:

@@ -53,8 +53,11 @@ def connect_server(config: Config) -> "Api":
     return connect(config.model_copy(update={"stack": config.stack.model_copy(update={"workers": {}})}), True)
 
 
-def connect(config: Config, start: bool) -> "Api":
-    """Log in to the server that is named, or else to the embedded one; `start` says to start that."""
+def connect(config: Config, start: bool, quiet: bool = False) -> "Api":
+    """Log in to the server that is named, or else to the embedded one; `start` says to start that.
+
+    It is said which one it is, unless `quiet`.
+    """
     stack = Stack(folder())
     named = named_server(os.environ)
     connection = named or (stack.up(config) if start else stack.connection())
@@ -68,6 +71,8 @@ def connect(config: Config, start: bool) -> "Api":
         from pipeline.launch import await_workers
 
         await_workers(api, stack.workers(), stack.check)
+    if quiet:
+        return api
     console.print(f"server  {api.web}  ({connection.origin})")
     if not named:
         console.print(f"page    {stack.link()}  (opens once, within ten minutes)")

@@ -1,14 +1,12 @@
 """The verdict over a run: what completed, what failed and why, the models' scores, `output/run.json`."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.api import Api
-from pipeline.parameters import words
 from pipeline.runs import GOOD, STATES, RunState, Step
-from pipeline.why import explain
 from planets.comparison import Comparison
 from planets.evaluation_settings import ENSEMBLE
 
@@ -38,6 +36,7 @@ class Best:
     """The model that `select` chose; `evaluate_id` is the task that holds its bundle.
 
     `comparisons` is for each other model and part: how much better the best is, see `planets.comparison`.
+    `publication` says whether it was published, and why; see `steps.publication`.
     """
 
     name: str
@@ -46,6 +45,7 @@ class Best:
     model_id: str
     evaluate_id: str
     comparisons: dict[str, dict[str, Comparison]]
+    publication: dict[str, Any]
 
     def documents(self) -> dict[str, Any]:
         """The comparisons for JSON."""
@@ -110,17 +110,13 @@ class Outcome:
                 "model_id": self.best.model_id,
             },
             "comparisons": {} if self.best is None else self.best.documents(),
+            "publication": None if self.best is None else self.best.publication,
         }
 
 
 def judge(api: Api, state: RunState) -> Outcome:
-    """Read from the server what the run's steps returned, and why each one ran."""
-    ids = [state.id, *(step.task_id for step in state.steps if step.task_id)]
-    tasks = _tasks(api, ids, ["hyperparams"])
-    refreshed = frozenset(words(_argument(tasks[state.id], "refresh")))
-    state = replace(
-        state, steps=tuple(replace(step, why=explain(api, step, refreshed)) for step in state.steps)
-    )
+    """Read from the server what the run's steps returned."""
+    tasks = _tasks(api, [step.task_id for step in state.steps if step.task_id], ["hyperparams"])
     chosen = next((step for step in state.steps if step.stage == "select" and step.status in GOOD), None)
     return Outcome(
         state=state,
@@ -145,11 +141,6 @@ def _tasks(api: Api, ids: list[str], fields: list[str]) -> dict[str, dict[str, A
         else []
     )
     return {task["id"]: task for task in found}
-
-
-def _argument(task: dict[str, Any], name: str) -> str:
-    arguments = (task.get("hyperparams") or {}).get("Args") or {}
-    return str((arguments.get(name) or {}).get("value") or "")
 
 
 def _scores(state: RunState, tasks: dict[str, dict[str, Any]]) -> list[Score]:
@@ -180,6 +171,7 @@ def _best(returned: dict[str, str]) -> Best | None:
             name: {part: Comparison(**values) for part, values in parts.items()}
             for name, parts in json.loads(returned["comparisons"]).items()
         },
+        publication=json.loads(returned["publication"]),
     )
 
 

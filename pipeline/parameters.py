@@ -5,7 +5,7 @@ the web UI travels beside them as the parameters `Args/*`. A clone of a run thus
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ CONFIG = "config"
 CODE = "code"
 """Name of the one that holds which code each stage could reach, for explaining what ran again."""
 
+WHY = "why"
+"""Name of the one that holds for each step, as JSON, why it ran or did not."""
+
 PER_MODEL = "per model"
 """Value of a parameter that leaves a setting as each model entry has it."""
 
@@ -36,7 +39,8 @@ DESCRIPTIONS = {
     "seed": f"of every training, or {PER_MODEL!r}",
     "dataset_source": "sample, local or kaggle",
     "dataset_path": "folder in the Kaggle layout, for the source local",
-    "refresh": "steps to run even if the cache has them, separated by commas",
+    "dataset_id": "a registered version of the dataset to train on, in place of the source",
+    "refresh": "steps to run even if the cache has them, separated by commas; split+ is split and all after",
 }
 """The parameters that a person edits: what `Args` holds."""
 
@@ -44,17 +48,22 @@ TRAINING = ("epochs", "image_size", "batch_size", "seed")
 
 
 def dump(config: Config) -> str:
-    """The settings as the YAML text that travels with a run."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    """The settings as the YAML text that travels with a run; a webhook may hold a token, and stays here."""
+    notify = config.notify.model_copy(update={"webhook": ""})
+    travels = config.model_copy(update={"notify": notify})
+    return yaml.safe_dump(travels.model_dump(mode="json"), sort_keys=False)
 
 
-def arguments(config: Config, models: str = "", refresh: str = "", **training: str) -> dict[str, str]:
+def arguments(
+    config: Config, models: str = "", refresh: str = "", dataset_id: str = "", **training: str
+) -> dict[str, str]:
     """The parameters of a new run of `config`, each with a value that can be seen and edited."""
     return {
         "models": models or ",".join(entry.name for entry in config.models),
         **{name: training.get(name) or PER_MODEL for name in TRAINING},
         "dataset_source": config.dataset.source,
         "dataset_path": config.dataset.path,
+        "dataset_id": dataset_id,
         "refresh": refresh,
     }
 
@@ -67,6 +76,7 @@ class Run:
     models: tuple[ModelEntry, ...]
     training: dict[str, int] = field(default_factory=dict)
     refresh: frozenset[str] = frozenset()
+    dataset_id: str = ""
 
     @classmethod
     def parse(cls, config_text: str, edited: dict[str, str]) -> "Run":
@@ -83,18 +93,31 @@ class Run:
             config=config,
             models=_chosen(config, edited["models"]),
             training={name: _number(name, edited[name]) for name in TRAINING if edited[name] != PER_MODEL},
-            refresh=frozenset(words(edited["refresh"])),
+            dataset_id=edited["dataset_id"].strip(),
         )
         run._check()
-        return run
+        return replace(run, refresh=run._refreshed(edited["refresh"]))
 
     def _check(self) -> None:
         for entry in self.models:
             self.config.training_of(entry.name, **self.training)
-        unknown = self.refresh - set(self.step_names())
+
+    def _refreshed(self, text: str) -> frozenset[str]:
+        """The steps that `text` names; a plus after a name brings in all that comes after the step."""
+        names = {word.removesuffix("+") for word in words(text)}
+        unknown = names - set(self.step_names())
         if unknown:
             known = ", ".join(self.step_names())
             raise ConfigError(f"refresh: no step {', '.join(sorted(unknown))}; the steps are: {known}")
+        after = [self._after(word.removesuffix("+")) for word in words(text) if word.endswith("+")]
+        return frozenset(names.union(*after))
+
+    def _after(self, step: str) -> list[str]:
+        """All steps that come after `step`: of another model only what is made of all models together."""
+        steps = self.step_names()
+        after = steps[steps.index(step) + 1 :]
+        _, _, model = step.partition("_")
+        return [name for name in after if not model or name.partition("_")[2] in ("", model)]
 
     def check_here(self, workers_here: bool) -> None:
         """Find what this host can already see to be wrong: names that timm must know, a local folder's table.
@@ -111,7 +134,7 @@ class Run:
             require_architecture(entry.architecture)
             require_optimizer(self.config.training_of(entry.name).optimizer)
         data = self.config.dataset
-        if data.source == "local" and (workers_here or Path(data.path).exists()):
+        if data.source == "local" and not self.dataset_id and (workers_here or Path(data.path).exists()):
             find_archive(fetch_local(data.path))
 
     def step_names(self) -> list[str]:
@@ -127,11 +150,12 @@ class Run:
     def ingest(self, run_id: str) -> dict[str, Any]:
         """What `ingest` is told. A local folder that this host cannot see is never taken from the cache."""
         data = self.config.dataset
-        folder = Path(data.path)
-        stamp = "" if data.source != "local" else source_stamp(folder) if folder.is_dir() else run_id
+        source, path = ("clearml", self.dataset_id) if self.dataset_id else (data.source, data.path)
+        folder = Path(path)
+        stamp = "" if source != "local" else source_stamp(folder) if folder.is_dir() else run_id
         return {
-            "source": data.source,
-            "path": data.path,
+            "source": source,
+            "path": path,
             "kaggle": data.kaggle,
             "sample_chips": data.sample.chips,
             "sample_seed": data.sample.seed,
@@ -193,6 +217,7 @@ class Run:
             "candidates": self._evaluations(),
             "settings": self._evaluation(),
             "dataset_id": returned("register", "dataset_id"),
+            "split_id": returned("split", "split_id"),
             "split_seed": self.config.split.seed,
             "code_version": code_of("ensemble").version,
         }
@@ -202,6 +227,8 @@ class Run:
         ensemble = f" {ENSEMBLE}=${{{ENSEMBLE}.id}}" if self.averages else ""
         return {
             "candidates": self._evaluations() + ensemble,
+            "champion": "",  # named by the controller when the evaluations are known
+            "when": self.config.publish.when,
             "seed": self.config.split.seed,
             "code_version": code_of("select").version,
         }

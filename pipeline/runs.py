@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.api import Api
 from pipeline.errors import Unfinished
+from pipeline.parameters import WHY
 
 ENDED = ("completed", "published", "failed", "stopped", "closed")
 """States of a task that do not change by themselves."""
@@ -28,9 +29,6 @@ STATES = {
 LOOK_SECONDS = 0.5
 """Time between two looks at a run that goes on."""
 
-LOST = "lost:"
-"""How the tag begins that names a worker which vanished from a step; another one took the step up."""
-
 SHOWN = {"f2_at_0.2", "lr", "chips_per_second", "seconds"}
 """The scalars of a training that say how far it is."""
 
@@ -42,8 +40,8 @@ GOOD = ("completed", "cached")
 class Step:
     """One step of a run. `status` is one of the words of STATES, or `cached`, or `skipped`.
 
-    `lost` names the workers that vanished from it before another one took it up; `progress` is what a
-    training has reached.
+    `why` is what the controller wrote down of why it ran or did not; `progress` is what a training has
+    reached.
     """
 
     name: str
@@ -54,7 +52,6 @@ class Step:
     started: datetime | None = None
     ended: datetime | None = None
     why: str = ""
-    lost: tuple[str, ...] = ()
     progress: str = ""
 
     @property
@@ -122,8 +119,8 @@ class RunState:
 
 FIELDS = (
     "id", "name", "project", "status", "status_reason", "status_message", "started", "completed",
-    "last_worker", "tags", "execution.queue", "parent", "last_iteration", "last_metrics",
-    "hyperparams.kwargs.epochs", "configuration.Pipeline",
+    "last_worker", "execution.queue", "parent", "last_iteration", "last_metrics",
+    "hyperparams.kwargs.epochs", "configuration.Pipeline", f"configuration.{WHY}",
 )  # fmt: skip
 
 
@@ -134,11 +131,12 @@ def read_run(api: Api, run_id: str) -> RunState:
         raise Unfinished(f"the server at {api.host} has no run {run_id}")
     task = found[0]
     # A clone shows its source's DAG until its controller has started and stored its own.
-    dag = _dag(task) if task["status"] not in ("created", "queued") else {}
+    shown = task["status"] not in ("created", "queued")
+    dag, reasons = (_stored(task, name) if shown else {} for name in ("Pipeline", WHY))
     started = _time(task.get("started"))
-    steps = _steps(api, run_id, dag)
+    steps = [replace(step, why=str(reasons.get(step.name, ""))) for step in _steps(api, run_id, dag)]
     if task["status"] in ENDED:
-        steps = [replace(step, status="skipped") if step.status == "pending" else step for step in steps]
+        steps = [_never_started(step) if step.status == "pending" else step for step in steps]
     return RunState(
         id=run_id,
         name=task["name"],
@@ -181,17 +179,38 @@ def last_run(api: Api, project: str, pipeline: str) -> str | None:
     return str(tasks[0]["id"]) if tasks else None
 
 
-def _dag(task: Mapping[str, Any]) -> dict[str, Any]:
-    """The nodes in the order of the DAG; empty until the controller has stored them."""
-    text = ((task.get("configuration") or {}).get("Pipeline") or {}).get("value")
-    nodes: dict[str, Any] = json.loads(text) if text else {}
-    return nodes
+def chosen_run(api: Api, project: str, pipeline: str, run_id: str) -> str:
+    """The run `run_id`, or the last one if that is empty. Raises Unfinished when there is none."""
+    if run_id:
+        found = api.call("tasks.get_all", id=[run_id], only_fields=["id", "type"], search_hidden=True)[
+            "tasks"
+        ]
+        if not found or found[0]["type"] != "controller":
+            raise Unfinished(
+                f"the server at {api.host} has no run {run_id}; the id stands in the run's address"
+            )
+        return run_id
+    last = last_run(api, project, pipeline)
+    if last is None:
+        raise Unfinished("there is no run yet: make train.pipeline")
+    return last
+
+
+def _never_started(step: Step) -> Step:
+    return replace(step, status="skipped", why="did not start")
+
+
+def _stored(task: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The JSON object, by steps, that the controller stored as `name`; empty until it has done so."""
+    text = ((task.get("configuration") or {}).get(name) or {}).get("value")
+    found: dict[str, Any] = json.loads(text) if text else {}
+    return found
 
 
 def _steps(api: Api, run_id: str, dag: Mapping[str, Any]) -> list[Step]:
     ids = [node["job_id"] for node in dag.values() if node.get("job_id")]
     tasks: Sequence[Mapping[str, Any]] = (
-        api.call("tasks.get_all", id=ids, only_fields=list(FIELDS[:-1]), search_hidden=True)["tasks"]
+        api.call("tasks.get_all", id=ids, only_fields=list(FIELDS[:-2]), search_hidden=True)["tasks"]
         if ids
         else []
     )
@@ -211,7 +230,6 @@ def _step(name: str, node: Mapping[str, Any], task: Mapping[str, Any] | None, ru
         worker="" if cached else task.get("last_worker") or "",
         started=_time(task.get("started")),
         ended=_time(task.get("completed")) if task["status"] in ENDED else None,
-        lost=tuple(tag.removeprefix(LOST) for tag in task.get("tags") or [] if tag.startswith(LOST)),
         progress=_progress(task),
     )
 

@@ -15,6 +15,12 @@ from planets.training_settings import ModelEntry, TrainingSettings
 
 Tree = dict[str, Any]
 
+WEBHOOK = "notify.webhook"
+HOW_TO_SET_A_WEBHOOK = (
+    "it does not travel with a run, for it may hold a token: set it where the controllers' workers run, "
+    "as PLANETS_WEBHOOK in their environment or in .env.local, or in configs/project.yaml"
+)
+
 
 @dataclass
 class Layers:
@@ -62,6 +68,9 @@ def load_config(profile: str, overrides: Sequence[tuple[str, str]] = (), folder:
     for key, text in overrides:
         layers.merge(_nested(key, _parse(text, f"--set {key}")), "command line")
     _load_models(layers, folder)
+    webhook = layers.place(WEBHOOK)
+    if webhook != "project.yaml":
+        raise ConfigError(f"{webhook}: {WEBHOOK}: {HOW_TO_SET_A_WEBHOOK}")
     return _validated(layers)
 
 

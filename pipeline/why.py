@@ -6,33 +6,52 @@ from typing import Any
 
 from pipeline.api import Api
 from pipeline.parameters import CODE
-from pipeline.runs import Step
 
-FIELDS = ("id", "name", "parent", "project", "hyperparams.kwargs", "created")
+FIELDS = ("id", "name", "parent", "project", "hyperparams.kwargs", "created", "tags")
+
+LOST = "lost:"
+"""How the tag begins that names a worker which vanished from a step; another one took the step up."""
 
 SHOWN = 3
 """So many changed files are named, the others are counted."""
 
 
-def explain(api: Api, step: Step, refreshed: frozenset[str]) -> str:
-    """One line: why the step ran or did not, and which workers were lost over it."""
-    lost = [f"worker {worker} was lost, another took it up" for worker in step.lost if not step.cached]
-    return "; ".join([_reason(api, step, refreshed), *lost])
+def explain(api: Api, run_id: str, task_id: str, refreshed: frozenset[str]) -> str:
+    """One line: why the step that `task_id` does ran in this run or did not, and which workers it lost."""
+    task = _task(api, task_id)
+    if not task or task["parent"] != run_id:
+        return f"same inputs and code as in task {task_id}"
+    tags = [tag.removeprefix(LOST) for tag in task.get("tags") or [] if tag.startswith(LOST)]
+    lost = [f"worker {worker} was lost, another took it up" for worker in tags]
+    return "; ".join([_reason(api, task, refreshed), *lost])
 
 
-def _reason(api: Api, step: Step, refreshed: frozenset[str]) -> str:
-    if not step.task_id:
-        return "did not start"
-    if step.cached:
-        return f"same inputs and code as in task {step.task_id}"
-    if step.name in refreshed:
+def _reason(api: Api, task: Mapping[str, Any], refreshed: frozenset[str]) -> str:
+    ended = _tried(api, task)
+    if ended:
+        return f"it {ended} when this run was tried before"
+    if task["name"] in refreshed:
         return "refresh was asked for"
-    task = _task(api, step.task_id)
     before = _before(api, task)
     if before is None:
         return "first run of this step"
-    changed = _changes(api, task, before, step.stage)
+    changed = _changes(api, task, before, task["name"].partition("_")[0])
     return "; ".join(changed) or "the last one's result is gone or was archived"
+
+
+def _tried(api: Api, task: Mapping[str, Any]) -> str:
+    """How this step ended earlier in the same run, if the run goes on after it."""
+    found = api.call(
+        "tasks.get_all",
+        parent=task["parent"],
+        name=f"^{task['name']}$",
+        status=["failed", "stopped"],
+        order_by=["-created"],
+        only_fields=["id", "status", "created"],
+        search_hidden=True,
+    )["tasks"]
+    ended = [each["status"] for each in found if each["created"] < task["created"]]
+    return {"failed": "failed", "stopped": "was stopped"}[ended[0]] if ended else ""
 
 
 def _task(api: Api, task_id: str) -> dict[str, Any]:
@@ -65,7 +84,7 @@ def _changes(api: Api, task: Mapping[str, Any], before: Mapping[str, Any], stage
             continue
         if name == "code_version":
             changes += _code_changes(_code(api, task, stage), _code(api, before, stage))
-        elif name in ("dataset_id", "split_id", "train_id", "candidates", "content_hash"):
+        elif name in ("dataset_id", "split_id", "train_id", "candidates", "content_hash", "champion"):
             changes.append(f"{name} is another")
         else:
             changes.append(f"{name} {_short(then.get(name))} -> {_short(now.get(name))}")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from planets.evaluation_settings import ENSEMBLE, EvaluationSettings
+from planets.publish_settings import NotifySettings, PublishSettings
 from planets.settings import Fraction, Settings
 from planets.training_settings import ModelEntry, TrainingSettings
 
@@ -114,6 +115,8 @@ class Config(Settings):
         description="folder with `<architecture>.safetensors` for machines without timm's hub"
     )
     evaluation: EvaluationSettings
+    publish: PublishSettings
+    notify: NotifySettings
     models: tuple[ModelEntry, ...] = Field(min_length=1)
     stack: StackSettings
 

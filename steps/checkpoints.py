@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+from clearml import Task
+
 from steps import tracking
 
 ARTIFACT = "checkpoint"
@@ -11,13 +13,31 @@ UPLOAD_SECONDS = 60
 
 
 def earlier_checkpoint() -> Path | None:
-    """The checkpoint that an earlier worker left with this task, if it did."""
+    """The checkpoint that an earlier worker left with this task, or with one that this one stands in for."""
     task = tracking.current_task()
-    if ARTIFACT not in task.artifacts:
-        return None
     # Our epochs count on; ClearML would add them to the last iteration that it knows.
     task.set_initial_iteration(0)
-    return tracking.artifact_file(task.id, ARTIFACT)
+    holder = task.id if ARTIFACT in task.artifacts else _stopped_equal(task)
+    return tracking.artifact_file(holder, ARTIFACT) if holder else None
+
+
+def _stopped_equal(task: Task) -> str | None:
+    """The last task of the same run, with the same inputs and code, that stopped and left a checkpoint.
+
+    A run that is resumed makes a new task for a training that was stopped. ClearML keeps the digest of a
+    step's inputs and code with its task: by that its cache finds equal steps.
+    """
+    digest = task.data.runtime.get("pipeline_job_hash")
+    equal = Task.query_tasks(
+        task_filter={
+            "parent": task.parent,
+            "status": ["stopped", "failed"],
+            "_all_": {"fields": ["runtime.pipeline_job_hash"], "pattern": f"^{digest}$"},
+            "order_by": ["-created"],
+            "search_hidden": True,
+        },
+    )
+    return next((each for each in equal if ARTIFACT in Task.get_task(task_id=each).artifacts), None)
 
 
 class Uploader:

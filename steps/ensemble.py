@@ -5,6 +5,7 @@ def evaluate_ensemble(
     candidates: str,
     settings: str,
     dataset_id: str,
+    split_id: str,
     split_seed: int,
     code_version: str,
 ) -> tuple[str, float, float, float, str]:

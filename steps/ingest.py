@@ -15,8 +15,10 @@ def ingest_chips(
 ) -> tuple[str, str, int]:
     """Return `(dataset_id, content_hash, chips)`; the dataset is a draft, or an earlier one of equal content.
 
-    `source_stamp` changes when a local folder does; it is here to be part of the cache key. A source that
-    a registered dataset came from is not fetched again, unless the run says `refresh ingest`.
+    For the source `clearml`, `path` is the id of a registered version: it is audited like any other source,
+    and goes on by its own id. `source_stamp` changes when a local folder does; it is here to be part of the
+    cache key. A source that a registered dataset came from is not fetched again, unless the run says
+    `refresh ingest`.
     """
     import tempfile
     from pathlib import Path
@@ -26,10 +28,12 @@ def ingest_chips(
     from planets.source import source_of
     from steps import origins, tracking
     from steps.code import require_code
+    from steps.registered import RegisteredVersion, mark_made_by_run
 
     require_code("ingest", code_version)
+    version = RegisteredVersion(path) if source == "clearml" else None
     cache = tracking.host_cache() / "sources"
-    chosen = source_of(source, cache, path, kaggle, sample_chips, sample_seed, code_version)
+    chosen = version or source_of(source, cache, path, kaggle, sample_chips, sample_seed, code_version)
     origin = origins.origin_of(chosen, max_bad_fraction)
     there = origins.find_registered(dataset_project, dataset_name, origin)
     if there and not origins.is_refreshed("ingest"):
@@ -43,12 +47,16 @@ def ingest_chips(
     known = tracking.find_dataset(dataset_project, dataset_name, found.content_hash)
     if known:
         print(f"dataset {known} has this content already: nothing to upload")
+    elif version and not found.bad:
+        known = version.adopt(found.content_hash)
+        print(f"dataset {known} is whole: it goes on as it is")
     else:
         with tempfile.TemporaryDirectory() as staging:
             laid_out = write_archive(found.chips, Path(staging) / "chips")
             known = tracking.upload_dataset(
                 dataset_project, dataset_name, found.content_hash, laid_out, source
             )
+        mark_made_by_run(known)
         print(f"uploaded {len(found.chips)} chips as the draft {known}")
     origins.remember_origin(dataset_project, dataset_name, origin, known)
     return known, found.content_hash, len(found.chips)

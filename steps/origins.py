@@ -10,7 +10,7 @@ from planets.source import Source
 from steps import tracking
 from steps.code import closure
 
-TAG = "source:"
+TAG = "origin:"
 REFRESH = "Args/refresh"
 """The parameter of a run that names the steps to do whatever is there already."""
 

@@ -8,7 +8,10 @@ def register_dataset(
     dataset_name: str,
     code_version: str,
 ) -> str:
-    """Return the id of the finished dataset with this content: the draft's own, or an earlier one's."""
+    """Return the id of the finished dataset with this content: the draft's own, or an earlier one's.
+
+    A version of another project or name is finished already and stays what it is.
+    """
     from clearml import Dataset
 
     from steps import tracking
@@ -18,8 +21,8 @@ def register_dataset(
     known = tracking.find_dataset(dataset_project, dataset_name, content_hash)
     if known is None:
         tracking.finalize_dataset(dataset_id)
-        version = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True).version
-        print(f"registered {dataset_name} {version}")
+        dataset = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True)
+        print(f"registered {dataset.name} {dataset.version}")
         return dataset_id
     if known != dataset_id:
         print(f"dataset {known} was registered with this content meanwhile: draft {dataset_id} is dropped")

@@ -1,20 +1,26 @@
-"""Stage 7: choose the best candidate by `valid_f2`, compare it with the others, and publish it."""
+"""Stage 7: choose the best candidate by `valid_f2`, compare it with the others, publish it if it is due."""
 
 
-def select_best(candidates: str, seed: int, code_version: str) -> tuple[str, float, float, str, str, str]:
-    """Return `(name, valid_f2, test_f2, model_id, evaluate_id, comparisons)` of the best of `candidates`.
+def select_best(
+    candidates: str,
+    champion: str,
+    when: str,
+    seed: int,
+    code_version: str,
+) -> tuple[str, float, float, str, str, str, str]:
+    """Return `(name, valid_f2, test_f2, model_id, evaluate_id, comparisons, publication)` of the best.
 
     `candidates` is `name=evaluation_task_id`, separated by spaces: one string, so that the signature does not
     depend on how many models a run has. Evaluations that did not complete are passed over. `comparisons` is
     JSON: for each other candidate, how much better the best is on `valid`, which chose it, and on `test`.
-    `seed` is of the comparisons.
+    `champion` is the evaluation of the model that is published for the same test chips, or empty. By `when`
+    the best takes its place or does not; `publication` is JSON, see `steps.publication`. `seed` is of the
+    comparisons.
 
     Raises:
         NothingToSelect: none of them completed.
     """
     import json
-
-    from clearml import Model
 
     from planets.comparison import Comparison, compare
     from planets.evaluation_settings import ENSEMBLE
@@ -22,6 +28,7 @@ def select_best(candidates: str, seed: int, code_version: str) -> tuple[str, flo
     from steps.arrays import load_arrays
     from steps.code import require_code
     from steps.errors import NothingToSelect
+    from steps.publication import decide, publish
     from steps.reports import report_comparisons
 
     require_code("select", code_version)
@@ -47,9 +54,9 @@ def select_best(candidates: str, seed: int, code_version: str) -> tuple[str, flo
         for part, values in parts.items():
             print(f"{best.name} better than {name} on {part}: {Comparison(**values)}")
     report_comparisons(best.name, comparisons)
-    model = Model(best.model_id)
-    model.set_metadata("valid_f2", f"{best.valid_f2:.6f}", "float")
-    model.set_metadata("test_f2", f"{best.test_f2:.6f}", "float")
-    model.publish()
-    print(f"best is {best.name}: model {best.model_id} is published")
-    return best.name, best.valid_f2, best.test_f2, best.model_id, best.task_id, json.dumps(comparisons)
+    publication = decide(best, champion, when, seed)
+    if publication.published:
+        publish(best)
+    print(f"best is {best.name}: model {best.model_id}; {publication.why}")
+    told = json.dumps(publication._asdict())
+    return best.name, best.valid_f2, best.test_f2, best.model_id, best.task_id, json.dumps(comparisons), told

@@ -66,8 +66,10 @@ def upload_dataset(project: str, name: str, content_hash: str, folder: Path, sou
 
 
 def finalize_dataset(dataset_id: str) -> None:
-    """End the draft `dataset_id`: its content can be read and never changes again."""
-    Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True).finalize()
+    """End the draft `dataset_id`, if it is one: its content can be read and never changes again."""
+    dataset = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True)
+    if not dataset.is_final():
+        dataset.finalize()
 
 
 def local_dataset(dataset_id: str) -> Path:

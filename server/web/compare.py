@@ -1,5 +1,6 @@
 """Two or more runs or tasks side by side."""
 
+import json
 from dataclasses import dataclass
 
 from server import documents
@@ -7,10 +8,20 @@ from server.documents import Document
 from server.web import nodes, plots, runs
 from server.web.scores import scores
 from server.web.visit import Shown, Visit
-from server.web.why import spread
 
 MOST = 10
 UNCOMPARED = frozenset({"return", "properties"})
+
+
+def spread(name: str, value: str) -> dict[str, str]:
+    """A parameter, or where it is a JSON object each of its items."""
+    try:
+        inner = json.loads(value) if value.startswith("{") else None
+    except (ValueError, RecursionError):
+        inner = None
+    if isinstance(inner, dict):
+        return {str(key): json.dumps(item) for key, item in inner.items()}
+    return {name: value}
 
 
 @dataclass(frozen=True)

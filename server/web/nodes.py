@@ -74,15 +74,25 @@ def planned(run: Document) -> dict[str, dict[str, Any]]:
     return read_plan(item.get("value") if isinstance(item, dict) else None)
 
 
+def reasons(run: Document) -> dict[str, str]:
+    """Why each step ran or did not, as the controller wrote it down; nothing for pipelines that do not."""
+    item = run.get("configuration", {}).get("why", {})
+    told = read_object(item.get("value") if isinstance(item, dict) else None)
+    return {name: reason for name, reason in told.items() if isinstance(reason, str)}
+
+
 def read_plan(stored: object) -> dict[str, dict[str, Any]]:
     """The DAG that a controller stored as JSON text; empty where there is none that can be read."""
+    return {name: node for name, node in read_object(stored).items() if isinstance(node, dict)}
+
+
+def read_object(stored: object) -> dict[str, Any]:
+    """The JSON object of a text; empty where there is none that can be read."""
     try:
-        plan = json.loads(stored) if isinstance(stored, str) else {}
+        found = json.loads(stored) if isinstance(stored, str) else {}
     except (ValueError, RecursionError):
         return {}
-    if not isinstance(plan, dict):
-        return {}
-    return {name: node for name, node in plan.items() if isinstance(node, dict)}
+    return found if isinstance(found, dict) else {}
 
 
 def nodes_of_runs(

@@ -8,7 +8,6 @@ from server.services.queue_store import watchers
 from server.web import console, dag, nodes, runs, task_page
 from server.web.scores import scores
 from server.web.visit import Shown, Visit
-from server.web.why import why
 
 LOG_WIDTH = 26
 SERVICES = "services"
@@ -30,7 +29,8 @@ def page(visit: Visit) -> Shown:
         return task_page.page(visit)
     found = nodes.nodes(visit.db, run)
     lines = console.last_lines(visit.db, [node.task["id"] for node in found if node.task])
-    steps = [Step(node, lines.get(node.task.get("id", ""), ""), why(visit.db, node)) for node in found]
+    reasons = nodes.reasons(run)
+    steps = [Step(node, lines.get(node.task.get("id", ""), ""), reasons.get(node.name, "")) for node in found]
     models = scores(found)
     values = task_page.head(visit, run) | {
         "steps": steps,
@@ -39,6 +39,7 @@ def page(visit: Visit) -> Shown:
         "log_width": LOG_WIDTH,
         "scores": models,
         "best": runs.best(found),
+        "publication": _publication(found),
         "registered": _registered(visit, [score.model_id for score in models]),
         "arguments": runs.arguments(run),
         "artifacts": _artifacts(visit, run, found),
@@ -64,6 +65,12 @@ def new_run(visit: Visit) -> Shown:
 def _registered(visit: Visit, ids: list[str]) -> dict[str, Document]:
     found = (documents.find(visit.db, "models", model_id) for model_id in ids)
     return {model["id"]: model for model in found if model}
+
+
+def _publication(steps: list[nodes.Node]) -> str:
+    """Whether the run's best model was published, and why, as its selection returned it."""
+    told = (nodes.read_object(node.returned.get("publication")) for node in steps if node.stage == "select")
+    return next((str(each["why"]) for each in told if "why" in each), "")
 
 
 def _artifacts(visit: Visit, run: Document, steps: list[nodes.Node]) -> list[tuple[str, task_page.Artifact]]:

@@ -9,7 +9,8 @@ from pipeline.settings import load_config
 from planets.errors import ConfigError
 
 CONFIG = load_config("sample")
-FIRST, SECOND = (entry.name for entry in CONFIG.models[:2])
+NAMES = [entry.name for entry in CONFIG.models]
+FIRST, SECOND = NAMES[:2]
 
 
 def run(**edited):
@@ -65,6 +66,25 @@ def test_a_training_is_told_its_settings_once():
     assert rest["learning_rate"] == CONFIG.training_of(FIRST).learning_rate
 
 
+def test_a_plus_after_a_step_refreshes_all_that_comes_after_it():
+    assert run(refresh="register").refresh == {"register"}
+    fan = {f"{stage}_{name}" for stage in ("train", "evaluate") for name in NAMES}
+    assert run(refresh="split+").refresh == {"split", *fan, "ensemble", "select"}
+    after_one = {f"train_{FIRST}", f"evaluate_{FIRST}", "ensemble", "select"}
+    assert run(refresh=f"train_{FIRST}+, ingest").refresh == {"ingest", *after_one}
+    assert run(refresh="ensemble+").refresh == {"ensemble", "select"}
+
+
+def test_a_registered_version_takes_the_place_of_the_source():
+    told = run(dataset_source="local", dataset_path="/nowhere", dataset_id=" 123 ").ingest("run-7")
+    assert (told["source"], told["path"], told["source_stamp"]) == ("clearml", "123", "")
+
+
+def test_a_webhook_does_not_travel_with_a_run():
+    notify = CONFIG.notify.model_copy(update={"webhook": "https://example.com/secret"})
+    assert "secret" not in dump(CONFIG.model_copy(update={"notify": notify}))
+
+
 def test_all_a_step_is_told_is_a_scalar_or_text():
     whole = run()
     steps = [whole.ingest("id"), whole.register(), whole.split(), whole.select(), whole.ensemble()]
@@ -94,6 +114,7 @@ def test_a_folder_that_the_controller_cannot_see_is_never_taken_from_the_cache()
         ({"models": ""}, "models: none is named"),
         ({"epochs": "three"}, f"epochs: a whole number or {PER_MODEL!r} is needed, not 'three'"),
         ({"refresh": "splitt"}, "refresh: no step splitt; the steps are: ingest"),
+        ({"refresh": "train_x+"}, "refresh: no step train_x; the steps are: ingest"),
     ],
 )
 def test_an_edited_parameter_without_sense_is_refused_by_name(edited, said):

@@ -85,6 +85,12 @@ def test_an_entry_changes_the_training_of_itself_alone(configs):
         ),
         ("project.yaml", {"training__precision": "fp8"}, "Input should be 'auto', '32-true' or 'bf16-mixed'"),
         ("project.yaml", {"queues__controller": "cpu"}, "queues: the controller's queue 'cpu'"),
+        ("project.yaml", {"publish__when": "never"}, "Input should be 'better', 'higher' or 'always'"),
+        (
+            "profiles/sample.yaml",
+            {"notify": {"webhook": "http://a"}},
+            "profiles/sample.yaml: notify.webhook: it does not travel with a run",
+        ),
         ("project.yaml", {"split__valid": 0.8}, "project.yaml: split: valid 0.8 + test 0.15 leave less"),
         (
             "profiles/sample.yaml",

@@ -109,6 +109,12 @@ def plan(server: Embedded, run: Run) -> None:
     )
 
 
+def reasons(server: Embedded, run: Run, **told: str) -> None:
+    """What a controller writes down of why its steps ran or did not."""
+    stored = {"name": "why", "type": "json", "value": json.dumps(told)}
+    server.call("tasks.edit_configuration", task=run.id, configuration=[stored], force=True)
+
+
 def step(server: Embedded, run: Run, name: str, /, **fields: Any) -> str:
     """A step that a worker has started."""
     fields.setdefault("hyperparams", parameters("kwargs", epochs="3", code_version="1"))
@@ -141,7 +147,9 @@ def finished_run(server: Embedded, name: str, **args: str) -> Run:
     server.call("models.set_ready", model=models["large"])
     server.events(*log(task, "best is large"))
     valid, test = F2["large"]
-    complete(server, run, "select", name="large", valid_f2=valid, test_f2=test, model_id=models["large"])
+    told = {"published": False, "why": "not published: the published best remains small"}
+    chosen = {"name": "large", "valid_f2": valid, "test_f2": test, "model_id": models["large"]}
+    complete(server, run, "select", publication=json.dumps(told), **chosen)
     server.call("tasks.completed", task=run.id)
     return run
 

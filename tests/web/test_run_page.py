@@ -74,13 +74,18 @@ def test_cached_steps_say_so_and_others_say_why(server: Embedded, page: Page, ru
     second.steps |= {name: run.steps[name] for name in ("ingest", "split")}
     changed = seed.parameters("kwargs", epochs="4", code_version="2")
     seed.step(server, second, "train_small", hyperparams=changed)
+    seed.reasons(server, second, split="same inputs and code as in task 1", train_small="epochs 3 -> 4")
     page.goto(second.path)
     expect(page.get_by_role("link", name="split, cached")).to_be_visible()
     why = page.locator("table", has_text="Why")
     expect(why.get_by_role("row").filter(has_text="split")).to_contain_text("same inputs and code")
     row = why.get_by_role("row").filter(has_text="train_small")
-    expect(row).to_contain_text("epochs 3 → 4")
-    expect(row).to_contain_text("its code changed")
+    expect(row).to_contain_text("epochs 3 -> 4")
+
+
+def test_the_registrys_answer_stands_with_the_best_model(page: Page, run: seed.Run) -> None:
+    page.goto(run.path)
+    expect(page.locator(".publication")).to_contain_text("not published: the published best remains small")
 
 
 def test_a_failed_run_begins_with_its_error(page: Page, failed: seed.Run) -> None:
