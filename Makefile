@@ -59,6 +59,12 @@ doctor: $(READY) ## check what a run needs, with a remedy for each fault
 env: $(READY) ## print the exports for other ClearML programs: eval "$$(make -s env)"
 	@$(BIN)/python -m pipeline env
 
+QUEUE ?= gpu
+GPUS ?= auto
+.PHONY: worker
+worker: $(READY) ## make this machine a worker of QUEUE=gpu, one for each of GPUS=all|none|0,1; SYSTEMD=1: a unit
+	@$(BIN)/python -m pipeline worker --queue $(QUEUE) --gpus $(GPUS) $(if $(SYSTEMD),--systemd) $(ARGS)
+
 .PHONY: lint test
 lint: $(READY) ## linters, types and the arrows between the packages
 	$(BIN)/ruff check .

@@ -4,11 +4,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline.commands import look, run, stack
+from pipeline.commands import look, run, stack, worker
 from pipeline.errors import PipelineError
 from planets.errors import PlanetsError
 
-COMMANDS = (run.run, stack.up, stack.down, stack.env, look.status, look.doctor)
+COMMANDS = (run.run, stack.up, stack.down, stack.env, worker.worker, look.status, look.doctor)
 """In the order of the help."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)

@@ -8,6 +8,7 @@ from typing import Any
 from clearml import PipelineController
 
 from pipeline.api import Api
+from pipeline.launch import WORKER_LOST
 from pipeline.parameters import CODE, CONFIG, DESCRIPTIONS, Run
 from pipeline.runs import GOOD, LOST
 from steps.code import STAGES, code_of
@@ -29,7 +30,7 @@ def build(pipe: PipelineController, run: Run) -> PipelineController:
                                     -> train_b -> evaluate_b ->
     """
     queues = run.config.queues
-    add = _adder(pipe, run.refresh)
+    add = _adder(pipe, run.refresh, run.config.clearml.output_uri)
     add("ingest", ingest_chips, queues.data, [], run.ingest(pipe.id))
     add("register", register_dataset, queues.data, ["ingest"], run.register())
     add("split", split_chips, queues.data, ["register"], run.split())
@@ -79,7 +80,7 @@ GOES_ON = {
 """One model's failure is not the run's: its children start, look at their parent, and say what it was."""
 
 
-def _adder(pipe: PipelineController, refresh: frozenset[str]) -> Callable[..., None]:
+def _adder(pipe: PipelineController, refresh: frozenset[str], output_uri: str) -> Callable[..., None]:
     """A short way to say `pipe.add_function_step` with what is the same for every step."""
 
     def add(
@@ -97,6 +98,7 @@ def _adder(pipe: PipelineController, refresh: frozenset[str]) -> Callable[..., N
             function_return=RETURNS[function],
             parents=list(parents),
             execution_queue=queue,
+            output_uri=output_uri or None,
             cache_executed_step=name not in refresh,
             packages=[],
             auto_connect_frameworks=ONLY_WHAT_STEPS_REPORT,
@@ -112,7 +114,7 @@ def _worker_was_lost(_pipe: PipelineController, node: PipelineController.Node, r
     """Whether a failed step is worth another try: not if its own code raised, that would happen again."""
     task = node.job.task
     task.reload()
-    lost = "worker lost" in str(task.data.status_reason or "") and retries < RETRIES
+    lost = WORKER_LOST in str(task.data.status_reason or "") and retries < RETRIES
     if lost:
         # ClearML keeps no history of a task's workers; the tag tells of it in every page and in `status`.
         task.add_tags([f"{LOST}{task.data.last_worker}"])
