@@ -105,6 +105,12 @@ predict: $(READY) ## tags and probabilities of a folder's pictures: IMAGES=/fold
 submission: $(READY) ## Kaggle's file over both test folders: DATASET_PATH=/folder OUT=submission.csv BUNDLE=output/best
 	@$(BIN)/python -m pipeline submission $(USE)
 
+QUEUE ?= gpu
+GPUS ?= auto
+.PHONY: worker
+worker: $(READY) ## make this machine a worker of QUEUE=gpu, one for each of GPUS=all|none|0,1; SYSTEMD=1: a unit
+	@$(BIN)/python -m pipeline worker --queue $(QUEUE) --gpus $(GPUS) $(if $(SYSTEMD),--systemd) $(ARGS)
+
 .PHONY: lint test
 lint: $(READY) ## linters, types and the arrows between the packages
 	$(BIN)/ruff check .

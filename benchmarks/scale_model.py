@@ -237,13 +237,19 @@ def show(plan: Plan) -> None:
     print(f"\n{'stage':10} {'tasks':>5} {'begins':>9} {'lasts':>9} {'worker hours':>13}")
     for stage in result.stages.values():
         lasts = (stage.ended - stage.began) / 3600
-        print(f"{stage.name:10} {stage.tasks:5} {stage.began / 3600:7.2f} h {lasts:7.2f} h {stage.hours:13.1f}")
+        print(
+            f"{stage.name:10} {stage.tasks:5} {stage.began / 3600:7.2f} h {lasts:7.2f} h {stage.hours:13.1f}"
+        )
     held = plan.workers * result.seconds / 3600
     print(f"\n{result.seconds / 3600:.1f} h in all, most of it in {result.slowest.name}; ")
     print(f"{result.gpu_hours:,.0f} GPU hours at work; {held:,.0f} if all are held from start to end")
     print(f"{state_seconds(plan) / 3600:.1f} h of ingest write the Dataset's state")
-    print(f"{prepare_seconds(plan) / 3600:.2f} h a host fetches, unpacks and decodes before its first training")
-    print(f"{plan.data:,.0f} GB of chips, {plan.store:,.0f} GB decoded at {plan.image_size} px a host", end="")
+    print(
+        f"{prepare_seconds(plan) / 3600:.2f} h a host fetches, unpacks and decodes before its first training"
+    )
+    print(
+        f"{plan.data:,.0f} GB of chips, {plan.store:,.0f} GB decoded at {plan.image_size} px a host", end=""
+    )
     print(", which does not fit: chips are decoded at each use" if plan.streams else "")
     print(f"\n{'':46} {'needed':>10} {'there':>10}  load")
     for limit in limits(plan):

@@ -10,6 +10,7 @@ from clearml import PipelineController
 from pipeline.api import Api
 from pipeline.champion import name_champion
 from pipeline.errors import PipelineError
+from pipeline.launch import WORKER_LOST
 from pipeline.news import tell_failure, tell_new_best
 from pipeline.parameters import CODE, CONFIG, DESCRIPTIONS, Run
 from pipeline.reasons import Reasons
@@ -37,7 +38,7 @@ def build(pipe: PipelineController, run: Run) -> PipelineController:
     """
     queues = run.config.queues
     refresh = run.refresh - _completed(pipe)
-    add = _adder(pipe, refresh, Reasons(Api(), pipe.task, run.refresh))
+    add = _adder(pipe, refresh, run.config.clearml.output_uri, Reasons(Api(), pipe.task, run.refresh))
     add("ingest", ingest_chips, queues.data, [], run.ingest(pipe.id))
     add("register", register_dataset, queues.data, ["ingest"], run.register())
     add("split", split_chips, queues.data, ["register"], run.split())
@@ -87,7 +88,9 @@ GOES_ON = {
 """One model's failure is not the run's: its children start, look at their parent, and say what it was."""
 
 
-def _adder(pipe: PipelineController, refresh: frozenset[str], reasons: Reasons) -> Callable[..., None]:
+def _adder(
+    pipe: PipelineController, refresh: frozenset[str], output_uri: str, reasons: Reasons
+) -> Callable[..., None]:
     """A short way to say `pipe.add_function_step` with what is the same for every step."""
 
     def add(
@@ -105,6 +108,7 @@ def _adder(pipe: PipelineController, refresh: frozenset[str], reasons: Reasons) 
             function_return=RETURNS[function],
             parents=list(parents),
             execution_queue=queue,
+            output_uri=output_uri or None,
             cache_executed_step=name not in refresh,
             packages=[],
             auto_connect_frameworks=ONLY_WHAT_STEPS_REPORT,
@@ -119,7 +123,7 @@ def _adder(pipe: PipelineController, refresh: frozenset[str], reasons: Reasons) 
         """Whether a failed step is worth another try: not if its own code raised, that would happen again."""
         task = node.job.task
         task.reload()
-        lost = "worker lost" in str(task.data.status_reason or "") and retries < RETRIES
+        lost = WORKER_LOST in str(task.data.status_reason or "") and retries < RETRIES
         if lost:
             # ClearML keeps no history of a task's workers; the tag tells of it in every page.
             task.add_tags([f"{LOST}{task.data.last_worker}"])

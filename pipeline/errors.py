@@ -17,5 +17,9 @@ class StackError(PipelineError):
     """The local stack (embedded server and agents) could not be started or stopped."""
 
 
+class WorkerError(PipelineError):
+    """This machine could not be made a worker, or stopped being one."""
+
+
 class Unfinished(PipelineError):
     """A task or a run that was asked for does not exist or has not got that far."""

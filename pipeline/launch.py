@@ -16,6 +16,9 @@ ENTRY = Path(__file__).with_name("entry.py")
 SCRIPT = "run_planets_pipeline.py"
 """The name under which an agent runs the entry; no module may have it, for its folder comes first."""
 
+WORKER_LOST = "worker lost"
+"""How the reason of a failure begins that is not the step's own; the embedded watchdog says the same."""
+
 ALIVE_SECONDS = 120
 """A worker that the server has not heard of for longer is taken for gone; agents report every half minute."""
 
@@ -62,6 +65,36 @@ def require_dataset(api: Api, dataset_id: str) -> None:
         raise Unfinished(f"dataset_id: the server at {api.host} has no dataset {dataset_id}")
     if found[0]["status"] not in ("completed", "published"):
         raise Unfinished(f"dataset_id: {dataset_id} is no finished version; it is {found[0]['status']}")
+
+
+def create_queues(api: Api, names: Sequence[str]) -> None:
+    """Make the queues that are missing: two agents that both make one get in each other's way."""
+    there = {queue["name"] for queue in api.call("queues.get_all", only_fields=["name"])["queues"]}
+    for name in names:
+        if name not in there:
+            api.call("queues.create", name=name)
+
+
+def held_tasks(api: Api, workers: Collection[str]) -> dict[str, str]:
+    """The tasks that these workers are executing, each with its worker."""
+    known = api.call("workers.get_all", last_seen=ALIVE_SECONDS)["workers"]
+    return {each["task"]["id"]: each["id"] for each in known if each["id"] in workers and each.get("task")}
+
+
+def give_back(api: Api, held: Mapping[str, str]) -> list[str]:
+    """Mark the tasks whose worker ended under them as lost, and return them.
+
+    Their controller then puts them back on their queue at once; left alone, they would wait until the server
+    misses the worker: two hours on ClearML's own server.
+    """
+    found = api.call("tasks.get_all", id=list(held), only_fields=["id", "status"], search_hidden=True)[
+        "tasks"
+    ]
+    lost = [task["id"] for task in found if task["status"] in ("in_progress", "queued")]
+    for task in lost:
+        reason = f"{WORKER_LOST}: {held[task]}, it was ended"
+        api.call("tasks.failed", task=task, force=True, status_reason=reason, status_message=reason)
+    return lost
 
 
 def workers_of(api: Api, queues: Sequence[str]) -> dict[str, list[str]]:

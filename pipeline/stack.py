@@ -186,20 +186,17 @@ class Stack:
         self._configuration.write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
     def _create_queues(self, names: list[str]) -> None:
-        """Make the queues that are missing: two agents that both make one get in each other's way."""
+        """Make the queues that are missing."""
         Connection("", {"CLEARML_CONFIG_FILE": str(self._configuration)}).use()
         # The SDK reads its configuration when it is imported.
         from pipeline.api import Api
+        from pipeline.launch import create_queues
 
-        api = Api()
-        there = {queue["name"] for queue in api.call("queues.get_all", only_fields=["name"])["queues"]}
-        for name in names:
-            if name not in there:
-                api.call("queues.create", name=name)
+        create_queues(Api(), names)
 
     def _start_agent(self, config: Config, queue: str, index: int) -> Process:
         name = f"{queue}-{index}"
-        gpus = _gpu_count() if queue == config.queues.train else 0
+        gpus = gpu_count() if queue == config.queues.train else 0
         device = ["--gpus", str(index % gpus)] if gpus else ["--cpu-only"]
         command = [sys.executable, "-m", "clearml_agent", "daemon", "--queue", queue]
         environment = AGENT_SETTINGS | {
@@ -217,7 +214,8 @@ def shell_exports(variables: dict[str, str]) -> str:
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
 
 
-def _gpu_count() -> int:
+def gpu_count() -> int:
+    """How many NVIDIA GPUs this machine, or this container, has."""
     return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
 
 

@@ -22,6 +22,10 @@ class ClearMLNames(Settings):
     project: str = Field(min_length=1, description="project that holds runs, steps and models")
     pipeline: str = Field(min_length=1, description="name of the pipeline within the project")
     dataset: str = Field(min_length=1, description="name of the registered dataset")
+    output_uri: str = Field(
+        pattern=r"^$|^(s3|gs|azure|https?|file)://.+",
+        description="where steps store data: s3://bucket/folder, gs://, azure://; empty: the file server",
+    )
 
 
 class Queues(Settings):

@@ -55,6 +55,7 @@ def _serve(options: argparse.Namespace) -> None:
             files_port=options.files_port,
             worker_timeout=options.worker_timeout,
             allowed_hosts=tuple(options.allow_host),
+            public_host=options.public_host,
             keep_archived_days=options.keep_archived_days,
         )
     )
@@ -110,6 +111,12 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME",
         help="a host name that clients use for this server",
+    )
+    parser.add_argument(
+        "--public-host",
+        default="",
+        metavar="NAME",
+        help="name or address in all links and stored addresses (default: the one that it listens on)",
     )
     return parser
 

@@ -44,6 +44,7 @@ class Settings:
     files_port: int = 8081
     worker_timeout: float = 120.0
     allowed_hosts: tuple[str, ...] = ()
+    public_host: str = ""
     keep_archived_days: float | None = None
 
 
@@ -107,9 +108,10 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
     with database.write() as db:
         ensure_queue(db, "default", clock.now(), (DEFAULT_TAG,))
     calls = Api(database, credentials, SERVICES)
-    hosts = frozenset(name.lower() for name in (settings.host, *settings.allowed_hosts))
+    public = settings.public_host or settings.host
+    hosts = frozenset(name.lower() for name in (settings.host, public, *settings.allowed_hosts))
     tree = Tree(folder.files)
-    pages = Pages(database, credentials, calls, tree, _url(settings.host, files))
+    pages = Pages(database, credentials, calls, tree, _url(public, files))
     app = ByPort(
         {
             api.getsockname()[1]: Guard(api_app(calls, pages), hosts),
@@ -126,7 +128,7 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    server = Server(config, folder, _url(settings.host, api), _url(settings.host, files))
+    server = Server(config, folder, _url(public, api), _url(public, files))
     chores = [asyncio.create_task(Watchdog(database, settings.worker_timeout).run())]
     if settings.keep_archived_days is not None:
         retention = Retention(database, tree, settings.keep_archived_days)

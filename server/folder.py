@@ -20,6 +20,7 @@ class DataFolder:
         self.files = self.path / "files"
         self.uploads = self.path / "uploads"
         self.address = self.path / "server.json"
+        self.settings = self.path / "clearml.conf"
         self._lock: int | None = None
 
     def claim(self) -> None:
@@ -46,7 +47,10 @@ class DataFolder:
             raise StartError(f"the folder {self.path} is not empty and no data folder of this server")
 
     def announce(self, api: str, files: str) -> None:
-        """Tell the launcher that both sockets listen, and where."""
+        """Tell the launcher where the sockets listen, and clients, by a clearml.conf, how to get in."""
+        keys = json.loads((self.path / "credentials.json").read_text(encoding="utf-8"))
+        client = {"api_server": api, "web_server": api, "files_server": files, "credentials": keys}
+        write_private(self.settings, json.dumps({"api": client}, indent=2))
         started = datetime.now(UTC).isoformat(timespec="seconds")
         address = {"pid": os.getpid(), "api": api, "web": api, "files": files, "started": started}
         write_private(self.address, json.dumps(address, indent=2))

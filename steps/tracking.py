@@ -8,6 +8,7 @@ from typing import NamedTuple
 from zipfile import ZIP_STORED
 
 from clearml import Dataset, Model, OutputModel, Task
+from clearml.backend_api import Session
 from clearml.config import config
 from filelock import FileLock
 
@@ -30,6 +31,14 @@ def current_task() -> Task:
 def host_cache() -> Path:
     """ClearML's cache folder on this host (`sdk.storage.cache.default_base_dir`), shared by its workers."""
     return Path(config.get("storage.cache.default_base_dir")).expanduser()
+
+
+def storage() -> str:
+    """Where this task stores what it makes: `clearml.output_uri`, the worker's default, or the file server.
+
+    ClearML leaves some things on the worker's disk where none of the first two is set.
+    """
+    return str(current_task().output_uri or Session.get_files_server_host())
 
 
 def content_tag(content_hash: str) -> str:
@@ -61,7 +70,9 @@ def upload_dataset(project: str, name: str, content_hash: str, folder: Path, sou
     tags = [content_tag(content_hash), f"{SOURCE}:{source}"]
     dataset = Dataset.create(dataset_name=name, dataset_project=project, dataset_tags=tags)
     dataset.add_files(folder, verbose=False)
-    dataset.upload(show_progress=False, compression=ZIP_STORED, chunk_size=1024, preview=False)
+    dataset.upload(
+        show_progress=False, compression=ZIP_STORED, chunk_size=1024, preview=False, output_url=storage()
+    )
     return str(dataset.id)
 
 
@@ -211,7 +222,7 @@ def register_model(name: str, weights: Path, settings: dict[str, object], labels
     )
     model.update_weights(
         str(weights),
-        upload_uri=task.get_output_destination() or None,
+        upload_uri=storage(),
         auto_delete_file=False,
         async_enable=False,
     )

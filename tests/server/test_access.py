@@ -1,11 +1,13 @@
 """Who may ask for what: credentials on every route, and the defence against other web sites."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from embedded import Answer, Embedded, fetch
+from embedded import Answer, Embedded, fetch, running
 
 from server.services.catalog import SERVICES
 
@@ -139,12 +141,33 @@ def test_our_own_page_may_call(shared: Embedded) -> None:
 
 
 def test_a_told_name_is_ours(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from embedded import running
-
     with running(tmp_path_factory.mktemp("named") / "data", "--allow-host", "Trainer.lan") as server:
         assert (
             fetch(f"{server.api}/tasks.get_all", headers={**server.bearer, "Host": "trainer.lan:80"}).status
             == 200
+        )
+
+
+def test_a_public_name_is_ours_and_is_what_others_are_told(tmp_path: Path) -> None:
+    """It listens on 127.0.0.1, so the name localhost reaches it, and stands in all that it tells."""
+    with running(tmp_path / "data", "--public-host", "localhost") as server:
+        assert server.api.startswith("http://localhost:")
+        assert server.files.startswith("http://localhost:")
+        assert open_link(server)[0].startswith(server.api)
+
+
+def test_a_client_is_configured_by_the_servers_own_file(tmp_path: Path) -> None:
+    program = "from clearml.backend_api import Session; print(Session().token)"
+    with running(tmp_path / "data") as server:
+        settings = {"CLEARML_CONFIG_FILE": str(server.data / "clearml.conf")}
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("CLEARML_")}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=clean | settings, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        token = done.stdout.split()[-1]
+        assert (
+            fetch(f"{server.api}/tasks.get_all", headers={"Authorization": f"Bearer {token}"}).status == 200
         )
 
 
