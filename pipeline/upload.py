@@ -88,10 +88,15 @@ def _task(config: Config, refresh: bool) -> Iterator[Task]:
     try:
         yield task
     except (PlanetsError, StepError) as error:
-        task.mark_failed(status_reason=type(error).__name__, status_message=str(error), force=True)
+        _closed(task).mark_failed(status_reason=type(error).__name__, status_message=str(error), force=True)
         raise
     except KeyboardInterrupt:
-        task.mark_stopped(force=True, status_message="stopped from the terminal")
+        _closed(task).mark_stopped(force=True, status_message="stopped from the terminal")
         raise
-    finally:
-        task.close()
+    task.close()
+
+
+def _closed(task: Task) -> Task:
+    """The task once all that it reported is sent; closing it says that it completed, whatever happened."""
+    task.close()
+    return Task.get_task(task_id=task.id)

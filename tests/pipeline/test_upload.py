@@ -55,14 +55,14 @@ import json
 from clearml import Task
 fields = ["status", "type"]
 tasks = Task.query_tasks(project_name="planets", task_name="^upload$", additional_return_fields=fields)
-print(json.dumps([[each["type"], each["status"]] for each in tasks]))
+print(json.dumps([[str(each["type"]), str(each["status"])] for each in tasks]))
 """
 
 VERSIONS = """
 import json
 from clearml import Dataset
 found = Dataset.list_datasets(dataset_project="planets", only_completed=False)
-print(json.dumps({each["id"]: [each["status"], each["version"], len(each["tags"])] for each in found}))
+print(json.dumps({each["id"]: [str(each["status"]), each["version"], len(each["tags"])] for each in found}))
 """
 
 
