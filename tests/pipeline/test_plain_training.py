@@ -64,13 +64,13 @@ def test_it_tells_each_epoch_and_starts_no_worker(checkout, printed):
 
 
 def test_ctrl_c_leaves_a_stopped_task(checkout, task):
-    process = checkout.start("train", "--epochs", "500")
     lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if "epoch   2/500" in line:
-            process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130, lines
+    with checkout.start("train", "--epochs", "500") as process:
+        for line in process.stdout:
+            lines.append(line)
+            if "epoch   2/500" in line:
+                process.send_signal(signal.SIGINT)
+    assert process.returncode == 130, lines
     assert "stopped by Ctrl-C" in lines[-1]
     ids = re.findall(r"new task id=(\w+)", "".join(lines))
     found = checkout.python(TASK, ids[0])
