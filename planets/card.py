@@ -10,6 +10,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from planets.comparison import Comparison, said
 from planets.labels import WEATHER
 from planets.manifest import BundleInfo
+from planets.parts import PARTS
 
 CARD = "README.md"
 """Name of the card in a bundle's folder, where model hubs look for it."""
@@ -46,7 +47,7 @@ def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
 
 
 def _head(info: BundleInfo, metrics: Mapping[str, Any]) -> ModelCardData:
-    known = info.source == "kaggle"
+    known, pretrained = info.source == "kaggle", _licences(info)
     results = [
         EvalResult(
             task_type="image-classification",
@@ -61,8 +62,8 @@ def _head(info: BundleInfo, metrics: Mapping[str, Any]) -> ModelCardData:
         for name, title in METRICS.items()
     ]
     return ModelCardData(
-        license="other",
-        license_name=" and ".join(_licences(info)),
+        license="other" if pretrained else "apache-2.0",
+        license_name=" and ".join(pretrained) or None,
         library_name="onnxruntime",
         pipeline_tag="image-classification",
         tags=["multilabel", "satellite", "onnx", "timm"],
@@ -115,7 +116,7 @@ def _data(info: BundleInfo) -> Iterator[str]:
             ("source", SOURCES.get(info.source, info.source)),
             ("content (SHA-256)", f"`{info.content_hash}`"),
             ("ClearML dataset", f"`{info.dataset_id}`"),
-            *((f"{part} chips", f"{count:,}") for part, count in info.parts.items()),
+            *((f"{part} chips", f"{info.parts[part]:,}") for part in PARTS if part in info.parts),
             ("seed of the split", str(info.split_seed)),
         ],
     )
@@ -218,7 +219,7 @@ def _shares(info: BundleInfo) -> list[str]:
 
 
 def _licences(info: BundleInfo) -> list[str]:
-    return sorted({member.licence for member in info.members})
+    return sorted({member.licence for member in info.members} - {"none"})
 
 
 def _yes(value: bool) -> str:

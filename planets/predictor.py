@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from planets.bundle import Bundle
-from planets.errors import PredictionError
+from planets.errors import BundleError, PredictionError
+from planets.manifest import INFO
 from planets.onnx_member import OnnxMember
 
 Runtime = Literal["onnx", "torch"]
@@ -68,4 +69,8 @@ def open_bundle(folder: Path, runtime: str) -> Bundle:
     """Read a bundle for one of the runtimes; see `Predictor`."""
     if runtime not in get_args(Runtime):
         raise PredictionError(f"no runtime {runtime!r}; the runtimes are: {', '.join(get_args(Runtime))}")
+    if not (folder / INFO).exists():
+        raise BundleError(
+            f"no model in {folder}: make one with `make train.pipeline`, or name another folder with BUNDLE="
+        )
     return Bundle.load(folder, OnnxMember.load if runtime == "onnx" else None)

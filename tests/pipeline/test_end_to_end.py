@@ -79,11 +79,25 @@ def test_the_bundle_is_whole(checkout, models):
     assert set(names) <= set(models)
     for name in names:
         assert (best / "members" / f"{name}.safetensors").stat().st_size > 10_000
+        assert (best / "members" / f"{name}.onnx").stat().st_size > 10_000
+    assert bundle["source"] == "sample"
+    assert sum(bundle["parts"].values()) == 120
+    card = (best / "README.md").read_text()
+    assert f"**{metrics['test']['f2']:.4f}**" in card
+    assert "drawn pictures" in card
+    assert "Against the other models" in card
     assert sum(bundle["decision"]["shares"]) == pytest.approx(1)
     assert metrics["comparisons"] == checkout.report()["comparisons"]
     assert list((best / "figures").glob("*.png"))
     assert bundle["name"] == checkout.report()["best"]["name"]
     assert metrics["test"]["f2"] == pytest.approx(checkout.report()["best"]["test_f2"], abs=1e-12)
+
+
+def test_the_bundle_can_be_used(checkout):
+    """By the command, on a folder of the sample's own chips."""
+    chips = next((checkout.stack / "cache" / "sources").rglob("train-jpg"))
+    printed = checkout("predict", str(chips), "--out", "p.csv", sets=[])
+    assert re.search(r"^120 predictions by \w+ in p\.csv$", printed, re.MULTILINE)
 
 
 SHOWN = """

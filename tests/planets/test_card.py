@@ -32,7 +32,7 @@ def test_its_head_is_what_a_hub_reads(card: str, bundle: Bundle) -> None:
     assert results["f2"].metric_value == pytest.approx(bundle.metrics["test"]["f2"], abs=1e-6)
     assert results["f2"].dataset_split == "test"
     head = yaml.safe_load(card.split("---")[1])
-    assert head["license"] == "other"
+    assert head["license"] == "apache-2.0"
     assert head["pipeline_tag"] == "image-classification"
 
 

@@ -136,7 +136,7 @@ class TestRefuses:
             (["nowhere"], "nowhere does not exist"),
             (["images/train_0.jpg"], "is a file; name a folder"),
             (["none"], "none holds 0 files and no picture"),
-            (["images", "--bundle", "nowhere"], "nowhere/bundle.json cannot be read"),
+            (["images", "--bundle", "nowhere"], "no model in nowhere: make one with `make train.pipeline`"),
             (["images", "--out", "images"], "images is a folder; name a file in it"),
             (["images", "--runtime", "tflite"], "no runtime 'tflite'; the runtimes are: onnx, torch"),
         ],
