@@ -208,10 +208,9 @@ class Run:
 
     def select(self) -> dict[str, Any]:
         """What `select` is told: the candidates in one string likewise."""
-        ensemble = f" {ENSEMBLE}=${{{ENSEMBLE}.id}}" if self.averages else ""
         return {
-            "candidates": self._evaluations() + ensemble,
-            "champion": "",  # named by the controller when the evaluations are known
+            "candidates": self._evaluations() + (f" {ENSEMBLE}=${{{ENSEMBLE}.id}}" if self.averages else ""),
+            "champion": "",  # see `pipeline.champion`
             "when": self.config.publish.when,
             "seed": self.config.split.seed,
             "code_version": code_of("select").version,

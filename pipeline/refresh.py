@@ -1,4 +1,4 @@
-"""Which steps the parameter `refresh` names: `split` is that step, `split+` is it and all that comes after."""
+"""Which steps the parameter `refresh` names: `split` is that step, `split+` it and all that comes after."""
 
 from collections.abc import Sequence
 
