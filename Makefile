@@ -62,9 +62,10 @@ train: $(READY) ## train and test one model here, as one ClearML task: MODEL=nam
 select_best_model: $(READY) ## put the best model into output/best: MODEL=name, TASK=id, or by valid_f2
 	@$(BIN)/python -m pipeline select --model "$(MODEL)" --task "$(TASK)" $(ARGS)
 
-# ARGS goes to both commands, and --set is all that both know.
-run.modelling: ## register the chips, train one model (MODEL=), then select_best_model
+# ARGS goes to all three commands, and --set is all that they have in common.
+run.modelling: $(READY) ## register the chips, train one model (MODEL=), then select_best_model
 	@$(if $(filter-out --set,$(filter --%,$(ARGS))),$(error run.modelling takes only --set in ARGS))
+	@$(BIN)/python -m pipeline upload $(ARGS)
 	@$(MAKE) --no-print-directory train
 	@$(MAKE) --no-print-directory select_best_model MODEL= TASK=
 

@@ -154,19 +154,22 @@ def main() -> None:
     pipe = PipelineController(
         name="", project="", pool_frequency=POLL_MINUTES, skip_global_imports=True, add_run_number=False
     )
+    aborted, told = _heed_aborts(pipe)
     try:
-        bad = _see_through(pipe)
+        bad = _see_through(pipe, aborted)
     except (PipelineError, PlanetsError) as error:
         tell_failure(pipe, str(error))
         raise
     if bad:
-        reason = ", ".join(f"{name} {status}" for name, status in bad.items())
+        reached = {name: status for name, status in bad.items() if status != "skipped"}
+        reason = ", ".join(f"{name} {status}" for name, status in (reached or bad).items())
         tell_failure(pipe, reason)
+        told.set()
         pipe.stop(mark_failed=True)
         raise SystemExit(f"run failed: {reason}")
 
 
-def _see_through(pipe: PipelineController) -> dict[str, str]:
+def _see_through(pipe: PipelineController, aborted: Event) -> dict[str, str]:
     """Run the DAG to its end; return the steps that ended badly, with their states."""
     edited = pipe.task.get_parameters()
     arguments = {name: str(edited.get(f"Args/{name}") or "") for name in DESCRIPTIONS}
@@ -180,7 +183,6 @@ def _see_through(pipe: PipelineController) -> dict[str, str]:
     pipe.task.set_configuration_object(
         CODE, json.dumps({stage: code_of(stage).parts for stage in STAGES}, indent=1)
     )
-    aborted = _stop_steps_when_aborted(pipe)
     build(pipe, run).start(queue=run.config.queues.controller)
     if aborted.is_set():
         # No verdict on an aborted run; the agent ends this process once the callback has returned.
@@ -190,16 +192,24 @@ def _see_through(pipe: PipelineController) -> dict[str, str]:
     return {node.name: node.status for node in nodes if node.status not in GOOD}
 
 
-def _stop_steps_when_aborted(pipe: PipelineController) -> Event:
-    """Aborted from a web page, the controller takes its steps with it; the event is set when that begins."""
-    aborted = Event()
+def _heed_aborts(pipe: PipelineController) -> tuple[Event, Event]:
+    """Aborted from a web page, the controller takes its steps with it.
+
+    Returns two events: the first is set when that begins, the second is to be set when a failure is told of.
+    ClearML marks a run as failed before `start` returns, and the agent takes that for an abort, too: then the
+    end of the process has to wait until the failure has been told.
+    """
+    aborted, told = Event(), Event()
 
     def abort() -> None:
+        if pipe.task.get_status() == "failed":
+            told.wait(ABORT_SECONDS)
+            return
         aborted.set()
         pipe.stop(mark_aborted=True)
 
     pipe.task.register_abort_callback(abort, ABORT_SECONDS)
-    return aborted
+    return aborted, told
 
 
 def _forget_steps(pipe: PipelineController) -> None:

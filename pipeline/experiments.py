@@ -11,8 +11,9 @@ from typing import Any
 
 from pipeline.api import Api
 from pipeline.contest import Contest
+from pipeline.epochs import clock
 from pipeline.evaluated import Evaluated, Section, by_id, section
-from pipeline.runs import clock, identity
+from pipeline.runs import identity
 
 INTRODUCTION = """\
 # Experiments

@@ -12,9 +12,10 @@ from rich.table import Table
 
 from pipeline.api import Api
 from pipeline.best import install_bundle
+from pipeline.epochs import clock
 from pipeline.outcome import Outcome, judge, write
 from pipeline.progress import watch, why_table
-from pipeline.runs import clock, read_run
+from pipeline.runs import read_run
 from pipeline.stop import stop_run
 from planets.comparison import said
 

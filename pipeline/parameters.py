@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.refresh import steps_to_refresh, words
 from planets.config import Config, DatasetSource
 from planets.errors import ConfigError
 from planets.evaluation_settings import ENSEMBLE
@@ -96,28 +97,11 @@ class Run:
             dataset_id=edited["dataset_id"].strip(),
         )
         run._check()
-        return replace(run, refresh=run._refreshed(edited["refresh"]))
+        return replace(run, refresh=steps_to_refresh(edited["refresh"], run.step_names()))
 
     def _check(self) -> None:
         for entry in self.models:
             self.config.training_of(entry.name, **self.training)
-
-    def _refreshed(self, text: str) -> frozenset[str]:
-        """The steps that `text` names; a plus after a name brings in all that comes after the step."""
-        names = {word.removesuffix("+") for word in words(text)}
-        unknown = names - set(self.step_names())
-        if unknown:
-            known = ", ".join(self.step_names())
-            raise ConfigError(f"refresh: no step {', '.join(sorted(unknown))}; the steps are: {known}")
-        after = [self._after(word.removesuffix("+")) for word in words(text) if word.endswith("+")]
-        return frozenset(names.union(*after))
-
-    def _after(self, step: str) -> list[str]:
-        """All steps that come after `step`: of another model only what is made of all models together."""
-        steps = self.step_names()
-        after = steps[steps.index(step) + 1 :]
-        _, _, model = step.partition("_")
-        return [name for name in after if not model or name.partition("_")[2] in ("", model)]
 
     def check_here(self, workers_here: bool) -> None:
         """Find what this host can already see to be wrong: names that timm must know, a local folder's table.
@@ -224,10 +208,9 @@ class Run:
 
     def select(self) -> dict[str, Any]:
         """What `select` is told: the candidates in one string likewise."""
-        ensemble = f" {ENSEMBLE}=${{{ENSEMBLE}.id}}" if self.averages else ""
         return {
-            "candidates": self._evaluations() + ensemble,
-            "champion": "",  # named by the controller when the evaluations are known
+            "candidates": self._evaluations() + (f" {ENSEMBLE}=${{{ENSEMBLE}.id}}" if self.averages else ""),
+            "champion": "",  # see `pipeline.champion`
             "when": self.config.publish.when,
             "seed": self.config.split.seed,
             "code_version": code_of("select").version,
@@ -247,11 +230,6 @@ class Run:
 def returned(step: str, name: str) -> str:
     """A reference to the value that `step` returned as `name`; unlike the step's id it survives a rerun."""
     return f"${{{step}.parameters.return/{name}}}"
-
-
-def words(text: str) -> list[str]:
-    """The words of a list separated by commas, without the blanks around them."""
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _number(name: str, text: str) -> int:

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.api import Api
-from pipeline.runs import RunState, Step, clock, states
+from pipeline.epochs import clock
+from pipeline.runs import RunState, Step, states
 
 STYLES = {
     "pending": "dim",

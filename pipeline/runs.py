@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.api import Api
+from pipeline.epochs import progress
 from pipeline.errors import Unfinished
 from pipeline.parameters import WHY
 
@@ -28,9 +29,6 @@ STATES = {
 
 LOOK_SECONDS = 0.5
 """Time between two looks at a run that goes on."""
-
-SHOWN = {"f2_at_0.2", "lr", "chips_per_second", "seconds"}
-"""The scalars of a training that say how far it is."""
 
 GOOD = ("completed", "cached")
 """A run whose every step is one of these is completed; any other run is failed."""
@@ -230,30 +228,8 @@ def _step(name: str, node: Mapping[str, Any], task: Mapping[str, Any] | None, ru
         worker="" if cached else task.get("last_worker") or "",
         started=_time(task.get("started")),
         ended=_time(task.get("completed")) if task["status"] in ENDED else None,
-        progress=_progress(task),
+        progress=progress(task),
     )
-
-
-def _progress(task: Mapping[str, Any]) -> str:
-    """How far a training is, by the scalars of its last epoch; empty for anything else."""
-    variants = (each for metric in (task.get("last_metrics") or {}).values() for each in metric.values())
-    last = {each["metric"]: each["value"] for each in variants}
-    told = (((task.get("hyperparams") or {}).get("kwargs") or {}).get("epochs") or {}).get("value")
-    # The scalars of an epoch may arrive in two parts.
-    if not told or not last.keys() >= SHOWN:
-        return ""
-    epoch, epochs = int(task.get("last_iteration") or 0), int(told)
-    left = clock((epochs - epoch) * last["seconds"])
-    return (
-        f"epoch {epoch}/{epochs}  F2 {last['f2_at_0.2']:.3f}  lr {last['lr']:.0e}  "
-        f"{last['chips_per_second']:.0f} chips/s{f'  {left} left' if left else ''}"
-    )
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds as `1:07`; empty for none."""
-    whole = round(seconds)
-    return f"{whole // 60}:{whole % 60:02d}" if seconds else ""
 
 
 def identity(reference: Any) -> str:

@@ -18,8 +18,7 @@ from clearml import Task
 
 from pipeline.api import Api
 from pipeline.controller import ONLY_WHAT_STEPS_REPORT, RETURNS
-from pipeline.errors import Unfinished
-from pipeline.launch import store_script
+from pipeline.launch import require_dataset, store_script
 from pipeline.parameters import CONFIG, Run, dump
 from pipeline.single_parameters import DESCRIPTIONS, parse
 from planets.config import Config
@@ -45,24 +44,15 @@ class Interrupted(BaseException):
     """Ctrl-C: no KeyboardInterrupt, which Lightning would turn into an exit of its own."""
 
 
-def require_dataset(api: Api, dataset_id: str) -> None:
-    """Refuse a dataset that is named and not there. Raises Unfinished."""
-    if not dataset_id:
-        return
-    found = api.call("tasks.get_all", id=[dataset_id], only_fields=["status"], search_hidden=True)["tasks"]
-    if not found or found[0]["status"] not in tracking.DONE:
-        raise Unfinished(f"dataset_id: the server at {api.host} has no finished dataset {dataset_id}")
-
-
 def main() -> None:
     """Train as an agent's task: a plain training that was cloned, or is tried again."""
     task = Task.init(auto_connect_arg_parser=False, auto_connect_frameworks=ONLY_WHAT_STEPS_REPORT)
     edited = task.get_parameters()
     told = {name: str(edited.get(f"Args/{name}") or "") for name in DESCRIPTIONS}
     run = parse(task.get_configuration_object(CONFIG) or "", told)
-    require_dataset(Api(), told["dataset_id"])
+    require_dataset(Api(), run.dataset_id)
     _forget_results(task)
-    train_and_evaluate(run, told["dataset_id"])
+    train_and_evaluate(run)
 
 
 def _forget_results(task: Task) -> None:
@@ -133,15 +123,10 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise Interrupted
 
 
-def train_and_evaluate(run: Run, dataset_id: str = "") -> dict[str, Any]:
-    """Do the work of the steps of the one model in this process, within the current task.
+def train_and_evaluate(run: Run) -> dict[str, Any]:
+    """Do the work of the steps of a run of one model in this process, within the current task.
 
-    Args:
-        run: of one model.
-        dataset_id: a registered dataset; empty: the source is looked at, and registered if it is new.
-
-    Returns:
-        What the evaluation returned, by name. All that the steps returned is kept as `return/<name>`.
+    Returns what the evaluation returned, by name. All that the steps returned is kept as `return/<name>`.
     """
     (entry,) = run.models
     training = run.config.training_of(entry.name, **run.training)
@@ -149,11 +134,8 @@ def train_and_evaluate(run: Run, dataset_id: str = "") -> dict[str, Any]:
     task = tracking.current_task()
     task.set_user_properties(architecture=entry.architecture, **shown)
     do = _Steps(task)
-    if dataset_id:
-        do.results["register"] = {"dataset_id": dataset_id}
-    else:
-        do("ingest", ingest_chips, run.ingest(task.id))
-        do("register", register_dataset, run.register())
+    do("ingest", ingest_chips, run.ingest(task.id))
+    do("register", register_dataset, run.register())
     do("split", split_chips, run.split())
     do(f"train_{entry.name}", train_model, run.train(entry))
     return do(f"evaluate_{entry.name}", evaluate_model, run.evaluate(entry))

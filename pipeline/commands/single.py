@@ -30,16 +30,16 @@ def train(
     training = {"epochs": epochs, "image_size": image_size, "batch_size": batch_size, "seed": seed}
     told = arguments(config, model, dataset_id, **training)
     run = parse(dump(config), told)
-    if not dataset_id:
-        run.check_here(workers_here=True)
+    run.check_here(workers_here=True)
     api = connect_server(config)
     from pipeline import single
+    from pipeline.launch import require_dataset
 
-    single.require_dataset(api, dataset_id)
+    require_dataset(api, run.dataset_id)
     try:
         with single.own_task(api, config, told) as task:
             page = task.get_output_log_web_page()
-            found = single.train_and_evaluate(run, dataset_id)
+            found = single.train_and_evaluate(run)
     except single.Interrupted:
         console.print("stopped by Ctrl-C, and so is the task")
         raise typer.Exit(INTERRUPTED) from None

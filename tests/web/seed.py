@@ -147,7 +147,7 @@ def finished_run(server: Embedded, name: str, **args: str) -> Run:
     server.call("models.set_ready", model=models["large"])
     server.events(*log(task, "best is large"))
     valid, test = F2["large"]
-    told = {"published": False, "why": "not published: the published best remains small"}
+    told = {"published": True, "why": "published in place of small: +0.1250 on the same test chips"}
     chosen = {"name": "large", "valid_f2": valid, "test_f2": test, "model_id": models["large"]}
     complete(server, run, "select", publication=json.dumps(told), **chosen)
     server.call("tasks.completed", task=run.id)

@@ -85,7 +85,7 @@ def test_cached_steps_say_so_and_others_say_why(server: Embedded, page: Page, ru
 
 def test_the_registrys_answer_stands_with_the_best_model(page: Page, run: seed.Run) -> None:
     page.goto(run.path)
-    expect(page.locator(".publication")).to_contain_text("not published: the published best remains small")
+    expect(page.locator(".publication")).to_contain_text("published in place of small")
 
 
 def test_a_failed_run_begins_with_its_error(page: Page, failed: seed.Run) -> None:
