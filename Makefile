@@ -125,3 +125,16 @@ test: lint ## linters, then every test: units, server, pipeline end to end, brow
 .PHONY: docs
 docs: $(READY) ## write docs/configuration.md anew from the settings' models and files
 	@$(BIN)/python -m pipeline reference
+
+# Lowest of what pyproject.toml names itself, newest of the rest: that is where the bounds can be wrong. An old
+# library that warns of what a newer one no longer likes is no fault; all other warnings are errors as ever.
+LOWEST := .venv-lowest
+LOWEST_TESTS ?= tests/planets tests/steps tests/server tests/pipeline/test_end_to_end.py
+LOWEST_REQUIREMENTS := --resolution lowest-direct --requirements pyproject.toml --group dev
+
+.PHONY: test.lowest
+test.lowest: $(READY) ## the tests with the lowest versions that pyproject.toml allows, in .venv-lowest
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	VIRTUAL_ENV=$(LOWEST) $(BIN)/uv pip install --quiet --compile-bytecode $(LOWEST_REQUIREMENTS)
+	VIRTUAL_ENV=$(LOWEST) $(BIN)/uv pip install --quiet --no-deps --editable .
+	$(LOWEST)/bin/python -m pytest -W default::DeprecationWarning $(LOWEST_TESTS)

@@ -29,16 +29,24 @@ def through(small: float, large: float) -> Line:
     return Line(small - 4_000 * each, each)
 
 
+INGEST = through(9.3, 59.9)
+REGISTER = through(2.6, 5.6)
+SPLIT = through(7.2, 15.7)
+SELECT = through(2.1, 2.6)
+INGEST_MEMORY = through(0.09, 0.32)
+SPLIT_MEMORY = through(0.16, 0.23)
+
+
 @dataclass(frozen=True)
 class Rates:
     """What this project measured, on two cores; `benchmarks/README.md` holds the figures."""
 
-    ingest: Line = through(9.3, 59.9)
-    register: Line = through(2.6, 5.6)
-    split: Line = through(7.2, 15.7)
-    select: Line = through(2.1, 2.6)
-    ingest_memory: Line = through(0.09, 0.32)
-    split_memory: Line = through(0.16, 0.23)
+    ingest: Line = INGEST
+    register: Line = REGISTER
+    split: Line = SPLIT
+    select: Line = SELECT
+    ingest_memory: Line = INGEST_MEMORY
+    split_memory: Line = SPLIT_MEMORY
     transition: float = 2.6  # s from the end of a step to the beginning of its child
     start: float = 8.0  # s of imports and settings before a training or an evaluation begins to work
     feed: float = 6_000  # chips/s per core, decoded store to batches at 224 px
@@ -53,7 +61,8 @@ class Rates:
     task: float = 100  # calls of a task besides what it reports
     report: float = 1.0  # calls/s of a training while it runs
     controller: float = 4.0  # calls/s of a run's controller
-    call: float = 0.0022  # s of the server's one core that a call takes
+    call: float = 0.0022  # s of the embedded server's one core that a call takes
+    serve: float = 3.1  # s of the same for 1 GB that a worker fetches
 
 
 RATES = Rates()
@@ -206,15 +215,15 @@ class Limit:
 
 
 def server_calls(plan: Plan) -> float:
-    """Calls a second at the busiest: every model's training runs, all other workers poll."""
+    """Calls a second at the busiest: all workers poll, or trainings report on some of them."""
     busy = min(plan.models, plan.workers)
-    polls = (plan.workers - busy) * RATES.poll + plan.workers * RATES.status
-    return polls + busy * RATES.report + RATES.controller
+    most = max(plan.workers * RATES.poll, (plan.workers - busy) * RATES.poll + busy * RATES.report)
+    return most + plan.workers * RATES.status + RATES.controller
 
 
-def idle_workers(plan: Plan) -> int:
-    """GPU workers that have no training: a training has one worker."""
-    return max(0, plan.workers - plan.models)
+def files_seconds(plan: Plan) -> float:
+    """What the embedded file server works to hand the data set to every host, with one core."""
+    return plan.data * min(plan.hosts, plan.models) * RATES.serve
 
 
 def limits(plan: Plan) -> list[Limit]:
@@ -241,12 +250,13 @@ def show(plan: Plan) -> None:
             f"{stage.name:10} {stage.tasks:5} {stage.began / 3600:7.2f} h {lasts:7.2f} h {stage.hours:13.1f}"
         )
     held = plan.workers * result.seconds / 3600
-    print(f"\n{result.seconds / 3600:.1f} h in all, most of it in {result.slowest.name}; ")
+    print(f"\n{result.seconds / 3600:.1f} h in all, most of it in {result.slowest.name}")
     print(f"{result.gpu_hours:,.0f} GPU hours at work; {held:,.0f} if all are held from start to end")
     print(f"{state_seconds(plan) / 3600:.1f} h of ingest write the Dataset's state")
     print(
         f"{prepare_seconds(plan) / 3600:.2f} h a host fetches, unpacks and decodes before its first training"
     )
+    print(f"{files_seconds(plan) / 3600:.1f} h the embedded file server would work to hand out the chips")
     print(
         f"{plan.data:,.0f} GB of chips, {plan.store:,.0f} GB decoded at {plan.image_size} px a host", end=""
     )
