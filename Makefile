@@ -47,8 +47,15 @@ train.pipeline: $(READY) ## run the whole pipeline: from the chips to output/bes
 up: $(READY) ## start the embedded server and this machine's workers
 	@$(BIN)/python -m pipeline up $(ARGS)
 
-down: $(READY) ## end the embedded server, the workers and what they run
+down: $(READY) ## end the embedded server, the workers and what they run; containers too
 	@$(BIN)/python -m pipeline down
+	@COMPOSE="$(COMPOSE)" docker/down.sh
+
+COMPOSE ?= docker compose
+.PHONY: run.cpu run.gpu
+run.cpu run.gpu: run.%: ## build the images, run the pipeline in containers, fetch output/: on CPUs, on NVIDIA GPUs
+	@COMPOSE="$(COMPOSE)" docker/run.sh $* $(ARGS)
+run.gpu: PROFILE := $(if $(filter sample,$(PROFILE)),gpu,$(PROFILE))
 
 status: $(READY) ## what runs here, and the last run: each step and why it ran
 	@$(BIN)/python -m pipeline status $(ARGS)

@@ -67,6 +67,8 @@ def three(new_checkout):
         machines.settle(made, places)
         yield made
         made[0]("down")
+    for checkout in made:
+        checkout.inside = []
 
 
 @pytest.fixture(scope="module")
