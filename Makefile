@@ -53,8 +53,11 @@ down: $(READY) ## end the embedded server, the workers and what they run; contai
 
 COMPOSE ?= docker compose
 .PHONY: run.cpu run.gpu
-run.cpu run.gpu: run.%: ## build the images, run the pipeline in containers, fetch output/: on CPUs, on NVIDIA GPUs
-	@COMPOSE="$(COMPOSE)" docker/run.sh $* $(ARGS)
+run.cpu: ## build the images, run the pipeline in containers, fetch output/
+	@COMPOSE="$(COMPOSE)" docker/run.sh cpu $(ARGS)
+
+run.gpu: ## the same with a worker for each NVIDIA GPU
+	@COMPOSE="$(COMPOSE)" docker/run.sh gpu $(ARGS)
 run.gpu: PROFILE := $(if $(filter sample,$(PROFILE)),gpu,$(PROFILE))
 
 status: $(READY) ## what runs here, and the last run: each step and why it ran
