@@ -168,9 +168,15 @@ def asked_to_end() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
+def check(agents: Sequence[Process]) -> bool:
+    """True while all agents live. Raises WorkerError naming one that ended by itself."""
+    for agent in agents:
+        if agent.handle() is None:
+            raise WorkerError(f"the agent {agent.name} ended; the end of its log:\n{agent.last_lines()}")
+    return True
+
+
 def watch(agents: Sequence[Process], asked: Event) -> None:
     """Wait until the end is asked for. Raises WorkerError when an agent ends by itself."""
     while not asked.wait(LOOK_SECONDS):
-        for agent in agents:
-            if agent.handle() is None:
-                raise WorkerError(f"the agent {agent.name} ended; the end of its log:\n{agent.last_lines()}")
+        check(agents)
