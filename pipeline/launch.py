@@ -103,6 +103,6 @@ def require_workers(api: Api, config: Config) -> None:
     if empty:
         raise NoWorker(
             f"no live worker serves the queue {', '.join(empty)} at {api.host}: start one with "
-            f"`clearml-agent daemon --queue {empty[0]}` in an environment that has this project, "
+            f"`make worker QUEUE={empty[0]}` on a machine that has this project, "
             "or name another queue under `queues:` in configs/project.yaml"
         )

@@ -1,4 +1,4 @@
-"""Which agents a worker starts, and the unit that starts it at boot; what it does is in test_other_machines."""
+"""Which agents a worker starts, and the unit that starts it at boot; what they do: test_other_machines."""
 
 import configparser
 import subprocess
