@@ -86,8 +86,18 @@ retrain: $(READY) ## wait for new versions of the dataset, and start a run on ea
 up: $(READY) ## start the embedded server and this machine's workers
 	@$(BIN)/python -m pipeline up $(ARGS)
 
-down: $(READY) ## end the embedded server, the workers and what they run
+down: $(READY) ## end the embedded server, the workers and what they run; containers too
 	@$(BIN)/python -m pipeline down
+	@COMPOSE="$(COMPOSE)" docker/down.sh
+
+COMPOSE ?= docker compose
+.PHONY: run.cpu run.gpu
+run.cpu: ## build the images, run the pipeline in containers, fetch output/
+	@COMPOSE="$(COMPOSE)" docker/run.sh cpu $(ARGS)
+
+run.gpu: ## the same with a worker for each NVIDIA GPU
+	@COMPOSE="$(COMPOSE)" docker/run.sh gpu $(ARGS)
+run.gpu: PROFILE := $(if $(filter sample,$(PROFILE)),gpu,$(PROFILE))
 
 status: $(READY) ## what runs here, and the last run: each step and why it ran
 	@$(BIN)/python -m pipeline status $(ARGS)

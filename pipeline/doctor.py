@@ -93,6 +93,4 @@ def _server(config: Config, origin: str) -> Iterator[Check]:
     yield Check("server", True, f"{api.host} ({origin}); it accepts the keys")
     for queue, workers in workers_of(api, config.queues.names()).items():
         seen = ", ".join(workers) or "no live worker"
-        yield Check(
-            f"queue {queue}", bool(workers), seen, f"make up, or `clearml-agent daemon --queue {queue}`"
-        )
+        yield Check(f"queue {queue}", bool(workers), seen, f"make up, or `make worker QUEUE={queue}`")

@@ -81,15 +81,18 @@ def held_tasks(api: Api, workers: Collection[str]) -> dict[str, str]:
     return {each["task"]["id"]: each["id"] for each in known if each["id"] in workers and each.get("task")}
 
 
-def give_back(api: Api, held: Mapping[str, str]) -> list[str]:
-    """Mark the tasks whose worker ended under them as lost, and return them.
+def sign_off(api: Api, workers: Collection[str], held: Mapping[str, str]) -> list[str]:
+    """Tell the server that workers are gone; return the `held` tasks that they left unfinished.
 
-    Their controller then puts them back on their queue at once; left alone, they would wait until the server
-    misses the worker: two hours on ClearML's own server.
+    These are marked as lost, and their controller puts them back on their queue at once. Left alone, they
+    would wait until the server misses the worker: two hours on ClearML's own server.
     """
-    found = api.call("tasks.get_all", id=list(held), only_fields=["id", "status"], search_hidden=True)[
-        "tasks"
-    ]
+    for worker in workers:
+        api.call("workers.unregister", worker=worker)
+    if not held:
+        return []
+    ids, fields = list(held), ["id", "status"]
+    found = api.call("tasks.get_all", id=ids, only_fields=fields, search_hidden=True)["tasks"]
     lost = [task["id"] for task in found if task["status"] in ("in_progress", "queued")]
     for task in lost:
         reason = f"{WORKER_LOST}: {held[task]}, it was ended"
@@ -122,6 +125,6 @@ def require_workers(api: Api, config: Config) -> None:
     if empty:
         raise NoWorker(
             f"no live worker serves the queue {', '.join(empty)} at {api.host}: start one with "
-            f"`clearml-agent daemon --queue {empty[0]}` in an environment that has this project, "
+            f"`make worker QUEUE={empty[0]}` on a machine that has this project, "
             "or name another queue under `queues:` in configs/project.yaml"
         )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,8 +19,8 @@ from pipeline.errors import WorkerError
 from pipeline.processes import Process
 from pipeline.stack import AGENT_SETTINGS, Stack, gpu_count
 
-GRACE_SECONDS = 20
-"""How long an agent may take to end when asked; it says good-bye to the server meanwhile."""
+END_SECONDS = 20
+"""How long a killed process may take to be gone."""
 
 LOOK_SECONDS = 1.0
 
@@ -82,6 +83,11 @@ class Worker:
         """A file that is there while the server knows all agents."""
         return self._home / f"{self.queue}.json"
 
+    @property
+    def _temporary(self) -> Path:
+        """Temporary files of agents and steps, copies of the keys among them: gone with the worker."""
+        return self._home / f"{self.queue}.tmp"
+
     @contextmanager
     def agents(self, chosen: Sequence[Device]) -> Iterator[list[Process]]:
         """The agents, started; ended when the context is left, however that is.
@@ -94,6 +100,8 @@ class Worker:
             with FileLock(self._home / f"{self.queue}.lock", timeout=0):
                 self.ready.unlink(missing_ok=True)
                 started: list[Process] = []
+                shutil.rmtree(self._temporary, ignore_errors=True)
+                self._temporary.mkdir(mode=0o700)
                 try:
                     configuration = self._configure()
                     # One by one, so that those that started are ended when the next one cannot start.
@@ -102,6 +110,7 @@ class Worker:
                 finally:
                     self.ready.unlink(missing_ok=True)
                     end(started)
+                    shutil.rmtree(self._temporary)
         except Timeout:
             raise WorkerError(
                 f"another worker of {self.stack.home} serves the queue {self.queue!r}; end it first, "
@@ -127,23 +136,23 @@ class Worker:
         environment = AGENT_SETTINGS | {
             "CLEARML_CONFIG_FILE": str(configuration),
             "CLEARML_WORKER_ID": self.stack.worker_id(name),
-            "CLEARML_AGENT_TEMP_STDOUT_FILE_DIR": str(self._home),
+            "TMPDIR": str(self._temporary),
             "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // agents)),
         }
         return processes.start(name, command, self._home / f"{name}.log", environment)
 
 
 def end(agents: Sequence[Process]) -> None:
-    """End the agents first, so that none of them reports the end of its step as the step's own failure."""
+    """Kill the agents, and then their steps.
+
+    An agent that is asked to end says that a person aborted its step, and then nobody goes on with it.
+    """
     handles = [handle for agent in agents if (handle := agent.handle())]
     steps = [child for handle in handles for child in handle.children(recursive=True)]
-    for handle in handles:
-        handle.terminate()
-    _, alive = psutil.wait_procs(handles, timeout=GRACE_SECONDS)
-    for process in [*alive, *steps]:
+    for process in [*handles, *steps]:
         if process.is_running():
             process.kill()
-    psutil.wait_procs([*alive, *steps], timeout=GRACE_SECONDS)
+    psutil.wait_procs([*handles, *steps], timeout=END_SECONDS)
 
 
 @contextmanager
@@ -159,9 +168,15 @@ def asked_to_end() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
+def check(agents: Sequence[Process]) -> bool:
+    """True while all agents live. Raises WorkerError naming one that ended by itself."""
+    for agent in agents:
+        if agent.handle() is None:
+            raise WorkerError(f"the agent {agent.name} ended; the end of its log:\n{agent.last_lines()}")
+    return True
+
+
 def watch(agents: Sequence[Process], asked: Event) -> None:
     """Wait until the end is asked for. Raises WorkerError when an agent ends by itself."""
     while not asked.wait(LOOK_SECONDS):
-        for agent in agents:
-            if agent.handle() is None:
-                raise WorkerError(f"the agent {agent.name} ended; the end of its log:\n{agent.last_lines()}")
+        check(agents)

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.errors import NoServer
 from pipeline.options import Profile, Set, connect, console, settings
 from pipeline.processes import Process, remember
 from pipeline.stack import Stack, folder
 from pipeline.unit import unit
-from pipeline.worker import Device, Worker, asked_to_end, devices, watch
+from pipeline.worker import Device, Worker, asked_to_end, check, devices, watch
 
 if TYPE_CHECKING:
     from pipeline.api import Api
@@ -36,33 +35,23 @@ def worker(
 
 
 def _serve(api: "Api", worker: Worker, chosen: Sequence[Device]) -> None:
-    from pipeline.launch import await_workers, create_queues, held_tasks
+    from pipeline.api import Api
+    from pipeline.launch import await_workers, create_queues, held_tasks, sign_off
 
     create_queues(api, [worker.queue])
-    held: dict[str, str] = {}
-    with asked_to_end() as asked:
-        with worker.agents(chosen) as agents:
-            names = {worker.worker_id(agent): agent for agent in agents}
-            for name, agent in names.items():
-                console.print(f"worker  {name}  on {_device(agent)}, log {agent.log}")
-            await_workers(api, names, lambda: not asked.is_set() and all(agent.handle() for agent in agents))
-            remember(agents, worker.ready)
-            console.print(f"ready   takes steps from the queue {worker.queue!r}; Ctrl-C ends it")
-            watch(agents, asked)
-            console.print("ending ...")
-            held = held_tasks(api, names)
-        _give_back(held)
-
-
-def _give_back(held: dict[str, str]) -> None:
-    from pipeline.api import Api
-    from pipeline.launch import give_back
-
-    try:
-        for task in give_back(Api(), held) if held else []:
-            console.print(f"task {task} was not finished: another worker goes on with it")
-    except NoServer as error:
-        console.print(f"the server does not hear that its tasks {', '.join(held)} were not finished: {error}")
+    with asked_to_end() as asked, worker.agents(chosen) as agents:
+        names = [worker.worker_id(agent) for agent in agents]
+        for name, agent in zip(names, agents, strict=True):
+            console.print(f"worker  {name}  on {_device(agent)}, log {agent.log}")
+        await_workers(api, names, lambda: check(agents) and not asked.is_set())
+        remember(agents, worker.ready)
+        console.print(f"ready   takes steps from the queue {worker.queue!r}; Ctrl-C ends it")
+        watch(agents, asked)
+        console.print("ending ...")
+    # Their steps have ended now, so a server that does not answer keeps nothing running here.
+    api = Api()
+    for task in sign_off(api, names, held_tasks(api, names)):
+        console.print(f"task {task} was not finished: another worker goes on with it")
 
 
 def _device(agent: Process) -> str:

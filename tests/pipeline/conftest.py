@@ -35,6 +35,8 @@ class Checkout:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    inside: list[str] = field(default_factory=list)
+    """The words before every command, such as those that enter a network namespace."""
 
     small = SMALL
 
@@ -48,7 +50,7 @@ class Checkout:
 
     def command(self, *words, sets=SMALL):
         pairs = [part for pair in sets for part in ("--set", pair)] if words[0] not in ("down", "env") else []
-        return [sys.executable, "-m", "pipeline", *words, *pairs]
+        return [*self.inside, sys.executable, "-m", "pipeline", *words, *pairs]
 
     def start(self, *words, sets=SMALL, environment=None):
         return subprocess.Popen(
@@ -73,7 +75,7 @@ class Checkout:
     def python(self, source, *arguments):
         """Run a ClearML program on this server; return the JSON that it printed last."""
         done = subprocess.run(
-            [sys.executable, "-c", source, *arguments],
+            [*self.inside, sys.executable, "-c", source, *arguments],
             cwd=self.folder,
             env=self.environment | self.exports(),
             capture_output=True,

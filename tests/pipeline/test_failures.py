@@ -31,7 +31,7 @@ def test_a_run_is_refused_while_a_queue_has_no_worker(checkout):
     assert not (checkout.output / "run.json").exists()
     doctor = checkout("doctor", sets=sets, code=1)
     assert "FAIL queue cpu" in doctor
-    assert "clearml-agent daemon --queue cpu" in doctor
+    assert "make worker QUEUE=cpu" in doctor
 
 
 def test_doctor_finds_nothing_amiss_once_the_workers_are_up(checkout):

@@ -1,0 +1,39 @@
+#!/bin/bash
+# run.sh cpu|gpu [OPTIONS...]: builds the images, starts server and workers, runs the pipeline with the options of
+# `python -m pipeline run`, and fetches what it leaves into output/, owned by whoever called.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+read -r -a compose <<<"${COMPOSE:-docker compose}"
+command -v "${compose[0]}" >/dev/null || {
+  echo "error: no ${compose[0]} on this machine: install it, or name another (COMPOSE=podman-compose)" >&2
+  exit 1
+}
+case $1 in
+  cpu) compose+=(--profile embedded) ;;
+  gpu) compose+=(--profile gpu) ;;
+esac
+shift
+if [ -f .env.local ]; then
+  set -a
+  # shellcheck source=/dev/null
+  . ./.env.local
+  set +a
+fi
+
+"${compose[@]}" build
+"${compose[@]}" up --detach
+status=0
+"${compose[@]}" --profile run run --rm run run --set dataset.path=/dataset "$@" || status=$?
+
+mkdir -p output
+fresh=$(mktemp --directory output/.fresh.XXXXXX)
+trap 'rm -rf "$fresh"' EXIT
+"${compose[@]}" --profile run run --rm -T --no-deps --entrypoint tar run -c -C /app/output . |
+  tar --extract --no-same-owner --directory "$fresh"
+for left in "$fresh"/*; do
+  rm -rf "output/$(basename "$left")"
+  mv "$left" output/
+done
+"${compose[@]}" exec -T server python -m server link --data /data/server
+exit "$status"

@@ -1,0 +1,132 @@
+"""The container files say what they should: checked without an engine; no image is built here."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from dotenv import dotenv_values
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()
+COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
+COMPOSE = yaml.safe_load(COMPOSE_TEXT)
+SERVICES = COMPOSE["services"]
+PROFILES = {
+    "embedded": {"server", "controllers", "cpu"},
+    "gpu": {"server", "controllers", "cpu", "gpu"},
+    "clearml": {"apiserver", "webserver", "fileserver", "elasticsearch", "mongo", "redis"},
+    "run": {"run"},
+}
+HANDED_THROUGH = {name for name, value in SERVICES["cpu"]["environment"].items() if value is None}
+"""What the containers get from the shell or .env.local, because it is secret."""
+
+
+def stage(name):
+    """The instructions of a stage."""
+    return re.search(rf"^FROM \S+ AS {name}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)[1]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_has_its_services(profile):
+    assert {name for name, each in SERVICES.items() if profile in each["profiles"]} == PROFILES[profile]
+
+
+def test_every_variable_stands_in_env_with_a_comment():
+    used = set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT))
+    assert used <= dotenv_values(ROOT / ".env").keys()
+    told = False
+    for line in (ROOT / ".env").read_text().splitlines():
+        assert not line or line.startswith("#") or told, f"no comment above {line}"
+        told = line.startswith("#") or (told and bool(line))
+
+
+def test_no_secret_stands_in_env_and_none_gets_into_an_image():
+    names = dotenv_values(ROOT / ".env").keys()
+    assert [name for name in names if re.search("KEY|SECRET|TOKEN|PASSWORD", name)] == []
+    assert "KAGGLE_KEY" in HANDED_THROUGH
+    assert HANDED_THROUGH & names == set()
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in ignored
+    assert not any(line.startswith("!.env") for line in ignored)
+    assert ".env.local" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_defaults_in_the_compose_file_are_those_of_env():
+    env = dotenv_values(ROOT / ".env")
+    for name, default in re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE_TEXT):
+        assert env[name] == default, name
+
+
+def test_every_image_is_pinned():
+    for name, service in SERVICES.items():
+        tag = service["image"].rpartition(":")[2] if "build" not in service else "ours"
+        image = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", service["image"])
+        assert "build" in service or (image.rpartition(":")[2] not in ("latest", "") and tag), name
+    assert re.search(r"^ARG DEBIAN=debian:bookworm-\d{8}-slim$", DOCKERFILE, re.MULTILINE)
+    assert re.search(r"^ARG UV=\d+\.\d+\.\d+$", DOCKERFILE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["server", "worker"])
+def test_an_image_has_no_root_a_health_check_and_its_code_last(name):
+    text = stage(name)
+    assert re.search(r"^USER 1000:1000$", text, re.MULTILINE)
+    assert "HEALTHCHECK" in text
+    assert 'ENTRYPOINT ["tini", "--",' in text
+    last, before = text.strip().splitlines()[-1], text.strip().splitlines()[-2]
+    assert before == f"COPY --from={name}-packages /opt/venv /opt/venv"
+    assert last in ("COPY server server", "COPY . .")
+
+
+def test_our_containers_have_few_rights_and_share_the_servers_address():
+    ours = [service for service in SERVICES.values() if "build" in service]
+    assert len(ours) == 5
+    for service in ours:
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        if service is not SERVICES["server"]:
+            assert service["network_mode"] == "service:server"
+            assert "server:/data:ro" in service["volumes"]
+
+
+def test_ports_are_opened_on_this_machine_alone():
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert len(ports) == 5
+    assert all(port.startswith("${BIND_HOST:-127.0.0.1}:") for port in ports)
+
+
+def test_every_volume_is_declared():
+    named = {volume.partition(":")[0] for each in SERVICES.values() for volume in each.get("volumes", [])}
+    assert {name for name in named if not name.startswith("$")} <= COMPOSE["volumes"].keys()
+
+
+def test_the_servers_packages_are_what_the_server_imports():
+    text = (ROOT / "pyproject.toml").read_text()
+    group = set(re.findall(r'"([\w-]+)"', re.search(r"^server = \[(.*)\]$", text, re.MULTILINE)[1]))
+    sources = "\n".join(path.read_text() for path in (ROOT / "server").rglob("*.py"))
+    for package in group:
+        assert re.search(rf"\b{package.replace('-', '_')}\b", sources), package
+    imported = set(re.findall(r"^\s*(?:from|import) (\w+)", sources, re.MULTILINE))
+    assert imported & {"torch", "clearml", "pydantic", "numpy", "requests"} == set()
+
+
+def test_without_an_engine_down_is_silent_and_a_run_says_what_is_missing():
+    def call(*words):
+        environment = {"PATH": "/usr/bin:/bin", "COMPOSE": "no-such-engine compose"}
+        return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
+
+    down = call("docker/down.sh")
+    assert (down.returncode, down.stdout, down.stderr) == (0, "", "")
+    run = call("docker/run.sh", "cpu")
+    assert run.returncode == 1
+    assert "COMPOSE=podman-compose" in run.stderr
+
+
+def test_the_chart_values_hold_no_key_and_run_the_worker_image():
+    values = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "clearml-agent-values.yaml").read_text())
+    assert values["clearml"] == {"existingAgentk8sglueSecret": "planets-clearml"}
+    agent = values["agentk8sglue"]
+    assert agent["queue"] == "gpu"
+    environment = {each["name"]: each["value"] for each in agent["basePodTemplate"]["env"]}
+    assert environment["CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL"] == "1"
