@@ -206,3 +206,16 @@ def processes_of(stack):
         if any(word.startswith(stack) for word in words):
             found.append(process)
     return found
+
+
+def test_after_a_power_cut_up_starts_anew_on_the_same_data(checkout):
+    """Every process is killed and every file stays: pids, lock, addresses and what agents leave are stale."""
+    checkout("up")
+    make = "import json; from clearml import Task; print(json.dumps(Task.create('cut', 'before').id))"
+    find = "import json, sys; from clearml import Task; print(json.dumps(Task.get_task(sys.argv[1]).name))"
+    task = checkout.python(make)
+    for process in processes_of(str(checkout.stack)):
+        process.kill()
+    assert "does not run" in checkout("status", code=1)
+    checkout("up")
+    assert checkout.python(find, task) == "before"
