@@ -25,6 +25,7 @@ COPIED = (
     "requirements.lock",
     ".env",
     "docs",
+    "benchmarks",
     ".gitignore",
 )
 SMALL = {
