@@ -105,7 +105,7 @@ status: $(READY) ## what runs here, and the last run: each step and why it ran
 doctor: $(READY) ## check what a run needs, with a remedy for each fault
 	@$(BIN)/python -m pipeline doctor $(ARGS)
 
-env: $(READY) ## print the exports for other ClearML programs: eval "$$(make -s env)"
+env: $(READY) ## print the exports for other ClearML programs: eval "$(make -s env)"
 	@$(BIN)/python -m pipeline env
 
 .PHONY: predict submission

@@ -25,6 +25,7 @@ COPIED = (
     "requirements.lock",
     ".env",
     "docs",
+    "benchmarks",
     ".gitignore",
 )
 SMALL = {
@@ -32,7 +33,7 @@ SMALL = {
     "dataset": {"sample": {"chips": 120}},
     "training": {"epochs": 1, "image_size": 32},
 }
-MODELS = ("test_resnet", "test_efficientnet", "mobilenet")
+MODELS = ("test_resnet", "mobilenet")
 
 
 class Reader:

@@ -87,3 +87,19 @@ def test_what_a_page_says_to_do_works(page, reader):
             reader.write(marks["write"], text)
         elif language == "diff" and "apply" in marks:
             reader.apply(text)
+
+
+def test_the_messages_that_are_explained_are_those_of_the_code():
+    files = [
+        file for room in ("pipeline", "planets", "steps", "server") for file in (ROOT / room).rglob("*.py")
+    ]
+    source = "\n".join(file.read_text() for file in files) + MAKEFILES
+    joined = re.sub(r'"\s*\n\s*f?"', "", source).replace("`", "'").replace("!r}", "}")
+    plain = re.sub(r"\{[^{}]*\}", "...", joined)
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    messages = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
+    assert len(messages) > 25
+    parts = [
+        part.strip() for message in messages for part in re.split(r"\.\.\.|[;:] ", message) if part.strip()
+    ]
+    assert [part for part in parts if part not in plain] == ["CUDA out of memory"]  # torch says that
