@@ -25,6 +25,10 @@ COPIED = (
     "requirements.lock",
     ".env",
     "docs",
+    "docker",
+    "docker-compose.yml",
+    "deploy",
+    ".dvcignore",
     "benchmarks",
     ".gitignore",
 )
@@ -99,7 +103,9 @@ class Reader:
         project["stack"] |= SMALL["stack"]
         (configs / "project.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
         profile = yaml.safe_load((configs / "profiles" / "sample.yaml").read_text())
-        (configs / "profiles" / "sample.yaml").write_text(yaml.safe_dump(profile | SMALL))
+        for section, changed in SMALL.items():
+            profile[section] = profile.get(section, {}) | changed
+        (configs / "profiles" / "sample.yaml").write_text(yaml.safe_dump(profile))
         entries = [
             {"name": name, "architecture": "test_resnet", "pretrained": False, "licence": "none"}
             for name in MODELS
