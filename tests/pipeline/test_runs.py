@@ -78,6 +78,12 @@ def test_a_webhook_is_told_of_the_new_best_and_of_the_failure(receiver, broken, 
     assert "no model was published for these test chips before" in broken["printed"]
 
 
+def test_logs_of_a_failed_step_say_so_by_the_exit_code(checkout, broken, names):
+    assert "weights.safetensors" in checkout("logs", f"train_{names[1]}", sets=[], code=1)
+    assert "run failed: " in checkout("logs", "controller", sets=[], code=1)
+    assert checkout("logs", f"train_{names[0]}", sets=[])
+
+
 SEARCHED = """
 import json, sys
 from pipeline.api import Api
@@ -129,30 +135,20 @@ def test_a_run_that_completed_is_not_resumed(checkout, resumed):
     assert "has no run 0" in checkout("resume", "0" * 32, code=1)
 
 
-def test_a_repeated_run_comes_from_the_cache_and_tells_nobody(checkout, receiver, resumed):
+def test_from_a_step_on_everything_runs_anew_and_an_equal_model_is_not_published(
+    checkout, receiver, resumed, names
+):
     while not receiver.told.empty():
         receiver.told.get()
-    checkout("run")
-    assert ran(checkout) == set()
-    assert receiver.told.empty()
-
-
-def test_from_a_step_on_everything_runs_anew_and_an_equal_model_is_not_published(checkout, resumed, names):
-    printed = checkout("run", "--from", f"evaluate_{names[0]}")
-    assert ran(checkout) == {f"evaluate_{names[0]}", "ensemble", "select"}
+    printed = checkout("run", "--models", names[0], "--from", f"evaluate_{names[0]}")
+    assert ran(checkout) == {f"evaluate_{names[0]}", "select"}
     publication = checkout.report()["publication"]
     assert publication["published"] is False
-    assert publication["compared"]["difference"] <= 0.1
+    assert publication["compared"]["difference"] <= 0 or publication["compared"]["p"] >= 0.1
     assert publication["rival_run_id"] in printed
     assert "not published: the published best remains" in printed
-    assert "has no step" not in printed
+    assert receiver.told.empty()
     assert "no step splitt; the steps are: ingest" in checkout("run", "--from", "splitt", code=1)
-
-
-def test_another_split_begins_anew_in_the_registry(checkout, resumed, names):
-    checkout("run", "--models", names[0], "--set", "split.seed=7")
-    assert checkout.report()["publication"]["published"] is True
-    assert "for these test chips before" in checkout.report()["publication"]["why"]
 
 
 CONSOLE = """
@@ -215,36 +211,27 @@ def test_a_stopped_training_goes_on_from_its_checkpoint_if_nothing_changed(check
     assert checkout.python(CHECKPOINTS, str(tmp_path / "checkpoint.ckpt")) == ["epoch 7", None]
 
 
-def test_logs_are_followed_to_the_end_without_doubles_and_gaps(checkout, resumed, names):
-    run = checkout.start("run", "--models", names[0], "--epochs", "60", "--seed", "3")
+def test_a_run_whose_controller_was_killed_is_resumed_and_followed(checkout, resumed, names):
+    """What was left of the run is stopped, and goes on; its split is another, and so its line of models."""
+    words = ("run", "--models", names[0], "--epochs", "60", "--set", "split.seed=7")
+    run = checkout.start(*words)
+    next(line for line in run.stdout if "train_" in line and " running " in line)
+    controller_of(checkout).kill()
+    printed, _ = run.communicate(timeout=PATIENCE)
+    assert run.returncode == 1, printed
+    run = checkout.start("resume")
     line = next(line for line in run.stdout if "train_" in line and " running " in line)
     step = line.split()[0]
     followed = checkout("logs", step, "-f", sets=[])
     printed, _ = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, printed
+    report = checkout.report()
+    train = next(each for each in report["steps"] if each["name"] == step)
+    assert train["why"] == "it was stopped when this run was tried before"
+    assert report["publication"]["published"] is True
+    assert "for these test chips before" in report["publication"]["why"]
     assert followed.splitlines() == checkout("logs", step, sets=[]).splitlines()
     assert len(followed.splitlines()) > 5
-    assert "has no step 'train'; it has: controller, ingest" in checkout("logs", "train", sets=[], code=1)
-
-
-def test_logs_of_a_failed_step_say_so_by_the_exit_code(checkout, broken, names):
-    printed = checkout("logs", "controller", "--run", broken["pipeline_id"], sets=[])
-    assert "run failed: " in printed
-
-
-def test_a_run_whose_controller_was_killed_is_resumed(checkout, resumed, names):
-    """What was left of the run is stopped, and goes on; a run that goes on already is followed."""
-    run = checkout.start("run", "--models", names[0], "--epochs", "80", "--seed", "4")
-    next(line for line in run.stdout if "train_" in line and " running " in line)
-    killed = controller_of(checkout)
-    killed.kill()
-    printed, _ = run.communicate(timeout=PATIENCE)
-    assert run.returncode == 1, printed
-    printed = checkout("resume")
-    report = checkout.report()
-    assert report["status"] == "completed", printed
-    train = next(step for step in report["steps"] if step["name"].startswith("train"))
-    assert train["why"] in ("it was stopped when this run was tried before", "epochs 60 -> 80; seed 3 -> 4")
 
 
 def controller_of(checkout):
@@ -321,9 +308,6 @@ def test_a_new_dataset_version_starts_a_run_that_trains_on_it(checkout, resumed,
     assert followed == {"good": True, "dataset_id": made, "trained_on": made, "models": names[0]}
 
 
-def test_a_registered_version_that_is_no_set_of_chips_is_refused(checkout, resumed, tmp_path, names):
-    (tmp_path / "readme.txt").write_text("no chips")
-    made = checkout.python(VERSION, str(tmp_path), "notes", "planets")
-    printed = checkout("run", "--models", names[0], "--dataset-id", made, code=1)
-    assert "looked for train-jpg/ beside train_classes.csv" in printed
+def test_a_version_or_a_step_that_is_not_there_is_told_at_once(checkout, resumed):
     assert "has no dataset 123" in checkout("run", "--dataset-id", "123", code=1)
+    assert "has no step 'train'; it has: controller, ingest" in checkout("logs", "train", sets=[], code=1)
