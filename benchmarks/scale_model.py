@@ -56,12 +56,11 @@ class Rates:
     entry: float = 300  # bytes of a file in the state of a ClearML Dataset
     encode: float = 7e-6  # s to write and read one entry of that state as JSON
     chunk: float = 1024 * 2**20  # bytes of a chunk of the data set
-    poll: float = 2.0  # calls/s of an idle worker
+    poll: float = 4.0  # calls/s of an idle worker: it asks twice a second, and asks for the queues each time
     status: float = 1 / 30  # calls/s of any worker, about itself
-    task: float = 100  # calls of a task besides what it reports
     report: float = 1.0  # calls/s of a training while it runs
-    controller: float = 4.0  # calls/s of a run's controller
-    call: float = 0.0022  # s of the embedded server's one core that a call takes
+    controller: float = 10.0  # calls/s of a run's controller and of the command that shows the run
+    call: float = 0.0017  # s of the embedded server's one core that a call takes
     serve: float = 3.1  # s of the same for 1 GB that a worker fetches
 
 
