@@ -10,8 +10,12 @@ command -v "${compose[0]}" >/dev/null || {
   exit 1
 }
 case $1 in
-  cpu) compose+=(--profile embedded) ;;
-  gpu) compose+=(--profile gpu) ;;
+  cpu) compose+=(--profile embedded) workers=(controllers cpu) ;;
+  gpu) compose+=(--profile gpu) workers=(controllers cpu gpu) ;;
+  *)
+    echo "error: run.sh cpu or run.sh gpu, not $1" >&2
+    exit 2
+    ;;
 esac
 shift
 if [ -f .env.local ]; then
@@ -23,6 +27,17 @@ fi
 
 "${compose[@]}" build
 "${compose[@]}" up --detach
+SECONDS=0
+# A run is refused while a queue has no worker. Not `up --wait`, which podman-compose does not know.
+for worker in "${workers[@]}"; do
+  until "${compose[@]}" exec -T "$worker" sh -c 'ls /work/workers/*.json' >/dev/null 2>&1; do
+    if ((SECONDS > 180)); then
+      echo "error: the worker $worker is not ready; see \`${compose[*]} logs $worker\`" >&2
+      exit 1
+    fi
+    sleep 1
+  done
+done
 status=0
 "${compose[@]}" --profile run run --rm run run --set dataset.path=/dataset "$@" || status=$?
 
