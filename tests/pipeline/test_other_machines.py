@@ -94,10 +94,10 @@ def steps(three, settings):
         with worker(gpu, exports, "gpu"):
             printed, _ = run.communicate(timeout=300)
             assert run.returncode == 0, printed
+            report = server.report()
             with (gpu.folder / "planets" / "model.py").open("a") as file:
                 file.write("\n# other code\n")
             again = server("run", "--models", "resnet", "--refresh", "train_resnet", sets=sets, code=1)
-    report = server.report()
     return {"printed": printed, "again": again, "report": report}
 
 

@@ -78,7 +78,7 @@ def first(checkout, folder):
 
 def test_an_upload_is_a_task_that_makes_a_version_of_the_dataset(checkout, first):
     assert checkout.python(TASKS) == [["data_processing", "completed"]]
-    assert checkout.python(VERSIONS) == {first: ["completed", "1.0.0", 2]}
+    assert checkout.python(VERSIONS) == {first: ["completed", "1.0.0", 3]}
 
 
 def test_the_same_folder_again_is_known_and_no_picture_is_opened(checkout, folder, first):
