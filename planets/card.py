@@ -21,6 +21,7 @@ SOURCES = {
     "sample": "the synthetic sample of this project, drawn by a program",
     "kaggle": f"the Kaggle data set [{KAGGLE}](https://www.kaggle.com/datasets/{KAGGLE})",
     "local": "a local folder in the layout of Kaggle's data set",
+    "clearml": "a version of the data set that had been registered in ClearML",
     "unknown": "not recorded",
 }
 """What is said of each `BundleInfo.source`."""
