@@ -66,9 +66,8 @@ def render(api: Api, project: str, found: Sequence[Contest]) -> str:
         return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
     tables = [[_title(contest, api.web), HEADING, *map(row, contest.entries)] for contest in found]
-    return INTRODUCTION.format(project=project) + (
-        "\n".join(chain([""], *tables)) + "\n" if tables else NOTHING
-    )
+    sections = "\n\n".join("\n".join(table) for table in tables)
+    return INTRODUCTION.format(project=project) + (f"\n{sections}\n" if tables else NOTHING)
 
 
 def summary(task: Mapping[str, Any]) -> dict[str, float]:
