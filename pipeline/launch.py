@@ -8,7 +8,7 @@ from clearml import PipelineController, Task
 
 from pipeline.api import Api
 from pipeline.errors import NoWorker, Unfinished
-from pipeline.parameters import CONFIG, DESCRIPTIONS, dump
+from pipeline.parameters import CONFIG, DESCRIPTIONS, WHY, dump
 from pipeline.runs import LOOK_SECONDS
 from planets.config import Config
 
@@ -48,10 +48,15 @@ def store_script(task: Task, file: Path, name: str) -> None:
 
 
 def enqueue_again(api: Api, run_id: str, queue: str) -> None:
-    """Put a run that ended back on the controllers' queue: what completed comes from the cache."""
+    """Put a run that ended back on the controllers' queue: what completed comes from the cache.
+
+    Its steps as they were are forgotten at once: until the controller has planned them anew, they would be
+    taken for those of this attempt.
+    """
     queues = api.call("queues.get_all", name=f"^{queue}$", only_fields=["id"])["queues"]
     if not queues:
         raise NoWorker(f"the server at {api.host} has no queue {queue!r}; start a worker that serves it")
+    api.call("tasks.delete_configuration", task=run_id, configuration=["Pipeline", WHY], force=True)
     api.call("tasks.enqueue", task=run_id, queue=queues[0]["id"])
 
 

@@ -175,7 +175,7 @@ print(json.dumps([found, len(list(logs.Console(api).new(task)))]))
 """
 
 
-def test_a_console_is_read_in_pages_each_line_once(checkout, resumed):
+def test_a_console_is_read_in_pages_each_line_once(checkout, broken):
     assert checkout.python(CONSOLE) == [[True] * 5, 1200 + 1102 + 2]
 
 
@@ -207,11 +207,11 @@ print(json.dumps(found))
 """
 
 
-def test_a_stopped_training_goes_on_from_its_checkpoint_if_nothing_changed(checkout, resumed, tmp_path):
+def test_a_stopped_training_goes_on_from_its_checkpoint_if_nothing_changed(checkout, broken, tmp_path):
     assert checkout.python(CHECKPOINTS, str(tmp_path / "checkpoint.ckpt")) == ["epoch 7", None]
 
 
-def test_a_run_whose_controller_was_killed_is_resumed_and_followed(checkout, resumed, names):
+def test_a_run_whose_controller_was_killed_is_resumed_and_followed(checkout, names):
     """What was left of the run is stopped, and goes on; its split is another, and so its line of models."""
     words = ("run", "--models", names[0], "--epochs", "60", "--set", "split.seed=7")
     run = checkout.start(*words)
@@ -287,7 +287,7 @@ def version(checkout, tmp_path_factory):
     return folder / "chips"
 
 
-def test_a_new_dataset_version_starts_a_run_that_trains_on_it(checkout, resumed, names, version):
+def test_a_new_dataset_version_starts_a_run_that_trains_on_it(checkout, names, version):
     service = checkout.start("retrain", "--models", names[0], "--every", "0.02")
     next(line for line in service.stdout if "Sleeping until" in line)
     other = checkout.python(VERSION, str(version), "amazon-chips", "elsewhere")
@@ -308,6 +308,6 @@ def test_a_new_dataset_version_starts_a_run_that_trains_on_it(checkout, resumed,
     assert followed == {"good": True, "dataset_id": made, "trained_on": made, "models": names[0]}
 
 
-def test_a_version_or_a_step_that_is_not_there_is_told_at_once(checkout, resumed):
+def test_a_version_or_a_step_that_is_not_there_is_told_at_once(checkout):
     assert "has no dataset 123" in checkout("run", "--dataset-id", "123", code=1)
     assert "has no step 'train'; it has: controller, ingest" in checkout("logs", "train", sets=[], code=1)
