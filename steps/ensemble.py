@@ -13,6 +13,7 @@ def evaluate_ensemble(
 
     `candidates` is `name=evaluation_task_id`, separated by spaces. Evaluations that did not complete are
     passed over; with fewer than two left there is nothing to average, and `name` and `model_id` are empty.
+    `split_id` is for the registry, which names the test chips by it.
     The registered model is the bundle, zipped. Artifacts are `bundle` and `per_chip`.
     """
     import json
