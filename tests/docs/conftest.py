@@ -32,11 +32,11 @@ COPIED = (
     "benchmarks",
     ".gitignore",
 )
-SMALL = {
-    "stack": {"api_port": 0, "files_port": 0},
-    "dataset": {"sample": {"chips": 120}},
-    "training": {"epochs": 1, "image_size": 32},
-}
+SMALL = (
+    ("dataset", "sample", {"chips": 120, "seed": 7}),
+    ("training", "epochs", 1),
+    ("training", "image_size", 32),
+)
 MODELS = ("test_resnet", "mobilenet")
 
 
@@ -100,11 +100,11 @@ class Reader:
         """The same commands with less to do: few chips, one epoch, free ports."""
         configs = self.folder / "configs"
         project = yaml.safe_load((configs / "project.yaml").read_text())
-        project["stack"] |= SMALL["stack"]
+        project["stack"] |= {"api_port": 0, "files_port": 0}
         (configs / "project.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
         profile = yaml.safe_load((configs / "profiles" / "sample.yaml").read_text())
-        for section, changed in SMALL.items():
-            profile[section] = profile.get(section, {}) | changed
+        for section, key, value in SMALL:
+            profile[section][key] = value
         (configs / "profiles" / "sample.yaml").write_text(yaml.safe_dump(profile))
         entries = [
             {"name": name, "architecture": "test_resnet", "pretrained": False, "licence": "none"}
