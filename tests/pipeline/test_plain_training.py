@@ -145,7 +145,7 @@ def test_an_agent_runs_an_edited_clone(checkout, clone, task):
     returned = found["parameters"]["return"]
     assert returned["name"] == "mobilenet"
     assert returned["split_id"] == clone
-    assert "content_hash" not in returned  # of the source's ingest; this one was told its dataset
+    assert returned["dataset_id"] == task["parameters"]["return"]["dataset_id"]
     assert found["parameters"]["properties"]["epochs"] == "1"
     assert found["parameters"]["properties"]["split"] != task["parameters"]["properties"]["split"]
     assert "bundle" in found["artifacts"]
