@@ -91,7 +91,7 @@ def test_a_training_that_fails_is_a_failed_task_that_says_why(checkout, task):
     [
         (["--model", "nope"], "no entry nope; the entries are: resnet, mobilenet"),
         (["--model", "0,1"], "one task trains one model"),
-        (["--dataset-id", "nope"], "no finished dataset nope"),
+        (["--dataset-id", "nope"], "no dataset nope"),
     ],
 )
 def test_mistakes_are_told_before_there_is_a_task(checkout, task, words, said):
