@@ -319,12 +319,13 @@ def test_no_secret_is_left_anywhere(stack: Embedded, place: Path) -> None:
     The access key is a name and no secret, but the agent prints it with its settings into every task's log:
     there it is masked. (The agent's own log is not ours.)
     """
-    own = {"credentials.json", "signing.key"}
+    own = [stack.data / name for name in ("credentials.json", "signing.key", "clearml.conf")]
+    assert {file.stat().st_mode & 0o777 for file in own} == {0o600}
     secrets = [stack.secret_key, (stack.data / "signing.key").read_text().strip()]
     token = stack.token.split(".")[0] + "."
     searched = 0
     for file in place.rglob("*"):
-        if not file.is_file() or file.name in own:
+        if not file.is_file() or file in own:
             continue
         content = file.read_bytes()
         searched += 1
