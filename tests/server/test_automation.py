@@ -67,6 +67,7 @@ for strategy, space in (
         execution_queue="default", max_number_of_concurrent_tasks=1, pool_period_min=0.01,
         total_max_jobs=3 if strategy is GridSearch else 2, save_top_k_tasks_only=-1,
     )
+    search.set_report_period(0.1)  # minutes: stop() waits for a report, where the jobs have ended before
     search.start()
     searches.append(search)
 for search in searches:
