@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,15 @@ SMALL = (
     ("training", "image_size", 32),
 )
 MODELS = ("test_resnet", "mobilenet")
+
+
+def free_ports(count):
+    """Ports that stay the same from `make down` to `make up`: stored addresses name them."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
 
 
 class Reader:
@@ -100,7 +110,7 @@ class Reader:
         """The same commands with less to do: few chips, one epoch, free ports."""
         configs = self.folder / "configs"
         project = yaml.safe_load((configs / "project.yaml").read_text())
-        project["stack"] |= {"api_port": 0, "files_port": 0}
+        project["stack"] |= dict(zip(("api_port", "files_port"), free_ports(2), strict=True))
         (configs / "project.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
         profile = yaml.safe_load((configs / "profiles" / "sample.yaml").read_text())
         for section, key, value in SMALL:
