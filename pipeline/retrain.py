@@ -9,7 +9,7 @@ from clearml.automation import TriggerScheduler
 
 from pipeline.api import Api
 from pipeline.controller import ONLY_WHAT_STEPS_REPORT
-from pipeline.launch import submit
+from pipeline.launch import store_script, submit
 from pipeline.parameters import CONFIG, DESCRIPTIONS, dump
 from planets.config import Config
 from steps.registered import MADE_BY_RUN
@@ -34,9 +34,7 @@ def new_service(config: Config, arguments: Mapping[str, str], minutes: float) ->
         auto_connect_frameworks=ONLY_WHAT_STEPS_REPORT,
         auto_resource_monitoring=False,
     )
-    task.set_script(
-        repository="", diff=ENTRY.read_text(encoding="utf-8"), entry_point=SCRIPT, working_dir="."
-    )
+    store_script(task, ENTRY, SCRIPT)
     task.set_configuration_object(CONFIG, dump(config))
     for name, value in arguments.items():
         task.set_parameter(f"Args/{name}", value, DESCRIPTIONS[name])

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.options import DataPath, Profile, Set, Source, connect, console, settings
+from pipeline.options import DataPath, Profile, Set, Source, connect_server, console, settings
 
 
 def upload(
@@ -19,8 +19,7 @@ def upload(
     """Register the dataset in ClearML: downloaded, audited and uploaded here, unless it is there already."""
     config = settings(profile, set_, dataset_source, dataset_path)
     # The work is done in this process: no worker is waited for, and none is started.
-    alone = config.model_copy(update={"stack": config.stack.model_copy(update={"workers": {}})})
-    api = connect(alone, start=True)
+    api = connect_server(config)
     from pipeline.upload import dataset_address, upload_dataset
 
     dataset_id, done = upload_dataset(config, refresh)
