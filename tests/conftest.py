@@ -1,10 +1,11 @@
-"""What tests of several rooms share: a real browser."""
+"""What tests of several rooms share: a real browser, checkouts of the project, and one that has had a run."""
 
 import os
 import shutil
 from collections.abc import Iterator
 
 import pytest
+from checkouts import FirstRun, make_checkout
 from playwright.sync_api import Browser, sync_playwright
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -29,3 +30,29 @@ def browser() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=found, args=list(QUIET))
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def new_checkout(tmp_path_factory):
+    """Makes checkouts, and ends their stacks when the tests are over."""
+    made = []
+
+    def make():
+        made.append(make_checkout(tmp_path_factory.mktemp("checkout")))
+        return made[-1]
+
+    yield make
+    for checkout in made:
+        checkout("down")
+
+
+@pytest.fixture(scope="session")
+def first_run(new_checkout):
+    return FirstRun.of(new_checkout())
+
+
+@pytest.fixture(scope="module")
+def trained(first_run):
+    """A checkout as it is after its first run; its stack is down. Each module finds it so."""
+    yield first_run.restore()
+    first_run.checkout("down")

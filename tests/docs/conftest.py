@@ -1,22 +1,13 @@
 """A checkout in which the commands of the documentation are run as a reader would run them."""
 
-import importlib.util
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
-
-ROOT = Path(__file__).resolve().parents[2]
-
-spec = importlib.util.spec_from_file_location("checkouts", ROOT / "tests" / "pipeline" / "conftest.py")
-checkouts = sys.modules["checkouts"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(checkouts)
-new_checkout = checkouts.new_checkout
+from checkouts import ROOT
 
 COPIED = (
     "README.md",
@@ -33,21 +24,6 @@ COPIED = (
     "benchmarks",
     ".gitignore",
 )
-SMALL = (
-    ("dataset", "sample", {"chips": 120, "seed": 7}),
-    ("training", "epochs", 1),
-    ("training", "image_size", 32),
-)
-MODELS = ("test_resnet", "mobilenet")
-
-
-def free_ports(count):
-    """Ports that stay the same from `make down` to `make up`: stored addresses name them."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 class Reader:
@@ -57,7 +33,6 @@ class Reader:
         self.folder = checkout.folder
         self.environment = checkout.environment
         self._copy()
-        self._shrink()
         self._adopt_environment()
 
     def run(self, commands):
@@ -106,22 +81,6 @@ class Reader:
                 shutil.copy(source, self.folder / name)
                 os.utime(self.folder / name, (0, 0))  # older than the environment, which make need not make
 
-    def _shrink(self):
-        """The same commands with less to do: few chips, one epoch, free ports."""
-        configs = self.folder / "configs"
-        project = yaml.safe_load((configs / "project.yaml").read_text())
-        project["stack"] |= dict(zip(("api_port", "files_port"), free_ports(2), strict=True))
-        (configs / "project.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
-        profile = yaml.safe_load((configs / "profiles" / "sample.yaml").read_text())
-        for section, key, value in SMALL:
-            profile[section][key] = value
-        (configs / "profiles" / "sample.yaml").write_text(yaml.safe_dump(profile))
-        entries = [
-            {"name": name, "architecture": "test_resnet", "pretrained": False, "licence": "none"}
-            for name in MODELS
-        ]
-        (configs / "models" / "sample.yaml").write_text(yaml.safe_dump(entries, sort_keys=False))
-
     def _adopt_environment(self):
         """Make `.venv` of the environment that the tests run in."""
         venv = self.folder / ".venv"
@@ -132,6 +91,6 @@ class Reader:
         (venv / ".ready").touch()
 
 
-@pytest.fixture(scope="session")
-def reader(new_checkout):
-    return Reader(new_checkout())
+@pytest.fixture(scope="module")
+def reader(trained):
+    return Reader(trained)

@@ -6,27 +6,23 @@ import re
 import pytest
 import yaml
 
-pytestmark = pytest.mark.usefixtures("first_run")
-
 FIXED = ["ingest", "register", "split"]
 
 
 @pytest.fixture(scope="module")
+def checkout(trained):
+    trained("up")
+    return trained
+
+
+@pytest.fixture(scope="module")
 def models(checkout):
-    return [
-        entry["name"]
-        for entry in yaml.safe_load((checkout.folder / "configs/models/sample.yaml").read_text())
-    ]
+    return [entry["name"] for entry in yaml.safe_load(checkout.entries.read_text())]
 
 
 @pytest.fixture(scope="module")
 def fan(models):
     return [f"{stage}_{name}" for name in models for stage in ("train", "evaluate")]
-
-
-@pytest.fixture(scope="module")
-def first_run(checkout):
-    return checkout("run")
 
 
 def ran(checkout):
@@ -41,7 +37,7 @@ def why(checkout):
 
 
 def test_the_first_run_runs_everything_and_says_what_came_of_it(checkout, first_run, models, fan):
-    report = checkout.report()
+    report = first_run.report
     assert report["status"] == "completed"
     assert [step["name"] for step in report["steps"]] == [*FIXED, *fan, "ensemble", "select"]
     assert all(step["why"] == "first run of this step" for step in report["steps"])
@@ -51,13 +47,15 @@ def test_the_first_run_runs_everything_and_says_what_came_of_it(checkout, first_
     best = max(report["models"], key=lambda score: score["valid_f2"])
     assert report["best"] == best | {"model_id": report["best"]["model_id"]}
     for score in report["models"]:
-        assert re.search(rf"{score['name']}.*{score['valid_f2']:.4f}.*{score['test_f2']:.4f}", first_run)
-    assert f"/experiments/{report['pipeline_id']}" in first_run
-    assert str(checkout.output / "best") in first_run
+        assert re.search(
+            rf"{score['name']}.*{score['valid_f2']:.4f}.*{score['test_f2']:.4f}", first_run.printed
+        )
+    assert f"/experiments/{report['pipeline_id']}" in first_run.printed
+    assert str(checkout.output / "best") in first_run.printed
 
 
-def test_the_best_is_compared_with_every_other_model(checkout, first_run):
-    report = checkout.report()
+def test_the_best_is_compared_with_every_other_model(first_run):
+    report = first_run.report
     others = [score for score in report["models"] if score["name"] != report["best"]["name"]]
     assert set(report["comparisons"]) == {score["name"] for score in others}
     for score in others:
@@ -68,7 +66,7 @@ def test_the_best_is_compared_with_every_other_model(checkout, first_run):
             assert compared["low"] <= compared["difference"] <= compared["high"]
             assert 0 < compared["p"] <= 1
         shown = re.escape(f"{parts['test']['difference']:+.4f}, p ")
-        assert re.search(rf"{score['name']}.*{shown}", first_run)
+        assert re.search(rf"{score['name']}.*{shown}", first_run.printed)
 
 
 def test_the_bundle_is_whole(checkout, models):
@@ -96,7 +94,7 @@ def test_the_bundle_is_whole(checkout, models):
 def test_the_bundle_can_be_used(checkout):
     """By the command, on a folder of the sample's own chips."""
     chips = next((checkout.stack / "cache" / "sources").rglob("train-jpg"))
-    printed = checkout("predict", str(chips), "--out", "p.csv", sets=[])
+    printed = checkout("predict", str(chips), "--out", "p.csv")
     assert re.search(r"^120 predictions by \w+ in p\.csv$", printed, re.MULTILINE)
 
 
@@ -171,7 +169,7 @@ def test_the_ensemble_is_registered_as_one_model_that_can_be_loaded(checkout, mo
 
 
 def test_without_an_ensemble_only_select_runs_again(checkout, models, fan):
-    checkout("run", sets=[*checkout.small, "evaluation.ensemble=false"])
+    checkout("run", sets=["evaluation.ensemble=false"])
     assert list(checkout.states()) == [*FIXED, *fan, "select"]
     assert ran(checkout) == {"select"}
     assert [score["name"] for score in checkout.report()["models"]] == models
@@ -199,12 +197,10 @@ def test_edited_thresholds_run_evaluate_and_select_again_but_no_training(checkou
 
 
 def test_other_epochs_of_one_entry_train_that_one_again(checkout, models):
-    file = checkout.folder / "configs" / "models" / "sample.yaml"
-    entries = yaml.safe_load(file.read_text())
-    entries[1]["training"] = entries[1].get("training", {}) | {"epochs": 2}
-    file.write_text(yaml.safe_dump(entries))
-    sets = ["stack.api_port=0", "stack.files_port=0", "dataset.sample.chips=120", "training.image_size=32"]
-    checkout("run", sets=[*sets, "training.epochs=1"])
+    entries = yaml.safe_load(checkout.entries.read_text())
+    entries[1]["training"] = {"epochs": 2}
+    checkout.entries.write_text(yaml.safe_dump(entries))
+    checkout("run")
     assert ran(checkout) == {f"train_{models[1]}", f"evaluate_{models[1]}", "ensemble", "select"}
     assert why(checkout)[f"train_{models[1]}"] == "epochs 1 -> 2"
 

@@ -32,6 +32,11 @@ def picture(path, number, size=256):
 
 
 @pytest.fixture(scope="module")
+def checkout(trained):
+    return trained
+
+
+@pytest.fixture(scope="module")
 def archive(tmp_path_factory):
     """120 chips as Kaggle's archive unpacks, a few of them faulty."""
     root = tmp_path_factory.mktemp("user") / "kaggle"
@@ -70,9 +75,7 @@ def run(checkout, archive, *words, code=0):
 
 def test_a_real_folder_with_its_faults_is_accepted_reported_and_left_alone(checkout, archive):
     before = snapshot(archive)
-    sets = ["stack.api_port=0", "stack.files_port=0", "training.epochs=1", "training.image_size=32"]
-    local = {"DATASET_SOURCE": "local", "DATASET_PATH": str(archive)}
-    checkout("run", "--models", "0", sets=[*sets, "dataset.max_bad_fraction=0.05"], environment=local)
+    run(checkout, archive, "--set", "dataset.max_bad_fraction=0.05")
     assert checkout.report()["status"] == "completed"
     audit = audited(checkout)
     assert audit["chips"] == 118

@@ -25,7 +25,7 @@ def wait_for(condition, what):
 def worker(machine, exports, queue):
     """`python -m pipeline worker` on a machine, ready; ended by SIGTERM, as systemd and containers do it."""
     log = machine.folder / f"{queue}.printed"
-    command = machine.command("worker", "--queue", queue, sets=())
+    command = machine.command("worker", "--queue", queue)
     with log.open("ab") as output:
         environment = machine.environment | exports
         process = subprocess.Popen(
@@ -75,7 +75,7 @@ def three(new_checkout):
 def settings(three):
     """The settings of the runs, and what names the server to the workers."""
     server = three[0]
-    sets = [*server.small, *NOBODY_HERE, f"stack.host={machines.NETWORK}.1"]
+    sets = [*NOBODY_HERE, f"stack.host={machines.NETWORK}.1"]
     sets += ["queues.train=gpu", "queues.evaluate=gpu"]
     server("up", sets=sets)
     exports = server.exports()
@@ -89,7 +89,7 @@ def steps(three, settings):
     sets, exports = settings
     with worker(data, exports, "services"), worker(data, exports, "cpu"):
         with worker(gpu, exports, "gpu") as first:
-            run = server.start("run", "--models", "resnet", sets=sets)
+            run = server.start("run", "--models", "test_resnet", sets=sets)
             wait_for(lambda: run.poll() is not None or trains(first), "the training")
         with worker(gpu, exports, "gpu"):
             printed, _ = run.communicate(timeout=300)
@@ -97,7 +97,9 @@ def steps(three, settings):
             report = server.report()
             with (gpu.folder / "planets" / "model.py").open("a") as file:
                 file.write("\n# other code\n")
-            again = server("run", "--models", "resnet", "--refresh", "train_resnet", sets=sets, code=1)
+            again = server(
+                "run", "--models", "test_resnet", "--refresh", "train_test_resnet", sets=sets, code=1
+            )
     return {"printed": printed, "again": again, "report": report}
 
 
@@ -137,7 +139,7 @@ def where(three, steps):
 
 def test_both_machines_had_a_part(where):
     on_gpu = {name for name, worker in where["workers"].items() if worker == "gpu-cpu0"}
-    assert on_gpu == {"train_resnet", "evaluate_resnet"}
+    assert on_gpu == {"train_test_resnet", "evaluate_test_resnet"}
     assert {worker for name, worker in where["workers"].items() if name not in on_gpu} == {"cpu-cpu0"}
 
 

@@ -4,22 +4,16 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def elsewhere(new_checkout):
-    """Another server on other ports, with its own agents."""
-    other = new_checkout()
-    other("up")
-    return other
-
-
-@pytest.fixture(scope="module")
-def exports(elsewhere):
-    return elsewhere.exports()
+def exports(trained):
+    """What names another server on other ports, with its own agents."""
+    trained("up")
+    return trained.exports()
 
 
 def test_the_environment_names_the_server(checkout, exports):
-    printed = checkout("run", environment=exports)
+    printed = checkout("run", "--from", "select", environment=exports)
     assert checkout.report()["server"] == exports["CLEARML_API_HOST"]
-    assert checkout.report()["status"] == "completed"
+    assert checkout.states()["select"] == "completed"
     assert "(the environment)" in printed
     assert not checkout.stack.exists()
 

@@ -10,8 +10,13 @@ TRAIN = ["train", "--model", "0", "--epochs", "2"]
 
 
 @pytest.fixture(scope="module")
+def checkout(trained):
+    return trained
+
+
+@pytest.fixture(scope="module")
 def printed(checkout):
-    """A plain training on a fresh checkout: no stack, no output folder."""
+    """A plain training in a checkout that had a run of both models and their ensemble; no stack is up."""
     return checkout(*TRAIN)
 
 
@@ -42,14 +47,14 @@ def task(checkout, printed):
 
 
 def test_a_plain_training_is_one_task_that_has_everything(checkout, printed, task):
-    assert (task["name"], task["type"], task["status"]) == ("train resnet", "training", "completed")
+    assert (task["name"], task["type"], task["status"]) == ("train test_resnet", "training", "completed")
     assert {"audit", "split", "bundle", "scores", "per_chip"} <= set(task["artifacts"])
     assert task["models"] == 1
     assert task["last_iteration"] == 2
     assert {"loss", "f2_at_0.2", "lr"} <= set(task["metrics"])
     assert {"valid_f2", "valid_f2_low", "valid_f2_high", "test_f2_low", "test_f2_high"} <= set(task["single"])
     returned = task["parameters"]["return"]
-    assert returned["name"] == "resnet"
+    assert returned["name"] == "test_resnet"
     assert f"valid_f2 {float(returned['valid_f2']):.4f}, test_f2 {float(returned['test_f2']):.4f}" in printed
     noted = task["parameters"]["properties"]
     assert (noted["architecture"], noted["epochs"]) == ("test_resnet", "2")
@@ -57,7 +62,7 @@ def test_a_plain_training_is_one_task_that_has_everything(checkout, printed, tas
 
 
 def test_it_tells_each_epoch_and_starts_no_worker(checkout, printed):
-    assert re.findall(r"resnet  epoch (\d)/2 ", printed) == ["1", "2"]
+    assert re.findall(r"test_resnet  epoch (\d)/2 ", printed) == ["1", "2"]
     told = checkout("status")
     assert told.startswith("server ")
     assert "cpu-0" not in told
@@ -79,7 +84,7 @@ def test_ctrl_c_leaves_a_stopped_task(checkout, task):
 
 
 def test_a_training_that_fails_is_a_failed_task_that_says_why(checkout, task):
-    printed = checkout("train", sets=[*checkout.small, "split.valid=0.001"], code=1)
+    printed = checkout("train", sets=["split.valid=0.001"], code=1)
     assert "error: split:" in printed
     found = checkout.python(TASK, re.findall(r"new task id=(\w+)", printed)[0])
     assert found["status"] == "failed"
@@ -89,7 +94,7 @@ def test_a_training_that_fails_is_a_failed_task_that_says_why(checkout, task):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--model", "nope"], "no entry nope; the entries are: resnet, mobilenet"),
+        (["--model", "nope"], "no entry nope; the entries are: test_resnet, mobilenet"),
         (["--model", "0,1"], "one task trains one model"),
         (["--dataset-id", "nope"], "no dataset nope"),
     ],
@@ -101,10 +106,9 @@ def test_mistakes_are_told_before_there_is_a_task(checkout, task, words, said):
 
 
 @pytest.fixture(scope="module")
-def run(checkout, task):
-    """A pipeline run of both models and their ensemble, on the same chips."""
-    checkout("run")
-    return checkout.report()
+def run(first_run):
+    """The pipeline run of both models and their ensemble, on the same chips."""
+    return first_run.report
 
 
 CLONE = """
@@ -136,6 +140,7 @@ print(json.dumps(clone))
 @pytest.fixture(scope="module")
 def clone(checkout, run, printed, task):
     """As from the web page: a clone with another model, epochs and split, on the queue of an agent."""
+    checkout("up")
     return checkout.python(CLONE, task_of(printed), task["parameters"]["return"]["dataset_id"])
 
 
@@ -177,7 +182,7 @@ def test_the_best_of_pipelines_and_plain_trainings_is_selected(checkout, run, cl
     assert len(re.findall("pipeline +│", printed)) == len(scores)
     assert len(re.findall("plain training +│", printed)) == 1
     metrics = json.loads((checkout.output / "best" / "metrics.json").read_text())
-    others = {"resnet", "mobilenet", "ensemble"} - {best(checkout)["name"]}
+    others = {"test_resnet", "mobilenet", "ensemble"} - {best(checkout)["name"]}
     assert set(metrics["comparisons"]) == others
     for name in others:
         compared = metrics["comparisons"][name]["valid"]
@@ -226,7 +231,7 @@ def test_experiments_are_written_sorted_with_settings_scores_and_links(checkout,
     scores = [float(row[2].split()[0]) for row in table]
     assert scores == sorted(scores, reverse=True)
     by_model = {row[0].partition("]")[0].removeprefix("["): row for row in table if "pipelines" in row[5]}
-    assert set(by_model) == {"resnet", "mobilenet", "ensemble"}
+    assert set(by_model) == {"test_resnet", "mobilenet", "ensemble"}
     for score in run["models"]:
         row = by_model[score["name"]]
         for cell, part in ((row[2], "valid"), (row[3], "test")):
@@ -240,9 +245,9 @@ def test_experiments_are_written_sorted_with_settings_scores_and_links(checkout,
             if step["name"].endswith(score["name"]) and "train" not in step["name"]
         )
         assert step["task_id"] in row[0]
-    assert by_model["resnet"][1].startswith("test_resnet, 32 px, 1 epochs")
-    assert by_model["ensemble"][1] == "mean of resnet, mobilenet"
-    assert re.fullmatch(r"\d+:\d\d", by_model["resnet"][4])
+    assert by_model["test_resnet"][1].startswith("test_resnet, 32 px, 1 epochs")
+    assert by_model["ensemble"][1] == "mean of test_resnet, mobilenet"
+    assert re.fullmatch(r"\d+:\d\d", by_model["test_resnet"][4])
 
 
 def test_what_is_archived_does_not_count(checkout, clone, split):

@@ -61,4 +61,4 @@ def test_the_unit_starts_the_same_worker_from_this_checkout(tmp_path):
 
 
 def test_without_a_server_a_worker_says_how_to_have_one(checkout):
-    assert "start it with `make up`" in checkout("worker", "--queue", "gpu", sets=(), code=1)
+    assert "start it with `make up`" in checkout("worker", "--queue", "gpu", code=1)

@@ -2,12 +2,12 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from embedded import Embedded, running
+from embedded import Embedded, Sdk, running
 
 
 @pytest.fixture
@@ -22,9 +22,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """One server for the tests of a module that do not get in each other's way."""
     with running(tmp_path_factory.mktemp("server") / "data") as started:
         yield started
-
-
-Sdk = Callable[..., Any]
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 PATIENCE = 60.0
 T = TypeVar("T")
+Sdk = Callable[..., Any]
+"""The fixture `sdk`: runs SDK code in its own process, returns what that assigned to ``result``."""
 
 
 def wait_for(condition: Callable[[], T | None], what: str, patience: float = PATIENCE) -> T:

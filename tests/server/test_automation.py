@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Sdk
-from embedded import Embedded, agent, wait_for
+from embedded import Embedded, Sdk, agent, wait_for
 
 pytestmark = pytest.mark.filterwarnings("default")
 

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import Sdk
-from embedded import Embedded, fetch
+from embedded import Embedded, Sdk, fetch
 
 pytestmark = pytest.mark.filterwarnings("default")
 

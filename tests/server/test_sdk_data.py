@@ -1,8 +1,7 @@
 """The SDK's datasets and its model registry, as its documentation describes them."""
 
 import pytest
-from conftest import Sdk
-from embedded import Embedded
+from embedded import Embedded, Sdk
 
 pytestmark = pytest.mark.filterwarnings("default")
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Sdk
-from embedded import Embedded
+from embedded import Embedded, Sdk
 
 pytestmark = pytest.mark.filterwarnings("default")
 

@@ -3,8 +3,7 @@
 from typing import Any
 
 import pytest
-from conftest import Sdk
-from embedded import Embedded, fetch
+from embedded import Embedded, Sdk, fetch
 
 pytestmark = pytest.mark.filterwarnings("default")
 
