@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from pipeline.refresh import steps_to_refresh, words
+from pipeline.timm_names import require_names
 from planets.config import Config, DatasetSource
 from planets.errors import ConfigError
 from planets.evaluation_settings import ENSEMBLE
@@ -111,12 +112,10 @@ class Run:
             SourceError: there is no such folder, and the workers are on this host.
             ArchiveError: the folder is here and holds no archive, or its table is faulty.
         """
-        from planets.model import require_architecture
-        from planets.optimizers import require_optimizer
-
-        for entry in self.models:
-            require_architecture(entry.architecture)
-            require_optimizer(self.config.training_of(entry.name).optimizer)
+        require_names(
+            [entry.architecture for entry in self.models],
+            [self.config.training_of(entry.name).optimizer for entry in self.models],
+        )
         data = self.config.dataset
         if data.source == "local" and not self.dataset_id and (workers_here or Path(data.path).exists()):
             find_archive(fetch_local(data.path))
