@@ -48,7 +48,7 @@ def task(checkout, printed):
 
 def test_a_plain_training_is_one_task_that_has_everything(checkout, printed, task):
     assert (task["name"], task["type"], task["status"]) == ("train test_resnet", "training", "completed")
-    assert {"audit", "split", "bundle", "scores", "per_chip"} <= set(task["artifacts"])
+    assert {"split", "bundle", "scores", "per_chip"} <= set(task["artifacts"])
     assert task["models"] == 1
     assert task["last_iteration"] == 2
     assert {"loss", "f2_at_0.2", "lr"} <= set(task["metrics"])
