@@ -88,7 +88,7 @@ def test_retry_of_a_failed_run_runs_only_what_failed(checkout, entries):
     steps = checkout.python(RETRY, checkout.report()["pipeline_id"])
     bad, good = (f"train_{entry['name']}" for entry in entries[:2])
     fixed = ["ingest", "register", "split", good, good.replace("train", "evaluate")]
-    assert {name: steps[name] for name in fixed} == dict.fromkeys(fixed, ["cached", True])
+    assert {name: steps[name] for name in fixed} == {name: ["cached", True] for name in fixed}
     assert steps[bad] == ["failed", False]
 
 
