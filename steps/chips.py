@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from planets.chips import ChipStore
 from planets.labels import encode
 from planets.layout import find_archive
-from steps import tracking
+from steps import datasets, tracking
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ def open_store(chips: RegisteredChips, size: int) -> ChipStore:
 
 def read_chips(dataset_id: str) -> RegisteredChips:
     """Read a registered dataset from its local copy on this host."""
-    archive = find_archive(tracking.local_dataset(dataset_id))
+    archive = find_archive(datasets.local_copy(dataset_id))
     return RegisteredChips(
         names=tuple(row.name for row in archive.rows),
         files=tuple(archive.chips / f"{row.name}.jpg" for row in archive.rows),
         labels=np.stack([encode(row.tags) for row in archive.rows]),
-        content=tracking.dataset_content(dataset_id),
-        source=tracking.dataset_source(dataset_id),
+        content=datasets.content_of(dataset_id),
+        source=datasets.source_of(dataset_id),
     )

@@ -26,7 +26,7 @@ def ingest_chips(
     from planets.archive import audit, write_archive
     from planets.layout import find_archive
     from planets.source import source_of
-    from steps import origins, tracking
+    from steps import datasets, origins, tracking
     from steps.code import require_code
     from steps.registered import RegisteredVersion, mark_made_by_run
 
@@ -44,7 +44,7 @@ def ingest_chips(
     print("\n".join(found.summary()))
     tracking.current_task().upload_artifact("audit", found.to_json(), extension_name=".json")
 
-    known = tracking.find_dataset(dataset_project, dataset_name, found.content_hash)
+    known = datasets.find(dataset_project, dataset_name, found.content_hash)
     if known:
         print(f"dataset {known} has this content already: nothing to upload")
     elif version and not found.bad:
@@ -53,9 +53,7 @@ def ingest_chips(
     else:
         with tempfile.TemporaryDirectory() as staging:
             laid_out = write_archive(found.chips, Path(staging) / "chips")
-            known = tracking.upload_dataset(
-                dataset_project, dataset_name, found.content_hash, laid_out, source
-            )
+            known = datasets.upload(dataset_project, dataset_name, found.content_hash, laid_out, source)
         mark_made_by_run(known)
         print(f"uploaded {len(found.chips)} chips as the draft {known}")
     origins.remember_origin(dataset_project, dataset_name, origin, known)

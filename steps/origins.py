@@ -7,7 +7,7 @@ from typing import NamedTuple
 from clearml import Dataset, Task
 
 from planets.source import Source
-from steps import tracking
+from steps import datasets, tracking
 from steps.code import closure
 
 TAG = "origin:"
@@ -34,20 +34,13 @@ def origin_of(source: Source, max_bad_fraction: float) -> str:
 
 def find_registered(project: str, name: str, origin: str) -> Registered | None:
     """The newest finished dataset of this name that came from `origin`, if there is one."""
-    found = Dataset.list_datasets(
-        dataset_project=project,
-        partial_name=f"^{name}$",
-        tags=[origin],
-        only_completed=True,
-        include_archived=False,
-    )
-    done = sorted((each["created"], each["id"]) for each in found if str(each["status"]) in tracking.DONE)
-    if not done:
+    known = datasets.finished(project, name, origin)
+    if not known:
         return None
-    dataset_id = done[-1][1]
+    dataset_id = known[-1]
     entries = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True).file_entries_dict
     chips = sum(path.endswith(".jpg") for path in entries)
-    return Registered(dataset_id, tracking.dataset_content(dataset_id), chips)
+    return Registered(dataset_id, datasets.content_of(dataset_id), chips)
 
 
 def remember_origin(project: str, name: str, origin: str, dataset_id: str) -> None:

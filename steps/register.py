@@ -14,13 +14,13 @@ def register_dataset(
     """
     from clearml import Dataset
 
-    from steps import tracking
+    from steps import datasets
     from steps.code import require_code
 
     require_code("register", code_version)
-    known = tracking.find_dataset(dataset_project, dataset_name, content_hash)
+    known = datasets.find(dataset_project, dataset_name, content_hash)
     if known is None:
-        tracking.finalize_dataset(dataset_id)
+        datasets.finish(dataset_id)
         dataset = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True)
         print(f"registered {dataset.name} {dataset.version}")
         return dataset_id

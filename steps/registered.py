@@ -5,7 +5,7 @@ from pathlib import Path
 
 from clearml import Dataset, Task
 
-from steps import tracking
+from steps import datasets, tracking
 from steps.errors import StepError
 
 MADE_BY_RUN = "made-by-run"
@@ -37,7 +37,7 @@ class RegisteredVersion:
 
     def fetch(self) -> Path:
         """A read-only copy on this host."""
-        return tracking.local_dataset(self.dataset_id)
+        return datasets.local_copy(self.dataset_id)
 
     def adopt(self, content_hash: str) -> str:
         """Tag it with its content, as versions that a run registers are, and return its id."""

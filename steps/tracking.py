@@ -1,23 +1,21 @@
-"""The ClearML calls that steps share: datasets and results found by content, models, scalars."""
+"""The ClearML calls that steps share: results found by content, artifacts, models, scalars."""
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import ZIP_STORED
 
-from clearml import Dataset, Model, OutputModel, Task
+from clearml import Model, OutputModel, Task
 from clearml.backend_api import Session
 from clearml.config import config
-from filelock import FileLock
 
 from steps.errors import ParentFailed, StepError
 
 DONE = ("completed", "published")
 
-CONTENT, SOURCE = "content", "source"
-"""Kinds of tags of a dataset, as in `content:<hash>`: by the one it is found, the other is told."""
+CONTENT = "content"
+"""Kind of the tag by which equal content is found again, as in `content:<hash>`."""
 
 
 def current_task() -> Task:
@@ -42,72 +40,8 @@ def storage() -> str:
 
 
 def content_tag(content_hash: str) -> str:
-    """The tag by which equal content is found again."""
+    """The tag of a task or a dataset with this content."""
     return f"{CONTENT}:{content_hash}"
-
-
-def find_dataset(project: str, name: str, content_hash: str) -> str | None:
-    """The id of the oldest finished dataset of this name with this content, if there is one."""
-    found = Dataset.list_datasets(
-        dataset_project=project,
-        partial_name=f"^{name}$",
-        tags=[content_tag(content_hash)],
-        only_completed=True,
-        include_archived=False,
-    )
-    done = sorted((each["created"], each["id"]) for each in found if str(each["status"]) in DONE)
-    return done[0][1] if done else None
-
-
-def upload_dataset(project: str, name: str, content_hash: str, folder: Path, source: str) -> str:
-    """Upload `folder` as a new version of a dataset, still a draft, and return its id.
-
-    `source` is where the chips come from: sample, local or kaggle.
-
-    The chips are JPEGs: they are stored, not compressed. Chunks are large, because every chunk writes the
-    state of the whole dataset again.
-    """
-    tags = [content_tag(content_hash), f"{SOURCE}:{source}"]
-    dataset = Dataset.create(dataset_name=name, dataset_project=project, dataset_tags=tags)
-    dataset.add_files(folder, verbose=False)
-    dataset.upload(
-        show_progress=False, compression=ZIP_STORED, chunk_size=1024, preview=False, output_url=storage()
-    )
-    return str(dataset.id)
-
-
-def finalize_dataset(dataset_id: str) -> None:
-    """End the draft `dataset_id`, if it is one: its content can be read and never changes again."""
-    dataset = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True)
-    if not dataset.is_final():
-        dataset.finalize()
-
-
-def local_dataset(dataset_id: str) -> Path:
-    """A read-only copy of a dataset on this host. Raises StepError when the dataset is gone.
-
-    The lock is ours: two workers of a host can delete each other's half-extracted copy without it.
-    """
-    cache = host_cache()
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f"dataset-{dataset_id}.lock"):
-        dataset = Dataset.get(dataset_id=dataset_id, alias="chips", silence_alias_warnings=True)
-        return Path(dataset.get_local_copy())
-
-
-def dataset_content(dataset_id: str) -> str:
-    """The content tag's value of a dataset: names the decoded store of its chips on every host."""
-    return next(_tag_values(dataset_id, CONTENT))
-
-
-def dataset_source(dataset_id: str) -> str:
-    """Where a dataset was registered from; `unknown` for one that does not say so."""
-    return next(_tag_values(dataset_id, SOURCE), "unknown")
-
-
-def _tag_values(dataset_id: str, kind: str) -> Iterator[str]:
-    tags: list[str] = Task.get_task(task_id=dataset_id).get_tags()
-    return (tag.removeprefix(f"{kind}:") for tag in tags if tag.startswith(f"{kind}:"))
 
 
 def canonical(content_hash: str) -> str:
