@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from planets.cores import usable_cores
 from planets.decoding import DECODER, RESIZER, read_chip
 from planets.errors import ArchiveError
+from planets.eviction import lock_of, make_room
 from planets.stream import Pixels, StreamedPixels
 
 _BATCH = 256
@@ -55,7 +56,8 @@ class ChipStore:
     ) -> ChipStore:
         """Open the store of `files` in `cache`, building it first if nobody has.
 
-        Where the disk is too small for a new store, that is said, and chips are decoded again at each use.
+        Where the disk is too small for a new store, those that nobody has opened for a day make room, longest
+        unused first. If that is not enough, that is said, and chips are decoded again at each use.
 
         Args:
             cache: a folder of this host; stores of other datasets and sizes lie beside each other there.
@@ -70,15 +72,17 @@ class ChipStore:
         """
         folder = cache / _key(content_hash, size, [name for name, _ in files])
         cache.mkdir(parents=True, exist_ok=True)
-        if not folder.exists():
-            if short := _lacking_space(cache, (len(files), size, size, 3)):
-                print(f"{short}: they are decoded anew at each use, which slows a training down", flush=True)
-                return cls(tuple(name for name, _ in files), StreamedPixels(files, size))
-            with FileLock(folder.with_suffix(".lock")):
-                if not folder.exists():
-                    _build(folder, size, files, threads or usable_cores(), progress)
-        names = tuple(json.loads((folder / "names.json").read_text(encoding="utf-8")))
-        return _mapped(names, folder / "pixels.npy")
+        with FileLock(lock_of(folder)):
+            if not folder.exists():
+                if short := _lacking_space(cache, (len(files), size, size, 3)):
+                    print(
+                        f"{short}: they are decoded anew at each use, which slows a training down", flush=True
+                    )
+                    return cls(tuple(name for name, _ in files), StreamedPixels(files, size))
+                _build(folder, size, files, threads or usable_cores(), progress)
+            os.utime(folder)
+            names = tuple(json.loads((folder / "names.json").read_text(encoding="utf-8")))
+            return _mapped(names, folder / "pixels.npy")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Go to another process as the name of the mapped file, not as its content."""
@@ -155,8 +159,10 @@ def _decoded(size: int, files: Sequence[tuple[str, Path]], threads: int) -> Iter
 
 
 def _lacking_space(cache: Path, shape: tuple[int, ...]) -> str:
-    """Say what is missing for a store of a shape; empty if it fits."""
-    needed, free = math.prod(shape), shutil.disk_usage(cache).free
+    """Make room for a store of a shape, and say what is still missing; empty if it fits."""
+    needed = math.prod(shape)
+    make_room(cache, needed)
+    free = shutil.disk_usage(cache).free
     if needed <= free:
         return ""
     return (

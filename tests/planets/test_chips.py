@@ -6,9 +6,11 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from planets.chips import ChipStore
@@ -176,6 +178,39 @@ class TestChipStore:
         assert store.pixels.shape[0] == len(store.names) == 600
         np.testing.assert_array_equal(store.pixels[-1], decode(dict(files)[store.names[-1]].read_bytes()))
         assert not list((tmp_path / "cache").glob("*.part"))
+
+    def test_unused_stores_make_room_longest_unused_first(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        files, cache = write_chips(tmp_path / "chips", 4), tmp_path / "cache"
+        kept = {size: ChipStore.open(cache, "hash", size, files).pixels for size in (8, 10, 12)}
+        stores = {size: next(cache.glob(f"chips-*-{size}px")) for size in kept}
+        for size, days in ((8, 2), (10, 3)):
+            os.utime(stores[size], times=(time.time() - days * 86_400,) * 2)
+        disk = 4 * 3 * (8 * 8 + 12 * 12 + 16 * 16)
+
+        def usage(_: Path) -> SimpleNamespace:
+            return SimpleNamespace(
+                free=disk - sum(file.stat().st_size - 128 for file in cache.glob("*/*.npy"))
+            )
+
+        monkeypatch.setattr(shutil, "disk_usage", usage)
+        assert isinstance(ChipStore.open(cache, "hash", 16, files).pixels, np.memmap)
+        assert {size for size in stores if stores[size].exists()} == {8, 12}
+        assert kept[10].sum() > 0  # mapped before, readable still
+
+        os.utime(stores[12], times=(0, 0))
+        with FileLock(stores[12].with_suffix(".lock")):
+            ChipStore.open(cache, "other", 16, files)
+        assert {size for size in stores if stores[size].exists()} == {12}
+
+    def test_opening_a_store_is_using_it(self, tmp_path: Path) -> None:
+        files, cache = write_chips(tmp_path / "chips", 2), tmp_path / "cache"
+        ChipStore.open(cache, "hash", 8, files)
+        store = next(cache.glob("chips-*-8px"))
+        os.utime(store, times=(0, 0))
+        ChipStore.open(cache, "hash", 8, files)
+        assert store.stat().st_mtime > time.time() - 3600
 
 
 def _build_slowly(cache: Path, files: list[tuple[str, Path]]) -> None:
