@@ -37,11 +37,17 @@ def _run(options: argparse.Namespace) -> None:
         print(_link(options.data))
     elif options.command == "serve":
         _serve(options)
-    else:
-        from server.backup import backup, restore
+    elif options.command == "backup":
+        from server.backup import backup
 
-        act = backup if options.command == "backup" else restore
-        act(options.data, options.file)
+        backup(options.data, options.file)
+        megabytes = options.file.stat().st_size / 1e6
+        print(f"{options.data} as it is now: {options.file}, {megabytes:,.1f} MB, the server's keys among it")
+    else:
+        from server.backup import restore
+
+        restore(options.data, options.file)
+        print(f"restored {options.data}; start it on the ports that it had, with --data {options.data}")
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -111,11 +111,13 @@ def test_a_backup_of_a_running_server_and_its_restore(server: Embedded, tmp_path
     going.set()
     writer.join()
     assert (done.returncode, done.stderr) == (0, "")
+    assert f"{tmp_path / 'all.tar'}, " in done.stdout
     assert (tmp_path / "all.tar").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
     done = command("restore", "--data", str(tmp_path / "restored"), str(tmp_path / "all.tar"))
     assert (done.returncode, done.stderr) == (0, "")
+    assert f"restored {tmp_path / 'restored'}; start it" in done.stdout
     with running(tmp_path / "restored") as restored:
         assert (restored.access_key, restored.secret_key) == (server.access_key, server.secret_key)
         assert restored.task(task)["name"] == "kept"
