@@ -86,8 +86,8 @@ retrain: $(READY) ## wait for new versions of the dataset, and start a run on ea
 up: $(READY) ## start the embedded server and this machine's workers
 	@$(BIN)/python -m pipeline up $(ARGS)
 
-down: $(READY) ## end the embedded server, the workers and what they run; containers too
-	@$(BIN)/python -m pipeline down
+down: ## end the embedded server, the workers and what they run; containers too
+	@test ! -e $(READY) || $(BIN)/python -m pipeline down
 	@COMPOSE="$(COMPOSE)" docker/down.sh
 
 COMPOSE ?= docker compose
