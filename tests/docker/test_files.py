@@ -61,11 +61,22 @@ def test_defaults_in_the_compose_file_are_those_of_env():
         assert env[name] == default, name
 
 
+def is_ours(service):
+    return service["image"].startswith("${IMAGE:-planets}-")
+
+
+def test_each_of_our_images_is_built_by_one_service_and_pulled_by_none():
+    ours = [service for service in SERVICES.values() if is_ours(service)]
+    built = [service["image"] for service in ours if "build" in service]
+    assert len(built) == len(set(built)) == 3
+    assert set(built) == {service["image"] for service in ours}
+    assert all("build" in service or service["pull_policy"] == "never" for service in ours)
+
+
 def test_every_image_is_pinned():
     for name, service in SERVICES.items():
-        tag = service["image"].rpartition(":")[2] if "build" not in service else "ours"
         image = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", service["image"])
-        assert "build" in service or (image.rpartition(":")[2] not in ("latest", "") and tag), name
+        assert is_ours(service) or image.rpartition(":")[2] not in ("latest", ""), name
     assert re.search(r"^ARG DEBIAN=debian:bookworm-\d{8}-slim$", DOCKERFILE, re.MULTILINE)
     assert re.search(r"^ARG UV=\d+\.\d+\.\d+$", DOCKERFILE, re.MULTILINE)
 
@@ -82,7 +93,7 @@ def test_an_image_has_no_root_a_health_check_and_its_code_last(name):
 
 
 def test_our_containers_have_few_rights_and_share_the_servers_address():
-    ours = [service for service in SERVICES.values() if "build" in service]
+    ours = [service for service in SERVICES.values() if is_ours(service)]
     assert len(ours) == 5
     for service in ours:
         assert service["cap_drop"] == ["ALL"]
