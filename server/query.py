@@ -77,7 +77,7 @@ def translate(collection: Collection, arguments: Arguments) -> Query:
         _pattern(collection, query, ["name"], arguments.text("name"), " AND ")
     if "search_text" in arguments:
         for word in arguments.text("search_text").split():
-            _pattern(collection, query, list(SEARCHED), f"(?i){re.escape(word)}", " OR ")
+            _pattern(collection, query, list(SEARCHED), re.escape(word), " OR ", any_case=True)
     for name in ("tags", "system_tags"):
         if name in arguments:
             query.add(*tag_condition(name, arguments.texts(name)))
@@ -146,7 +146,7 @@ def _search(collection: Collection, query: Query, search: Document, joint: str) 
     if not fields:
         raise wrong_type("fields", "array of string", search.get("fields"))
     if "pattern" in given:
-        _pattern(collection, query, fields, given.text("pattern"), joint)
+        _pattern(collection, query, fields, given.text("pattern"), joint, any_case=True)
     if "datetime" in given:
         alternatives = Query()
         for name in fields:
@@ -156,16 +156,26 @@ def _search(collection: Collection, query: Query, search: Document, joint: str) 
         query.add(f"({joint.join(alternatives.conditions)})", *alternatives.parameters)
 
 
-def _pattern(collection: Collection, query: Query, fields: list[str], pattern: str, joint: str) -> None:
-    exact = literal(pattern)
-    if exact is None:
-        compiled(pattern)
+def _pattern(
+    collection: Collection,
+    query: Query,
+    fields: list[str],
+    pattern: str,
+    joint: str,
+    any_case: bool = False,
+) -> None:
+    """The pattern is found in all or any of the fields: a name in its case, what is searched in any case."""
+    exact, test = literal(pattern), "= ?"
+    if any_case and exact is not None and exact.isascii():
+        test = "= ? COLLATE NOCASE"
+    elif any_case or exact is None:
+        exact, test = f"(?i){pattern}" if any_case else pattern, "REGEXP ?"
+        compiled(exact)
     terms: list[str] = []
     parameters: list[Any] = []
     for name in fields:
-        expression = collection.expression(name, parameters)
-        terms.append(f"{expression} = ?" if exact is not None else f"{expression} REGEXP ?")
-        parameters.append(exact if exact is not None else pattern)
+        terms.append(f"{collection.expression(name, parameters)} {test}")
+        parameters.append(exact)
     query.add(f"({joint.join(terms)})", *parameters)
 
 

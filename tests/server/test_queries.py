@@ -2,6 +2,8 @@
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -9,11 +11,13 @@ from embedded import Embedded, fetch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from server.arguments import Arguments
 from server.body import parse_object
 from server.documents import project_fields
 from server.errors import BadRequest
-from server.query import literal
+from server.query import literal, translate
 from server.services.catalog import SERVICES
+from server.services.task_store import TASKS
 from server.tags import tag_condition
 
 
@@ -52,6 +56,10 @@ QUERIES: list[tuple[dict[str, Any], list[str]]] = [
     ({"status": ["completed", "published"]}, []),
     ({"_all_": {"pattern": "^hash1$", "fields": ["runtime.pipeline_job_hash"]}}, ["bee"]),
     ({"_any_": {"pattern": "bee|testing", "fields": ["name", "type"]}}, ["bee"]),
+    ({"_any_": {"pattern": "BE+|Testing", "fields": ["name", "type"]}}, ["bee"]),
+    ({"_all_": {"pattern": "^BEE$", "fields": ["name"]}}, ["bee"]),
+    ({"name": "^BEE$"}, []),
+    ({"name": "BE+"}, []),
     ({"_all_": {"pattern": "t", "fields": ["name", "type"]}}, ["ant", "cat (x)"]),
     ({"order_by": ["-name"]}, ["cat (x)", "bee", "ant"]),
     ({"order_by": ["-runtime.place"]}, ["cat (x)", "bee", "ant"]),
@@ -102,13 +110,11 @@ def test_scrolling_meets_every_task_once(shared: Embedded, zoo: dict[str, str]) 
 
 
 def test_the_cache_lookup_uses_its_index(shared: Embedded) -> None:
-    import sqlite3
-
-    with sqlite3.connect(shared.data / "server.db") as db:
-        plan = db.execute(
-            "EXPLAIN QUERY PLAN SELECT doc FROM tasks WHERE (pipeline_job_hash = 'x')"
-        ).fetchall()
-    db.close()
+    lookup = {"fields": ["runtime.pipeline_job_hash"], "pattern": "^x$"}
+    query = translate(TASKS, Arguments({"_all_": lookup}))
+    with closing(sqlite3.connect(shared.data / "server.db")) as db:
+        explain = f"EXPLAIN QUERY PLAN SELECT doc FROM tasks WHERE {query.where}"
+        plan = db.execute(explain, query.parameters).fetchall()
     assert "tasks_pipeline_job_hash" in plan[0][3]
 
 
