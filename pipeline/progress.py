@@ -40,27 +40,35 @@ def watch(api: Api, run_id: str, console: Console, interrupted: Event) -> RunSta
 
 def step_table(state: RunState) -> Table:
     """One row a step: state, where it is (its queue, or its worker), time at work, how far a training is."""
-    table = Table(title=f"{state.name}  {state.status}  {clock(state.seconds)}", title_justify="left")
-    for heading in ("step", "state", "where"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("time", justify="right")
-    table.add_column("progress", overflow="ellipsis", no_wrap=True)
+    table = _table(state)
+    table.add_column("where", max_width=24)
+    table.add_column("progress")
     for step in state.steps:
-        status, where = _colored(step.status), step.worker or step.queue
-        table.add_row(step.name, status, where, clock(step.seconds), step.progress)
+        where, progress = _one_line(step.worker or step.queue), _one_line(step.progress)
+        table.add_row(step.name, _colored(step.status), clock(step.seconds), where, progress)
     return table
 
 
 def why_table(state: RunState) -> Table:
     """The step table of a run that is looked at afterwards: why each step ran, in place of its queue."""
-    table = Table(title=f"{state.name}  {state.status}  {clock(state.seconds)}", title_justify="left")
-    table.add_column("step", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("time", justify="right")
+    table = _table(state)
     table.add_column("why", overflow="fold")
     for step in state.steps:
         table.add_row(step.name, _colored(step.status), clock(step.seconds), step.why)
     return table
+
+
+def _table(state: RunState) -> Table:
+    """A table of steps; on a narrow terminal only what comes after these first columns gives way."""
+    table = Table(title=f"{state.name}  {state.status}  {clock(state.seconds)}", title_justify="left")
+    table.add_column("step", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("time", no_wrap=True, justify="right")
+    return table
+
+
+def _one_line(text: str) -> Text:
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _colored(status: str) -> Text:
