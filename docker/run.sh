@@ -50,5 +50,6 @@ for left in "$fresh"/*; do
   rm -rf "output/$(basename "$left")"
   mv "$left" output/
 done
+echo "here    $PWD/output"
 "${compose[@]}" exec -T server python -m server link --data /data/server
 exit "$status"
