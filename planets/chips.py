@@ -74,10 +74,10 @@ class ChipStore:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(lock_of(folder)):
             if not folder.exists():
-                if short := _lacking_space(cache, (len(files), size, size, 3)):
-                    print(
-                        f"{short}: they are decoded anew at each use, which slows a training down", flush=True
-                    )
+                shape = (len(files), size, size, 3)
+                make_room(cache, math.prod(shape))
+                if short := _lacking_space(cache, shape):
+                    print(f"{short}: they are decoded anew at each use, which slows training", flush=True)
                     return cls(tuple(name for name, _ in files), StreamedPixels(files, size))
                 _build(folder, size, files, threads or usable_cores(), progress)
             os.utime(folder)
@@ -159,10 +159,8 @@ def _decoded(size: int, files: Sequence[tuple[str, Path]], threads: int) -> Iter
 
 
 def _lacking_space(cache: Path, shape: tuple[int, ...]) -> str:
-    """Make room for a store of a shape, and say what is still missing; empty if it fits."""
-    needed = math.prod(shape)
-    make_room(cache, needed)
-    free = shutil.disk_usage(cache).free
+    """Say what is missing for a store of a shape; empty if it fits."""
+    needed, free = math.prod(shape), shutil.disk_usage(cache).free
     if needed <= free:
         return ""
     return (

@@ -165,17 +165,15 @@ def _pattern(
     any_case: bool = False,
 ) -> None:
     """The pattern is found in all or any of the fields: a name in its case, what is searched in any case."""
-    exact, test = literal(pattern), "= ?"
-    if any_case and exact is not None and exact.isascii():
-        test = "= ? COLLATE NOCASE"
-    elif any_case or exact is None:
-        exact, test = f"(?i){pattern}" if any_case else pattern, "REGEXP ?"
-        compiled(exact)
+    wanted, test = literal(pattern), "= ? COLLATE NOCASE" if any_case else "= ?"
+    if wanted is None or (any_case and not wanted.isascii()):  # NOCASE knows the case of ASCII alone
+        wanted, test = f"(?i){pattern}" if any_case else pattern, "REGEXP ?"
+        compiled(wanted)
     terms: list[str] = []
     parameters: list[Any] = []
     for name in fields:
         terms.append(f"{collection.expression(name, parameters)} {test}")
-        parameters.append(exact)
+        parameters.append(wanted)
     query.add(f"({joint.join(terms)})", *parameters)
 
 

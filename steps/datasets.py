@@ -52,7 +52,7 @@ def upload(project: str, name: str, content_hash: str, folder: Path, source: str
     return str(dataset.id)
 
 
-def finish(dataset_id: str) -> None:
+def finalize(dataset_id: str) -> None:
     """End the draft `dataset_id`, if it is one: its content can be read and never changes again."""
     dataset = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True)
     if not dataset.is_final():

@@ -20,7 +20,7 @@ def register_dataset(
     require_code("register", code_version)
     known = datasets.find(dataset_project, dataset_name, content_hash)
     if known is None:
-        datasets.finish(dataset_id)
+        datasets.finalize(dataset_id)
         dataset = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True)
         print(f"registered {dataset.name} {dataset.version}")
         return dataset_id

@@ -116,7 +116,7 @@ def test_ctrl_c_stops_the_steps_and_leaves_no_process(checkout):
     states = checkout.states()
     assert states[line.split()[0]] == "aborted"
     assert not {"running", "queued"} & set(states.values())
-    assert_soon_ended({report["pipeline_id"], *(step["task_id"] for step in report["steps"])})
+    assert not tasks_at_work({report["pipeline_id"], *(step["task_id"] for step in report["steps"])})
 
 
 ABORT = """
@@ -146,11 +146,8 @@ def test_abort_from_the_web_ui_takes_the_steps_with_it(checkout):
     assert aborted["status"] == "stopped"
     assert aborted["steps"][line.split()[0]] == "aborted"
     assert not {"running", "queued"} & set(aborted["steps"].values())
-    assert_soon_ended({aborted["id"], *(step["task_id"] for step in checkout.report()["steps"])})
-
-
-def assert_soon_ended(ids):
-    """Agents look every second or so whether their task was stopped: a task's state comes before its end."""
+    ids = {aborted["id"], *(step["task_id"] for step in checkout.report()["steps"])}
+    # Agents look every second or so whether their task was stopped: its state comes before its end.
     _, left = psutil.wait_procs(tasks_at_work(ids), timeout=10)
     assert not left
 

@@ -14,8 +14,9 @@ def test_a_stage_reaches_its_own_module_and_the_library_that_it_imports(stage):
     assert not any(name.startswith(("pipeline", "server")) for name in parts)
 
 
-def test_thresholds_belong_to_evaluate_and_not_to_train():
+def test_thresholds_belong_to_evaluate_and_ensemble_and_not_to_train():
     assert "planets.thresholds" in code_of("evaluate").parts
+    assert "planets.thresholds" in code_of("ensemble").parts
     assert "planets.thresholds" not in code_of("train").parts
 
 
