@@ -13,10 +13,11 @@ UNUSED = 24 * 3600.0
 
 def make_room(cache: Path, needed: int) -> None:
     """Delete unused stores of `cache`, the longest unused first, until `needed` bytes are free."""
-    for store in _unused(cache):
-        if needed <= shutil.disk_usage(cache).free:
-            return
-        _delete(store)
+    with FileLock(cache / "eviction.lock"):  # two workers short of room would delete the same store
+        for store in _unused(cache):
+            if needed <= shutil.disk_usage(cache).free:
+                return
+            _delete(store)
 
 
 def lock_of(store: Path) -> Path:
