@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pipeline.settings import load_config
-from planets.chips import ChipStore
-from planets.data import ChipsDataModule
+from pipeline.config.settings import load_config
+from planets.chips.store import ChipStore
+from planets.config.training import ModelEntry
 from planets.labels import LABELS
-from planets.model import build_model
-from planets.training_settings import ModelEntry
+from planets.training.datamodule import ChipsDataModule
+from planets.training.model import build_model
 
 CHIPS, ROUNDS = 4096, 7
 MEAN, STD = (0.3, 0.35, 0.4), (0.1, 0.15, 0.2)

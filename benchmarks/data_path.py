@@ -22,13 +22,13 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.settings import load_config
-from planets.chips import ChipStore
-from planets.data import ChipsDataModule
+from pipeline.config.settings import load_config
+from planets.chips.store import ChipStore
+from planets.config.training import ModelEntry, TrainingSettings
 from planets.labels import LABELS
-from planets.model import build_model
-from planets.sample import make_sample
-from planets.training_settings import ModelEntry, TrainingSettings
+from planets.synthetic.sample import make_sample
+from planets.training.datamodule import ChipsDataModule
+from planets.training.model import build_model
 
 CHIPS, BATCH, ROUNDS = 4096, 64, 7
 MEAN, STD = (0.3, 0.35, 0.4), (0.1, 0.15, 0.2)

@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from planets.drawing import draw_jpeg
-from planets.layout import CHIPS, TABLE
-from planets.table import Row, read_table, write_table
+from planets.archive.layout import CHIPS, TABLE
+from planets.archive.table import Row, read_table, write_table
+from planets.synthetic.drawing import draw_jpeg
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = {

@@ -1,7 +1,7 @@
 """Time between a step's end and its child's beginning, with ClearML's default settings and with ours.
 
 The same toy pipeline, four steps in a row that only read the clock, runs with real agents on the embedded
-server: once with the defaults of the SDK and the agent, once with the settings of `pipeline.stack` and
+server: once with the defaults of the SDK and the agent, once with the settings of `pipeline.stack.stack` and
 `pipeline.controller`. The two alternate; the medians and their ratio are printed, and where the time goes.
 
     python benchmarks/orchestration.py --rounds 3
@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pipeline import processes
-from pipeline.settings import load_config
-from pipeline.stack import Stack
+from pipeline.config.settings import load_config
+from pipeline.stack import processes
+from pipeline.stack.stack import Stack
 
 STEPS = 4
 PROJECT = "benchmark"
@@ -156,7 +156,7 @@ def run(setting: Setting) -> list[Gap]:
         [sys.executable, script], env=environment, cwd=script.parent, check=True, capture_output=True
     )
     from pipeline.api import Api
-    from pipeline.runs import last_run, states
+    from pipeline.runs.state import last_run, states
 
     api = Api()
     *_, state = states(api, str(last_run(api, PROJECT, "toy")))

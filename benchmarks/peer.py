@@ -22,10 +22,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics.classification import MultilabelFBetaScore
 
-from planets.config import Config
+from planets.config.project import Config
+from planets.decision.thresholds import apply_thresholds
 from planets.labels import LABELS
-from planets.metrics import f2_score
-from planets.thresholds import apply_thresholds
+from planets.metrics.f2 import f2_score
 
 MODEL, SIZE, BATCH = "mobilenet", 64, 64
 GRID = np.arange(0.1, 0.85, 0.05)

@@ -19,19 +19,19 @@ import numpy as np
 import torch
 from peer import BATCH, MODEL, SIZE, Chips, Outcome, outcome, run_peer
 
-from pipeline.settings import load_config
-from planets.chips import ChipStore
-from planets.config import Config
-from planets.journal import CHECKPOINT
+from pipeline.config.settings import load_config
+from planets.archive.layout import find_archive
+from planets.archive.split import stratified_split
+from planets.chips.store import ChipStore
+from planets.config.project import Config
+from planets.decision.thresholds import apply_thresholds, fit_thresholds
+from planets.evaluation.inference import predict_scores
 from planets.labels import LABELS, encode
-from planets.layout import find_archive
-from planets.metrics import f2_score
-from planets.model import build_model
-from planets.predict import predict_scores
-from planets.sample import make_sample
-from planets.split import stratified_split
-from planets.thresholds import apply_thresholds, fit_thresholds
-from planets.training import fit
+from planets.metrics.f2 import f2_score
+from planets.synthetic.sample import make_sample
+from planets.training.callbacks import CHECKPOINT
+from planets.training.model import build_model
+from planets.training.training import fit
 
 
 def run_ours(chips: Chips, config: Config, epochs: int, seed: int, folder: Path) -> Outcome:

@@ -18,17 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.settings import load_config
-from planets.chips import ChipStore
+from pipeline.config.settings import load_config
+from planets.archive.layout import find_archive
+from planets.archive.split import stratified_split
+from planets.chips.store import ChipStore
+from planets.decision.thresholds import apply_thresholds, fit_thresholds
+from planets.evaluation.inference import predict_scores
 from planets.labels import encode
-from planets.layout import find_archive
-from planets.metrics import f2_score, mean_average_precision
-from planets.model import restore
-from planets.predict import predict_scores
-from planets.sample import make_sample
-from planets.split import stratified_split
-from planets.thresholds import apply_thresholds, fit_thresholds
-from planets.training import fit
+from planets.metrics.f2 import f2_score, mean_average_precision
+from planets.synthetic.sample import make_sample
+from planets.training.model import restore
+from planets.training.training import fit
 
 CHANGES: list[dict[str, Any]] = [
     {},

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from planets.comparison import compare
-from planets.evaluation import evaluate
-from planets.evaluation_settings import EvaluationSettings
-from planets.scores import ModelScores
+from planets.config.evaluation import EvaluationSettings
+from planets.evaluation.evaluation import evaluate
+from planets.evaluation.scores import ModelScores
+from planets.metrics.significance import compare
 
 NAMES = ("tta", "calibration", "decoding", "weather_rule")
 TRIED = {

@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from planets.bundle import Bundle
-from planets.decision import Decision
-from planets.drawing import draw_jpeg
-from planets.fitted import Fitted
+from planets.bundle.bundle import Bundle
+from planets.bundle.onnx_member import OnnxMember
+from planets.bundle.torch_member import Member
+from planets.decision.decision import Decision
 from planets.labels import LABELS
-from planets.member import Member
-from planets.model import create
-from planets.onnx_member import OnnxMember
+from planets.synthetic.drawing import draw_jpeg
+from planets.training.model import create
+from planets.training.trained_model import Fitted
 
 ROUNDS = 7
 RUNTIMES = {"torch": None, "onnx": OnnxMember.load}

@@ -8,17 +8,17 @@ from typing import Any
 from clearml import PipelineController
 
 from pipeline.api import Api
-from pipeline.champion import name_champion
+from pipeline.config.parameters import CODE, CONFIG, DESCRIPTIONS, Run
+from pipeline.dag.explain import LOST
+from pipeline.dag.incumbent import name_champion
+from pipeline.dag.launch import WORKER_LOST
+from pipeline.dag.reasons import Reasons
+from pipeline.dag.webhook import tell_failure, tell_new_best
 from pipeline.errors import PipelineError
-from pipeline.launch import WORKER_LOST
-from pipeline.news import tell_failure, tell_new_best
-from pipeline.parameters import CODE, CONFIG, DESCRIPTIONS, Run
-from pipeline.reasons import Reasons
-from pipeline.runs import GOOD
-from pipeline.stop import stop_steps
-from pipeline.why import LOST
+from pipeline.runs.state import GOOD
+from pipeline.runs.stop import stop_steps
 from planets.errors import PlanetsError
-from steps.code import STAGES, code_of
+from steps.clearml.code_version import STAGES, code_of
 from steps.ensemble import evaluate_ensemble
 from steps.evaluate import evaluate_model
 from steps.ingest import ingest_chips

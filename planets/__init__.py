@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from planets.predictor import Prediction, Predictor
+    from planets.serving.predictor import Prediction, Predictor
 
 __all__ = ["Prediction", "Predictor"]
 
@@ -12,6 +12,6 @@ def __getattr__(name: str) -> Any:
     # Found when asked for: whoever imports a module of the library does not pay for a runtime.
     if name not in __all__:
         raise AttributeError(f"module 'planets' has no attribute {name!r}")
-    from planets import predictor
+    from planets.serving import predictor
 
     return getattr(predictor, name)

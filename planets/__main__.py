@@ -4,8 +4,8 @@ import sys
 
 import typer
 
-from planets.commands import predict, submission
 from planets.errors import PlanetsError
+from planets.serving.cli import predict, submission
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 for command in (predict, submission):

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from planets.room import megabytes
+from planets.disk import megabytes
 
 Say = Callable[[str], None]
 """Takes a line for a person, as `print` does."""

@@ -17,17 +17,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server import clock
 from server.credentials import Credentials
 from server.database import Database
+from server.dispatch import Api
 from server.errors import StartError, Unavailable
-from server.files import Files
+from server.files.file_server import Files
+from server.files.tree import Tree
 from server.folder import DataFolder
 from server.guard import Guard
 from server.retention import Retention
-from server.rpc import Api
 from server.services.catalog import SERVICES
-from server.services.queue_store import DEFAULT_TAG, ensure_queue
-from server.tree import Tree
+from server.stores.queues import DEFAULT_TAG, ensure_queue
 from server.watchdog import Watchdog
-from server.web.pages import Pages
+from server.web.shell.pages import Pages
 
 API_METHODS = ["GET", "POST", "PUT"]
 FILE_METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE"]

@@ -14,10 +14,10 @@ from server import documents
 from server.database import Database
 from server.documents import Document
 from server.errors import Unavailable
-from server.leftovers import remove_file
-from server.services.event_writer import IMAGE
-from server.services.task_store import save_task
-from server.tree import Tree
+from server.files.leftovers import remove_file
+from server.files.tree import Tree
+from server.services.events.writer import IMAGE
+from server.stores.tasks import save_task
 
 log = logging.getLogger("server")
 

@@ -10,8 +10,8 @@ from server import clock, documents
 from server.database import Database
 from server.documents import Document
 from server.errors import Unavailable
-from server.services import entries
-from server.services.task_status import STOPPING, settle
+from server.services.tasks.status import STOPPING, settle
+from server.stores import queue_entries as entries
 
 log = logging.getLogger("server")
 

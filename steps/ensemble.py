@@ -21,18 +21,18 @@ def evaluate_ensemble(
     import tempfile
     from pathlib import Path
 
-    from planets.bundle import Bundle
-    from planets.evaluation import evaluate
-    from planets.evaluation_settings import ENSEMBLE, EvaluationSettings
-    from planets.manifest import FIGURES
-    from planets.onnx_member import OnnxMember
-    from planets.report import save_figures
-    from planets.scores import ModelScores
-    from steps import tracking
-    from steps.arrays import load_arrays, store_arrays
-    from steps.chips import open_store, read_chips
-    from steps.code import require_code
-    from steps.reports import report_evaluation, report_subject, report_table
+    from planets.bundle.bundle import Bundle
+    from planets.bundle.manifest import FIGURES
+    from planets.bundle.onnx_member import OnnxMember
+    from planets.config.evaluation import ENSEMBLE, EvaluationSettings
+    from planets.evaluation.evaluation import evaluate
+    from planets.evaluation.scores import ModelScores
+    from planets.plots.report import save_figures
+    from steps.clearml import task as tracking
+    from steps.clearml.artifacts import load_arrays, store_arrays
+    from steps.clearml.chips import open_store, read_chips
+    from steps.clearml.code_version import require_code
+    from steps.clearml.reports import report_evaluation, report_subject, report_table
 
     require_code("ensemble", code_version)
     completed = tracking.completed_of(candidates)

@@ -23,19 +23,19 @@ def evaluate_model(
     from collections import Counter
     from pathlib import Path
 
-    from planets.bundle import Bundle
-    from planets.evaluation import evaluate
-    from planets.evaluation_settings import EvaluationSettings
-    from planets.fitted import Fitted
-    from planets.manifest import FIGURES
-    from planets.member import COMPARED, Member
-    from planets.report import save_figures
-    from planets.scoring import score_parts
-    from steps import tracking
-    from steps.arrays import store_arrays
-    from steps.chips import open_store, read_chips
-    from steps.code import require_code
-    from steps.reports import report_evaluation, report_subject
+    from planets.bundle.bundle import Bundle
+    from planets.bundle.manifest import FIGURES
+    from planets.bundle.torch_member import COMPARED, Member
+    from planets.config.evaluation import EvaluationSettings
+    from planets.evaluation.evaluation import evaluate
+    from planets.evaluation.scoring import score_parts
+    from planets.plots.report import save_figures
+    from planets.training.trained_model import Fitted
+    from steps.clearml import task as tracking
+    from steps.clearml.artifacts import store_arrays
+    from steps.clearml.chips import open_store, read_chips
+    from steps.clearml.code_version import require_code
+    from steps.clearml.reports import report_evaluation, report_subject
 
     require_code("evaluate", code_version)
     chosen = EvaluationSettings.model_validate(json.loads(settings) | {"ensemble": False})

@@ -23,12 +23,13 @@ def ingest_chips(
     import tempfile
     from pathlib import Path
 
-    from planets.archive import audit, write_archive
-    from planets.layout import find_archive
-    from planets.source import source_of
-    from steps import datasets, origins, tracking
-    from steps.code import require_code
-    from steps.registered import RegisteredVersion, mark_made_by_run
+    from planets.archive.layout import find_archive
+    from planets.archive.writer import audit, write_archive
+    from planets.sources.source import source_of
+    from steps.clearml import datasets, origins
+    from steps.clearml import task as tracking
+    from steps.clearml.code_version import require_code
+    from steps.clearml.registered import RegisteredVersion, mark_made_by_run
 
     require_code("ingest", code_version)
     version = RegisteredVersion(path) if source == "clearml" else None

@@ -14,8 +14,8 @@ def register_dataset(
     """
     from clearml import Dataset
 
-    from steps import datasets
-    from steps.code import require_code
+    from steps.clearml import datasets
+    from steps.clearml.code_version import require_code
 
     require_code("register", code_version)
     known = datasets.find(dataset_project, dataset_name, content_hash)

@@ -14,22 +14,22 @@ def select_best(
     depend on how many models a run has. Evaluations that did not complete are passed over. `comparisons` is
     JSON: for each other candidate, how much better the best is on `valid`, which chose it, and on `test`.
     `champion` is the evaluation of the model that is published for the same test chips, or empty. By `when`
-    the best takes its place or does not; `publication` is JSON, see `steps.publication`. `seed` is of the
-    comparisons.
+    the best takes its place or does not; `publication` is JSON, see `steps.clearml.publication`. `seed` is
+    of the comparisons.
 
     Raises:
         NothingToSelect: none of them completed.
     """
     import json
 
-    from planets.comparison import Comparison, compare
-    from planets.evaluation_settings import ENSEMBLE
-    from steps import tracking
-    from steps.arrays import load_arrays
-    from steps.code import require_code
-    from steps.errors import NothingToSelect
-    from steps.publication import decide, publish
-    from steps.reports import report_comparisons
+    from planets.config.evaluation import ENSEMBLE
+    from planets.metrics.significance import Comparison, compare
+    from steps.clearml import task as tracking
+    from steps.clearml.artifacts import load_arrays
+    from steps.clearml.code_version import require_code
+    from steps.clearml.errors import NothingToSelect
+    from steps.clearml.publication import decide, publish
+    from steps.clearml.reports import report_comparisons
 
     require_code("select", code_version)
     verdicts = [tracking.verdict_of(task_id) for task_id in tracking.completed_of(candidates).values()]

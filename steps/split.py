@@ -10,10 +10,10 @@ def split_chips(dataset_id: str, valid: float, test: float, seed: int, code_vers
     import json
     from collections import Counter
 
-    from planets.split import stratified_split
-    from steps import tracking
-    from steps.chips import read_chips
-    from steps.code import require_code
+    from planets.archive.split import stratified_split
+    from steps.clearml import task as tracking
+    from steps.clearml.chips import read_chips
+    from steps.clearml.code_version import require_code
 
     require_code("split", code_version)
     chips = read_chips(dataset_id)

@@ -24,15 +24,15 @@ def train_model(
     import tempfile
     from pathlib import Path
 
-    from planets.journal import CHECKPOINT
+    from planets.config.training import ModelEntry, TrainingSettings
     from planets.labels import LABELS
-    from planets.training import fit
-    from planets.training_figures import save_training_figures
-    from planets.training_settings import ModelEntry, TrainingSettings
-    from steps import tracking
-    from steps.checkpoints import Uploader, earlier_checkpoint
-    from steps.chips import open_store, read_chips
-    from steps.code import require_code
+    from planets.plots.training import save_training_figures
+    from planets.training.callbacks import CHECKPOINT
+    from planets.training.training import fit
+    from steps.clearml import task as tracking
+    from steps.clearml.checkpoints import Uploader, earlier_checkpoint
+    from steps.clearml.chips import open_store, read_chips
+    from steps.clearml.code_version import require_code
 
     require_code("train", code_version)
     shown = {"epochs": epochs, "batch_size": batch_size, "image_size": image_size, "seed": seed}

@@ -5,8 +5,8 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from checkouts import FirstRun, make_checkout
 from playwright.sync_api import Browser, sync_playwright
+from support.checkouts import FirstRun, make_checkout
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (

@@ -1,8 +1,8 @@
 """The auth service: a token for the credentials."""
 
 from server.credentials import TOKEN_LIFE
+from server.dispatch import Call, Service
 from server.documents import Document
-from server.rpc import Call, Service
 
 service = Service("auth")
 

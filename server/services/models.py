@@ -1,17 +1,17 @@
 """The models service: the registry of trained weights."""
 
 from server import documents
+from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidModel, ModelIsReady
 from server.query import answer, fetch, translate
-from server.rpc import Call, Service
-from server.services.many import each
+from server.services.bulk import each
+from server.services.expand import resolve
 from server.services.metadata import merged
-from server.services.model_store import MODELS, blank_model, load_model, save_model
-from server.services.project_store import destination
-from server.services.references import resolve
-from server.services.task_parts import attach_model
-from server.services.task_store import load_task, save_task, touch
+from server.services.tasks.parts import attach_model
+from server.stores.models import MODELS, blank_model, load_model, save_model
+from server.stores.projects import destination
+from server.stores.tasks import load_task, save_task, touch
 
 service = Service("models")
 

@@ -1,8 +1,8 @@
 """The organization service: tags over everything."""
 
+from server.dispatch import Call, Service
 from server.documents import Document
-from server.rpc import Call, Service
-from server.services.project_facets import tags_of
+from server.services.projects.facets import tags_of
 
 service = Service("organization")
 

@@ -5,12 +5,12 @@ import sqlite3
 
 from server import documents
 from server.arguments import Arguments
+from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidArgument
-from server.rpc import Call, Service
-from server.services.task_clone import clone_task
-from server.services.task_queueing import enqueue_task
-from server.services.task_store import load_task, save_task
+from server.services.tasks.clone import clone_task
+from server.services.tasks.queueing import enqueue_task
+from server.stores.tasks import load_task, save_task
 
 service = Service("pipelines")
 

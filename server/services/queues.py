@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 from server import documents, identity
+from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import NotUnique, QueueNotEmpty
 from server.query import answer, fetch, translate
-from server.rpc import Call, Service
-from server.services import entries
-from server.services.queue_store import (
+from server.services.tasks.queueing import enqueue_task
+from server.services.tasks.status import change
+from server.stores import queue_entries as entries
+from server.stores.queues import (
     QUEUES,
     default_queue,
     ensure_queue,
@@ -18,9 +20,7 @@ from server.services.queue_store import (
     watchers,
     with_entries,
 )
-from server.services.task_queueing import enqueue_task
-from server.services.task_status import change
-from server.services.task_store import load_task, save_task, touch
+from server.stores.tasks import load_task, save_task, touch
 
 service = Service("queues", version="2.4")
 

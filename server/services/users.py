@@ -3,8 +3,8 @@
 import json
 
 from server import identity
+from server.dispatch import Call, Service
 from server.documents import Document, dump
-from server.rpc import Call, Service
 
 service = Service("users")
 

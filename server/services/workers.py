@@ -1,12 +1,12 @@
 """The workers service: agents make themselves known and say what they run."""
 
 from server import documents, identity
+from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidWorker
-from server.rpc import Call, Service
-from server.services import entries
-from server.services.queue_store import is_alive
-from server.services.task_store import load_task, save_task, touch
+from server.stores import queue_entries as entries
+from server.stores.queues import is_alive
+from server.stores.tasks import load_task, save_task, touch
 
 service = Service("workers", version="2.4")
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from server import documents
 from server.documents import Document
-from server.web import nodes, plots, runs
-from server.web.scores import scores
-from server.web.visit import Shown, Visit
+from server.web.runs import nodes, runs
+from server.web.runs.scores import scores
+from server.web.shell.visit import Shown, Visit
+from server.web.tasks import plots
 
 MOST = 10
 UNCOMPARED = frozenset({"return", "properties"})

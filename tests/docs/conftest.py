@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from checkouts import ROOT
+from support.checkouts import ROOT
 
 COPIED = (
     "README.md",

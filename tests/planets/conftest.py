@@ -10,8 +10,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.fixture(scope="session")
 def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of one small network, with thresholds; only read."""
-    from bundles import PLAIN, TARGETS, make
-    from synthetic import make_pixels, write_chips
+    from support.bundles import PLAIN, TARGETS, make
+    from support.synthetic import make_pixels, write_chips
 
     folder = tmp_path_factory.mktemp("bundle")
     files = write_chips(folder / "chips", make_pixels(TARGETS, size=64))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from embedded import Embedded, Sdk, running
+from support.embedded import Embedded, Sdk, running
 
 
 @pytest.fixture

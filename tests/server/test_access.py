@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from embedded import Answer, Embedded, fetch, running
+from support.embedded import Answer, Embedded, fetch, running
 
 from server.services.catalog import SERVICES
 
@@ -55,7 +55,7 @@ def test_a_token_renews_itself(shared: Embedded) -> None:
 
 
 def test_a_token_ends_when_it_was_asked_to(shared: Embedded) -> None:
-    from embedded import wait_for
+    from support.embedded import wait_for
 
     token = fetch(f"{shared.api}/auth.login?expiration_sec=1", headers=shared.basic).data["token"]
     headers = {"Authorization": f"Bearer {token}"}

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from embedded import Embedded, agent, fetch, running, wait_for
+from support.embedded import Embedded, agent, fetch, running, wait_for
 
 PIPELINE = """
 import sys

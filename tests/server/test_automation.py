@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from embedded import Embedded, Sdk, agent, wait_for
+from support.embedded import Embedded, Sdk, agent, wait_for
 
 pytestmark = pytest.mark.filterwarnings("default")
 

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from embedded import Embedded, running
+from support.embedded import Embedded, running
 from test_file_server import get, upload
 from test_process import refused
 

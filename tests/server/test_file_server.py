@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
-from embedded import Answer, Embedded, fetch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.embedded import Answer, Embedded, fetch
 
 CONTENT = bytes(range(256)) * 40
 

@@ -12,14 +12,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from embedded import Embedded, fetch, running
+from support.embedded import Embedded, fetch, running
 from test_file_server import CONTENT, upload
 
 from server.database import Database
 from server.errors import StartError
+from server.files.tree import Tree
 from server.migrations import migrations
 from server.retention import Retention
-from server.tree import Tree
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:

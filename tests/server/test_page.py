@@ -4,7 +4,7 @@ import json
 from html.parser import HTMLParser
 
 import pytest
-from embedded import Answer, Embedded, fetch
+from support.embedded import Answer, Embedded, fetch
 
 EVIL = "<script>alert('x')</script>\"'"
 DEEP_LINKS = [

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from embedded import Answer, Embedded
+from support.embedded import Answer, Embedded
 
 EXPLOSIVE = "(a|a)+$"
 FIELDS = ["name", "comment"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from embedded import Embedded, fetch, running, wait_for
+from support.embedded import Embedded, fetch, running, wait_for
 
 
 def refused(*options: str) -> str:

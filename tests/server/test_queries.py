@@ -7,9 +7,9 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from embedded import Embedded, fetch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.embedded import Embedded, fetch
 
 from server.arguments import Arguments
 from server.body import parse_object
@@ -17,7 +17,7 @@ from server.documents import project_fields
 from server.errors import BadRequest
 from server.query import literal, translate
 from server.services.catalog import SERVICES
-from server.services.task_store import TASKS
+from server.stores.tasks import TASKS
 from server.tags import tag_condition
 
 

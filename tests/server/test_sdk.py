@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from embedded import Embedded, Sdk, fetch
+from support.embedded import Embedded, Sdk, fetch
 
 pytestmark = pytest.mark.filterwarnings("default")
 

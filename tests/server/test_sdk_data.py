@@ -1,7 +1,7 @@
 """The SDK's datasets and its model registry, as its documentation describes them."""
 
 import pytest
-from embedded import Embedded, Sdk
+from support.embedded import Embedded, Sdk
 
 pytestmark = pytest.mark.filterwarnings("default")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from embedded import Embedded, Sdk
+from support.embedded import Embedded, Sdk
 
 pytestmark = pytest.mark.filterwarnings("default")
 

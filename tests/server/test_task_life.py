@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from embedded import Embedded
+from support.embedded import Embedded
 
 
 def queue(server: Embedded, name: str) -> str:

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from embedded import Embedded, running, wait_for
+from support.embedded import Embedded, running, wait_for
 
 from server.database import Database
 from server.watchdog import Watchdog

@@ -5,8 +5,8 @@ import re
 from typing import Any
 
 import pytest
-from embedded import Embedded, fetch
-from shapes import ID, MARKS, METRIC, MODEL, PROJECT, QUEUE, STATUS, TASK, TIMESTAMP
+from support.embedded import Embedded, fetch
+from support.shapes import ID, MARKS, METRIC, MODEL, PROJECT, QUEUE, STATUS, TASK, TIMESTAMP
 
 # In order: each answer's ids are remembered under the endpoint's name and filled into later requests.
 STORY: list[tuple[str, dict[str, Any], Any]] = [

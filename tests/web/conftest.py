@@ -1,16 +1,12 @@
 """A server with data in it, and a real browser that is logged in to its page."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
-
-sys.path.append(str(Path(__file__).parents[1] / "server"))
-import seed
-from browsing import link, listen
-from embedded import Embedded, running
+from support import seed
+from support.browsing import link, listen
+from support.embedded import Embedded, running
 
 
 @pytest.fixture(scope="session")

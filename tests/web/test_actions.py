@@ -4,9 +4,9 @@ import re
 from urllib.parse import quote
 
 import pytest
-import seed
-from embedded import Embedded, fetch
 from playwright.sync_api import Page, expect
+from support import seed
+from support.embedded import Embedded, fetch
 
 
 def act(page: Page, menu: str, button: str) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import psutil
 import pytest
-from browsing import link, listen
-from embedded import Embedded, agent, running, wait_for
 from playwright.sync_api import Browser, Page, expect
+from support.browsing import link, listen
+from support.embedded import Embedded, agent, running, wait_for
 
 PIPELINE = """
 from clearml import PipelineController

@@ -3,10 +3,10 @@
 import re
 
 import pytest
-import seed
-from browsing import link, listen
-from embedded import Embedded
 from playwright.sync_api import Browser, Page, expect
+from support import seed
+from support.browsing import link, listen
+from support.embedded import Embedded
 
 LARGEST_VIEW = 200_000
 

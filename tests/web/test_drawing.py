@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.web.console import Piece, pieces, plain
-from server.web.dag import HEIGHT, WIDTH, picture
-from server.web.nodes import Node
-from server.web.text import link, natural, score, size, span
+from server.web.runs.dag import HEIGHT, WIDTH, picture
+from server.web.runs.nodes import Node
+from server.web.shell.text import link, natural, score, size, span
+from server.web.tasks.console import Piece, pieces, plain
 
 NAMES = st.sampled_from("abcdefgh")
 

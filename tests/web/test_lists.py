@@ -2,9 +2,9 @@
 
 import re
 
-import seed
-from embedded import Embedded
 from playwright.sync_api import Page, expect
+from support import seed
+from support.embedded import Embedded
 
 
 def test_compare_two_runs(page: Page, run: seed.Run, other: seed.Run) -> None:

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-import seed
-from embedded import Embedded, fetch, running
+from support import seed
+from support.embedded import Embedded, fetch, running
 
 TASKS = 1000
 EVENTS = 100_000

@@ -2,9 +2,9 @@
 
 import re
 
-import seed
-from embedded import Embedded
 from playwright.sync_api import Page, expect
+from support import seed
+from support.embedded import Embedded
 
 
 def test_the_list_says_how_each_run_went(page: Page, run: seed.Run, failed: seed.Run) -> None:

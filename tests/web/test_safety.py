@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass
 
 import pytest
-import seed
-from embedded import Embedded
 from playwright.sync_api import Browser, Page, expect
-from seed import EVIL
+from support import seed
+from support.embedded import Embedded
+from support.seed import EVIL
 
 PROJECT = "Evil <b onclick=window.evil=1>"
 LINK = '<a href="javascript:window.evil=1">'

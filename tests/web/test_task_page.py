@@ -3,9 +3,9 @@
 import re
 
 import pytest
-import seed
-from embedded import Embedded
 from playwright.sync_api import Page, expect
+from support import seed
+from support.embedded import Embedded
 
 TABS = {
     "/output/log": "Console",

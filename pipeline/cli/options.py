@@ -1,0 +1,79 @@
+"""What the commands share: their options, the settings that these make, the terminal, the server."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline.config.settings import load_config
+from pipeline.connection import ROOT, named_server
+from pipeline.errors import PipelineError
+from pipeline.stack.stack import Stack, folder
+from planets.config.project import Config
+
+if TYPE_CHECKING:
+    from pipeline.api import Api
+
+console = Console(highlight=False, soft_wrap=True)
+if not console.is_terminal:
+    console = Console(highlight=False, soft_wrap=True, width=130)
+OUTPUT = ROOT / "output"
+
+Profile = Annotated[
+    str, typer.Option(envvar="PROFILE", help="sample, full or gpu: a file of configs/profiles")
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="a setting as key=value, such as training.epochs=3")
+]
+Source = Annotated[str, typer.Option(envvar="DATASET_SOURCE", help="sample, local or kaggle")]
+DataPath = Annotated[str, typer.Option(envvar="DATASET_PATH", help="folder in the Kaggle layout, for local")]
+"""Options that several commands share."""
+
+
+def settings(profile: str, pairs: list[str] | None, source: str = "", path: str = "") -> Config:
+    """The settings of a command: profile, then `--set`, then the data source."""
+    overrides = []
+    for pair in pairs or []:
+        key, sign, text = pair.partition("=")
+        if not (key and sign):
+            raise typer.BadParameter(f"--set needs key=value, not {pair!r}")
+        overrides.append((key, text))
+    if path:
+        overrides.append(("dataset.path", str(Path(path).expanduser().resolve())))
+        source = source or "local"
+    if source:
+        overrides.append(("dataset.source", source))
+    return load_config(profile, overrides)
+
+
+def connect_server(config: Config) -> "Api":
+    """Log in as `connect`, starting the embedded server if need be, but no workers."""
+    return connect(config.model_copy(update={"stack": config.stack.model_copy(update={"workers": {}})}), True)
+
+
+def connect(config: Config, start: bool, quiet: bool = False) -> "Api":
+    """Log in to the server that is named, or else to the embedded one; `start` says to start that.
+
+    It is said which one it is, unless `quiet`.
+    """
+    stack = Stack(folder())
+    named = named_server(os.environ)
+    connection = named or (stack.up(config) if start else stack.connection())
+    if connection is None:
+        raise PipelineError("no server is named, and the embedded one does not run: start it with `make up`")
+    connection.use()
+    from pipeline.api import Api
+
+    api = Api()
+    if start and not named:
+        from pipeline.dag.launch import await_workers
+
+        await_workers(api, stack.workers(), stack.check)
+    if quiet:
+        return api
+    console.print(f"server  {api.web}  ({connection.origin})")
+    if not named:
+        console.print(f"page    {stack.link()}  (opens once, within ten minutes)")
+    return api

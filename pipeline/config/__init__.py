@@ -1,0 +1,1 @@
+"""Settings and parameters of a run."""

@@ -1,0 +1,172 @@
+"""Reads `configs/`: project.yaml, changed by a profile, changed by the command line; checked as a whole."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from planets.config.project import CONFIGS, Config
+from planets.config.training import ModelEntry, TrainingSettings
+from planets.errors import ConfigError
+
+Tree = dict[str, Any]
+
+WEBHOOK = "notify.webhook"
+HOW_TO_SET_A_WEBHOOK = (
+    "it does not travel with a run, for it may hold a token: set it where the controllers' workers run, "
+    "as PLANETS_WEBHOOK in their environment or in .env.local, or in configs/project.yaml"
+)
+
+
+@dataclass
+class Layers:
+    """A tree of settings under construction, and for each dotted key the place that set it last."""
+
+    tree: Tree = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict)
+
+    def merge(self, tree: Mapping[str, Any], origin: str, prefix: str = "") -> None:
+        """Lay `tree` over what is there; mappings are merged, everything else is replaced."""
+        for key, value in tree.items():
+            dotted = f"{prefix}{key}"
+            self.origin[dotted] = origin
+            if isinstance(value, Mapping):
+                self._at(prefix).setdefault(key, {})
+                self.merge(value, origin, f"{dotted}.")
+            else:
+                self._at(prefix)[key] = value
+
+    def _at(self, prefix: str) -> Tree:
+        node = self.tree
+        for part in filter(None, prefix.split(".")):
+            if not isinstance(node.get(part), dict):
+                node[part] = {}
+            node = node[part]
+        return node
+
+    def place(self, dotted: str) -> str:
+        """The file (or the command line) that set `dotted`, or its nearest parent."""
+        while dotted and dotted not in self.origin:
+            dotted = dotted.rpartition(".")[0]
+        return self.origin.get(dotted, "project.yaml")
+
+
+def load_config(profile: str, overrides: Sequence[tuple[str, str]] = (), folder: Path = CONFIGS) -> Config:
+    """The settings of `profile`, changed by `overrides`, pairs of a dotted key and its YAML text.
+
+    Raises:
+        ConfigError: an unknown or ill-typed key, a contradiction, or a file that is missing or no YAML; the
+            message names file, key and the allowed values.
+    """
+    layers = Layers()
+    layers.merge(_read(folder / "project.yaml"), "project.yaml")
+    layers.merge(_read(_profile(folder, profile)), f"profiles/{profile}.yaml")
+    for key, text in overrides:
+        layers.merge(_nested(key, _parse(text, f"--set {key}")), "command line")
+    _load_models(layers, folder)
+    webhook = layers.place(WEBHOOK)
+    if webhook != "project.yaml":
+        raise ConfigError(f"{webhook}: {WEBHOOK}: {HOW_TO_SET_A_WEBHOOK}")
+    return _validated(layers)
+
+
+def _profile(folder: Path, profile: str) -> Path:
+    path = folder / "profiles" / f"{profile}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in (folder / "profiles").glob("*.yaml"))
+        raise ConfigError(f"unknown profile {profile!r}; the profiles are: {', '.join(known)}")
+    return path
+
+
+def _read(path: Path) -> Tree:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file") from error
+    tree = _parse(text, str(path)) or {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: a mapping of settings is needed, this is a {type(tree).__name__}")
+    return tree
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: not valid YAML: {error}") from error
+
+
+def _nested(dotted: str, value: Any) -> Tree:
+    head, _, rest = dotted.partition(".")
+    return {head: _nested(rest, value) if rest else value}
+
+
+def _load_models(layers: Layers, folder: Path) -> None:
+    """Replace `models: <file>` by the entries of that file."""
+    file = layers.tree.get("models")
+    if not isinstance(file, str):
+        raise ConfigError(
+            f"{layers.place('models')}: models: the name of a file in {folder} is needed, not {file!r}"
+        )
+    path = folder / file
+    if not path.is_file():
+        raise ConfigError(f"{layers.place('models')}: models: no file {path}")
+    entries = _parse(path.read_text(encoding="utf-8"), str(path))
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigError(f"{path}: a list of model entries is needed")
+    layers.tree["models"] = entries
+    layers.origin["models"] = file
+
+
+def _validated(layers: Layers) -> Config:
+    try:
+        config = Config.model_validate(layers.tree)
+    except ValidationError as error:
+        raise ConfigError(explain(error, layers.place, Config)) from error
+    for index, entry in enumerate(config.models):
+        _check_training(config, entry, f"models.{index}.training", layers)
+    return config
+
+
+def _check_training(config: Config, entry: ModelEntry, key: str, layers: Layers) -> None:
+    try:
+        config.training_of(entry.name)
+    except ValidationError as error:
+        raise ConfigError(
+            explain(error, lambda _: f"{layers.place('models')}: {key}", TrainingSettings)
+        ) from error
+
+
+def explain(error: ValidationError, place: Any, model: type[BaseModel]) -> str:
+    """Every fault of a validation on a line of its own: file, key, what is wrong, what is allowed."""
+    lines = []
+    for fault in error.errors():
+        dotted = ".".join(str(part) for part in fault["loc"])
+        text = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            text = _unknown(str(fault["loc"][-1]), _fields_at(model, fault["loc"][:-1]))
+        elif fault["type"] not in ("value_error", "missing"):
+            text = f"{text}, not {fault['input']!r}"
+        lines.append(f"{place(dotted)}: {dotted}: {text}" if dotted else f"{place(dotted)}: {text}")
+    return "\n".join(lines)
+
+
+def _unknown(key: str, allowed: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, allowed, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown key{hint} (allowed: {', '.join(allowed)})"
+
+
+def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """The field names of the model that stands at `location` below `model`."""
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        candidates = [annotation, *get_args(annotation)]
+        model = next(each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel))
+    return list(model.model_fields)

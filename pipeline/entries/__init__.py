@@ -1,0 +1,1 @@
+"""Scripts stored with a task, which an agent executes."""

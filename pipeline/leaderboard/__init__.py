@@ -1,0 +1,1 @@
+"""Every evaluated model of the project, ranked."""

@@ -1,0 +1,1 @@
+"""Following a run: its state, outcome, logs and result."""

@@ -1,6 +1,0 @@
-"""The script that is stored with a plain training, so that an agent can execute a clone of it."""
-
-from pipeline.single import main
-
-if __name__ == "__main__":
-    main()

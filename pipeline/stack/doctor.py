@@ -1,0 +1,96 @@
+"""Checks what a run needs, one line each, with the remedy where something is amiss."""
+
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.api import Api
+from pipeline.connection import ROOT, Connection
+from pipeline.dag.launch import workers_of
+from pipeline.errors import PipelineError
+from pipeline.stack.stack import Stack
+from planets.config.project import Config
+from steps.clearml.code_version import STAGES, code_of
+
+DISK_GIGABYTES = 5
+"""The sample needs 1 GB with its stores, the real data and a few models 5 GB."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: what it is, whether it is well, what was seen, what to do if not."""
+
+    name: str
+    good: bool
+    seen: str
+    remedy: str = ""
+
+
+def examine(config: Config, stack: Stack, named: Connection | None) -> Iterator[Check]:
+    """Run all checks; those that need the server are given up where it is not to be had."""
+    yield _python()
+    yield _disk()
+    yield from _importable()
+    if named is None and stack.connection() is None:
+        yield from _ports(config)
+        yield Check("server", False, "the embedded server does not run", "make up")
+        return
+    connection = named or stack.connection()
+    if connection is not None:
+        connection.use()
+    yield from _server(config, "named in " + named.origin if named else "embedded")
+
+
+def _python() -> Check:
+    version = sys.version_info
+    seen = f"{version.major}.{version.minor}.{version.micro} at {sys.prefix}"
+    return Check(
+        "python", version >= (3, 11), seen, "install Python 3.11 or newer and run `make setup` again"
+    )
+
+
+def _disk() -> Check:
+    free = shutil.disk_usage(ROOT).free / 1e9
+    return Check(
+        "disk",
+        free >= DISK_GIGABYTES,
+        f"{free:.0f} GB free",
+        f"free {DISK_GIGABYTES} GB on the disk of {ROOT}",
+    )
+
+
+def _importable() -> Iterator[Check]:
+    """Import all that a step can reach in a clean process and another folder, as an agent does."""
+    for stage in STAGES:
+        modules = sorted(part for part in code_of(stage).parts if part.startswith(("steps", "planets")))
+        command = [sys.executable, "-P", "-c", f"import {', '.join(modules)}"]
+        done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+        last = (done.stderr.strip().splitlines() or ["imports in a clean process"])[-1]
+        yield Check(
+            f"step {stage}", done.returncode == 0, last, "run `make setup`, or mend the module that is named"
+        )
+
+
+def _ports(config: Config) -> Iterator[Check]:
+    for port in (config.stack.api_port, config.stack.files_port):
+        with socket.socket() as probe:
+            taken = probe.connect_ex((config.stack.host, port)) == 0
+        remedy = "end what listens there, or set stack.api_port and stack.files_port in configs/project.yaml"
+        yield Check(f"port {port}", not taken, "taken" if taken else "free", remedy)
+
+
+def _server(config: Config, origin: str) -> Iterator[Check]:
+    try:
+        api = Api()
+    except PipelineError as error:
+        yield Check(
+            "server", False, f"{origin}: {error}", "see that its address and keys are right and that it runs"
+        )
+        return
+    yield Check("server", True, f"{api.host} ({origin}); it accepts the keys")
+    for queue, workers in workers_of(api, config.queues.names()).items():
+        seen = ", ".join(workers) or "no live worker"
+        yield Check(f"queue {queue}", bool(workers), seen, f"make up, or `make worker QUEUE={queue}`")

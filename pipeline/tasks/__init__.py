@@ -1,0 +1,1 @@
+"""ClearML tasks outside a pipeline: plain training, upload, retraining."""

@@ -1,0 +1,1 @@
+"""Chips in the Kaggle layout: table, audit, copy and split."""

@@ -1,0 +1,1 @@
+"""The bundle: a trained model with everything needed to use it."""

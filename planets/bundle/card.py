@@ -1,0 +1,239 @@
+"""The model card of a bundle: what the model is, what it was judged on, what it is not good for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from planets.archive.parts import PARTS
+from planets.bundle.manifest import BundleInfo
+from planets.labels import WEATHER
+from planets.metrics.significance import Comparison, said
+
+CARD = "README.md"
+"""Name of the card in a bundle's folder, where model hubs look for it."""
+
+KAGGLE = "nikitarom/planets-dataset"
+
+SOURCES = {
+    "sample": "the synthetic sample of this project, drawn by a program",
+    "kaggle": f"the Kaggle data set [{KAGGLE}](https://www.kaggle.com/datasets/{KAGGLE})",
+    "local": "a local folder in the layout of Kaggle's data set",
+    "clearml": "a version of the data set that had been registered in ClearML",
+    "unknown": "not recorded",
+}
+"""What is said of each `BundleInfo.source`."""
+
+METRICS = {
+    "f2": "F2 per chip, the data set's score",
+    "f2_macro": "macro F2",
+    "f2_micro": "micro F2",
+    "map": "mean average precision",
+}
+
+
+def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
+    """Return the card as Markdown with a YAML head, as model hubs read it; needs no network.
+
+    Args:
+        info: the content of `bundle.json`.
+        metrics: that of `metrics.json`.
+    """
+    parts = (_heading(info, metrics), _use(info), _data(info), _scores(metrics), _decision(info, metrics))
+    more = (_comparisons(info, metrics), _labels(metrics), _limits(info), _networks(info), _origin(info))
+    text = "\n".join(line for part in (*parts, *more) for line in (*part, ""))
+    return str(ModelCard(f"---\n{_head(info, metrics).to_yaml()}\n---\n\n{text.rstrip()}\n"))
+
+
+def _head(info: BundleInfo, metrics: Mapping[str, Any]) -> ModelCardData:
+    known, pretrained = info.source == "kaggle", _licences(info)
+    results = [
+        EvalResult(
+            task_type="image-classification",
+            task_name="multilabel image classification",
+            dataset_type=KAGGLE if known else info.source,
+            dataset_name="planets-dataset" if known else f"{info.source} data",
+            dataset_split="test",
+            metric_type=name,
+            metric_name=title,
+            metric_value=round(metrics["test"][name], 6),
+        )
+        for name, title in METRICS.items()
+    ]
+    return ModelCardData(
+        license="other" if pretrained else "apache-2.0",
+        license_name=" and ".join(pretrained) or None,
+        library_name="onnxruntime",
+        pipeline_tag="image-classification",
+        tags=["multilabel", "satellite", "onnx", "timm"],
+        metrics=["f2", "mean_average_precision"],
+        model_name=info.name,
+        eval_results=results,
+    )
+
+
+def _heading(info: BundleInfo, metrics: Mapping[str, Any]) -> Iterator[str]:
+    test = metrics["test"]
+    low, high = test["f2_interval"]
+    names = ", ".join(f"`{member.architecture}`" for member in info.members)
+    many = "The weighted mean of several networks" if len(info.members) > 1 else "One network"
+    yield f"# {info.name}"
+    yield ""
+    yield f"{many} ({names}) that tags satellite chips with {len(info.labels)} labels."
+    score = f"**{test['f2']:.4f}** (95 %: {low:.4f} to {high:.4f})"
+    yield f"On {test['chips']:,} test chips its F2 per chip is {score}."
+    if info.source == "sample":
+        yield ""
+        yield "**It was trained on drawn pictures. Its scores say nothing about the Amazon.**"
+
+
+def _use(info: BundleInfo) -> Iterator[str]:
+    yield "## How to use it"
+    yield ""
+    yield "With the project's code, `numpy`, `pillow`, `onnxruntime`, `pydantic`, `typer` and `rich`:"
+    yield ""
+    yield from ("```sh", "python -m planets predict /folder/of/jpegs --out predictions.csv --bundle .", "```")
+    yield ""
+    yield "```python"
+    yield "from planets import Predictor"
+    yield ""
+    yield 'for prediction in Predictor(".").predict(["chip.jpg"]):'
+    yield "    print(prediction.name, prediction.tags, prediction.probabilities)"
+    yield "```"
+    yield ""
+    yield f"Pictures are JPEG files of 3 m a pixel, decoded as `{info.decoder}`, scaled as `{info.resizer}`."
+    yield "Each `members/*.onnx` takes decoded chips, uint8 `(N, size, size, 3)`, and gives logits; the"
+    yield "shares, the calibration and the thresholds that make tags of them stand in `bundle.json`."
+
+
+def _data(info: BundleInfo) -> Iterator[str]:
+    yield "## Data"
+    yield ""
+    yield from _table(
+        ("", ""),
+        [
+            ("source", SOURCES.get(info.source, info.source)),
+            ("content (SHA-256)", f"`{info.content_hash}`"),
+            ("ClearML dataset", f"`{info.dataset_id}`"),
+            *((f"{part} chips", f"{info.parts[part]:,}") for part in PARTS if part in info.parts),
+            ("seed of the split", str(info.split_seed)),
+        ],
+    )
+    yield ""
+    yield "The split is stratified over the label sets; exact duplicates are on one side. Valid chose the"
+    yield "epoch, the refinements and the thresholds. Test was looked at once."
+
+
+def _scores(metrics: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Scores"
+    yield ""
+    rows = [
+        (title, *(f"{metrics[part][name]:.4f}" for part in ("valid", "test")))
+        for name, title in METRICS.items()
+    ]
+    spans = ["{:.4f} to {:.4f}".format(*metrics[part]["f2_interval"]) for part in ("valid", "test")]
+    rows.insert(1, ("95 % interval of it (bootstrap)", *spans))
+    constant = metrics["constant"]
+    rows.append((f"best constant answer ({' '.join(constant['tags'])})", "", f"{constant['f2']:.4f}"))
+    yield from _table(("", "valid", "test"), rows)
+    yield ""
+    yield "`valid` pays for the choices made on it: made on one half, scored on the other, in turn."
+
+
+def _decision(info: BundleInfo, metrics: Mapping[str, Any]) -> Iterator[str]:
+    decision = info.decision
+    yield "## From scores to tags"
+    yield ""
+    yield f"- shares of the networks: {', '.join(_shares(info))}"
+    yield f"- test-time augmentation (mean over the 8 turns of a chip): {_yes(decision.tta)}"
+    yield f"- calibration (Platt scaling of each label): {_yes(decision.calibration is not None)}"
+    decoding = "its threshold, in the table of labels" if decision.thresholds else "greatest expected F2"
+    yield f"- a label is given by: {decoding}"
+    yield f"- exactly one of {', '.join(WEATHER)}; cloudy alone: {_yes(decision.weather_rule)}"
+    tried = [f"`{trial['name']}`" for trial in metrics["refinements"] if not trial["kept"]]
+    if tried:
+        yield f"- tried and not kept: {', '.join(tried)}"
+
+
+def _comparisons(info: BundleInfo, metrics: Mapping[str, Any]) -> Iterator[str]:
+    compared = metrics.get("comparisons")
+    if not compared:
+        return
+    yield "## Against the other models of its run"
+    yield ""
+    rows = []
+    for name, parts in compared.items():
+        here = Comparison(**parts["test"])
+        rows.append((name, f"{here.difference:+.4f}", f"{here.low:+.4f} to {here.high:+.4f}", said(here.p)))
+    yield from _table((f"{info.name} better than", "F2 on test", "95 % interval", "chance"), rows)
+
+
+def _labels(metrics: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Labels, on test"
+    yield ""
+    names = ("support", "precision", "recall", "f2", "ap", "threshold")
+    rows = [
+        (label, *(_number(row[name]) for name in names))
+        for label, row in metrics["test"]["per_label"].items()
+    ]
+    yield from _table(("label", "chips", "precision", "recall", "F2", "average precision", "threshold"), rows)
+
+
+def _limits(info: BundleInfo) -> Iterator[str]:
+    yield "## Limits"
+    yield ""
+    if info.source == "sample":
+        yield "- The pictures were drawn; nothing here was learnt from, or tested on, the Earth."
+    yield "- The labels of the Kaggle data set are crowd-sourced and noisy: part of the errors is theirs."
+    yield "- Neighbouring chips were cut from the same scenes and lie on both sides of the split: on scenes"
+    yield "  that it has not seen a model does worse than on this test part. No score here says by how much."
+    yield "- Rare labels rest on few chips (see the table); their scores are uncertain."
+    yield "- It knows one region, one sensor and one scale, and JPEG files. It takes every picture for"
+    yield "  such a chip."
+
+
+def _networks(info: BundleInfo) -> Iterator[str]:
+    yield "## Networks and licences"
+    yield ""
+    rows = [
+        (member.name, f"`{member.architecture}`", f"{member.image_size} px", member.licence)
+        for member in info.members
+    ]
+    yield from _table(("network", "architecture", "image", "licence of the pretrained weights"), rows)
+    yield ""
+    yield "The project's code is under Apache-2.0. Whoever passes these weights on must respect the licences"
+    yield "above and the terms of the data set. `none` means: trained from scratch."
+
+
+def _origin(info: BundleInfo) -> Iterator[str]:
+    yield "## Made with"
+    yield ""
+    versions = ", ".join(f"{name} {version}" for name, version in info.libraries.items())
+    yield f"Code `{info.code_version}`; {versions}."
+
+
+def _shares(info: BundleInfo) -> list[str]:
+    pairs = zip(info.members, info.decision.shares, strict=True)
+    return [f"{member.name} {share:.2f}" for member, share in pairs]
+
+
+def _licences(info: BundleInfo) -> list[str]:
+    return sorted({member.licence for member in info.members} - {"none"})
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    names = list(header)
+    yield f"| {' | '.join(names)} |"
+    yield f"| {' | '.join('---' for _ in names)} |"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

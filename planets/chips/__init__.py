@@ -1,0 +1,1 @@
+"""Chips as pixels: decoding, the store, and reading them in order."""

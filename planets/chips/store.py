@@ -1,0 +1,169 @@
+"""The store of decoded chips on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from planets.chips.eviction import lock_of, make_room
+from planets.chips.jpeg import DECODER, RESIZER, read_chip
+from planets.chips.stream import Pixels, StreamedPixels
+from planets.cores import usable_cores
+from planets.errors import ArchiveError
+
+_BATCH = 256
+"""Chips that are decoded before they are written: bounds the memory, 50 MB at 256 px."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of chips done and of all."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChipStore:
+    """All chips of a dataset, decoded and scaled once: a file mapped into memory, shared by a host's workers.
+
+    Attributes:
+        names: the chips, in the order they were given.
+        pixels: read-only uint8 of shape `(len(names), size, size, 3)`, row `i` for `names[i]`; where the disk
+            is too small for it, what decodes the rows that it is asked for.
+    """
+
+    names: tuple[str, ...]
+    pixels: Pixels
+
+    @classmethod
+    def open(
+        cls,
+        cache: Path,
+        content_hash: str,
+        size: int,
+        files: Sequence[tuple[str, Path]],
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> ChipStore:
+        """Open the store of `files` in `cache`, building it first if nobody has.
+
+        Where the disk is too small for a new store, those that nobody has opened for a day make room, longest
+        unused first. If that is not enough, that is said, and chips are decoded again at each use.
+
+        Args:
+            cache: a folder of this host; stores of other datasets and sizes lie beside each other there.
+            content_hash: the dataset's; a store is found by it, so the files of a known dataset are not read.
+            size: pixels a side.
+            files: `(name, path)` of every chip; the store has their order, another order is another store.
+            threads: how many decode at once; None: one per usable core.
+            progress: called after every few hundred chips while the store is built.
+
+        Raises:
+            ArchiveError: a chip is missing or broken, or two have one name.
+        """
+        folder = cache / _key(content_hash, size, [name for name, _ in files])
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock_of(folder)):
+            if not folder.exists():
+                shape = (len(files), size, size, 3)
+                make_room(cache, math.prod(shape))
+                if short := _lacking_space(cache, shape):
+                    print(f"{short}: they are decoded anew at each use, which slows training", flush=True)
+                    return cls(tuple(name for name, _ in files), StreamedPixels(files, size))
+                _build(folder, size, files, threads or usable_cores(), progress)
+            os.utime(folder)
+            names = tuple(json.loads((folder / "names.json").read_text(encoding="utf-8")))
+            return _mapped(names, folder / "pixels.npy")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process as the name of the mapped file, not as its content."""
+        pixels = self.pixels
+        if isinstance(pixels, np.memmap):
+            return _mapped, (self.names, pixels.filename)
+        return type(self), (self.names, pixels)
+
+    @property
+    def size(self) -> int:
+        """Pixels a side."""
+        return int(self.pixels.shape[1])
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.names)}
+
+    def index(self, names: Iterable[str]) -> NDArray[np.int64]:
+        """Return the rows of `names` in `pixels`, int64, in the order given.
+
+        Raises:
+            ArchiveError: the store has no chip of such a name.
+        """
+        asked = list(names)
+        unknown = [name for name in asked if name not in self._rows]
+        if unknown:
+            raise ArchiveError(f"{len(unknown)} chips are not in the store, such as {unknown[0]!r}")
+        return np.array([self._rows[name] for name in asked], dtype=np.int64)
+
+
+def _mapped(names: tuple[str, ...], file: Path) -> ChipStore:
+    return ChipStore(names, np.load(file, mmap_mode="r"))
+
+
+def _key(content_hash: str, size: int, names: Sequence[str]) -> str:
+    """Name a store by all that it depends on: the dataset, the chips taken from it, how they are read."""
+    twice = len(names) - len(set(names))
+    if twice or not names:
+        raise ArchiveError(
+            f"{twice} chips share a name; names must be unique" if names else "no chips are given"
+        )
+    digest = hashlib.sha256("\0".join([content_hash, DECODER, RESIZER, *names]).encode())
+    return f"chips-{digest.hexdigest()[:20]}-{size}px"
+
+
+def _build(
+    folder: Path, size: int, files: Sequence[tuple[str, Path]], threads: int, progress: Progress | None
+) -> None:
+    """Fill a folder beside `folder` and rename it; what a killed process has left there is thrown away."""
+    part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    shape = (len(files), size, size, 3)
+    part.mkdir()
+    try:
+        (part / "names.json").write_text(json.dumps([name for name, _ in files]), encoding="utf-8")
+        with (part / "pixels.npy").open("wb") as out:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(out, header)
+            for done, chip in enumerate(_decoded(size, files, threads), start=1):
+                out.write(chip.tobytes())
+                if progress and (done % _BATCH == 0 or done == len(files)):
+                    progress(done, len(files))
+            out.flush()
+            os.fsync(out.fileno())
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _decoded(size: int, files: Sequence[tuple[str, Path]], threads: int) -> Iterator[NDArray[np.uint8]]:
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(files), _BATCH):
+            yield from pool.map(lambda file: read_chip(file[0], file[1], size), files[start : start + _BATCH])
+
+
+def _lacking_space(cache: Path, shape: tuple[int, ...]) -> str:
+    """Say what is missing for a store of a shape; empty if it fits."""
+    needed, free = math.prod(shape), shutil.disk_usage(cache).free
+    if needed <= free:
+        return ""
+    return (
+        f"the decoded chips ({shape[0]} at {shape[1]} px) need {needed / 1e9:.1f} GB in {cache}, where "
+        f"{free / 1e9:.1f} GB are free"
+    )

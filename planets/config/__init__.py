@@ -1,0 +1,1 @@
+"""Settings: pydantic models of `configs/`, every key described."""

@@ -1,0 +1,1 @@
+"""From scores to tags: thresholds, calibration, decoding."""

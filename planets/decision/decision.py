@@ -1,0 +1,76 @@
+"""From the scores of one or more networks to tags: all that is fitted after training, in one object.
+
+It is fitted once, saved in the bundle, and used as it is by the evaluation and by every server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from planets.decision.calibration import Calibration
+from planets.decision.f2_decoding import best_sets
+from planets.decision.thresholds import apply_thresholds
+from planets.labels import WEATHER
+from planets.weather import one_weather
+
+
+class Decision(BaseModel):
+    """How scores become probabilities, and probabilities tags."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    labels: tuple[str, ...] = Field(min_length=1, description="what the columns stand for, in their order")
+    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        min_length=1, description="weight of each network in the mean of the scores; their sum is 1"
+    )
+    tta: bool = Field(description="whether a score is the mean over the 8 turns of a chip")
+    calibration: Calibration | None = Field(description="of the mean; null: scores are taken as they are")
+    thresholds: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
+        description="a label is where its probability >= this; null: the set of greatest expected F2"
+    )
+    weather_rule: bool = Field(description="whether predictions have exactly one weather, cloudy alone")
+
+    @model_validator(mode="after")
+    def _fits_the_labels(self) -> Self:
+        count = len(self.labels)
+        if len(set(self.labels)) != count:
+            raise ValueError(f"{count} distinct labels are needed")
+        if self.thresholds is not None and len(self.thresholds) != count:
+            raise ValueError(f"{count} distinct labels need as many thresholds")
+        if self.calibration is not None and len(self.calibration.slopes) != count:
+            raise ValueError(f"{count} distinct labels need as many lines of calibration")
+        if self.weather_rule and not set(WEATHER) <= set(self.labels):
+            raise ValueError(f"the weather rule needs the labels {', '.join(WEATHER)}")
+        if abs(sum(self.shares) - 1) > 1e-6:
+            raise ValueError(f"shares must add up to 1, not {sum(self.shares)}")
+        return self
+
+    def probabilities(self, scores: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the probabilities of the labels, float32 `(N, L)`.
+
+        Args:
+            scores: of each network, in the order of `shares`, each of shape `(N, L)`, 0 to 1.
+        """
+        mixed = mix(scores, self.shares)
+        return mixed if self.calibration is None else self.calibration(mixed)
+
+    def predict(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return the 0/1 predictions, uint8 `(N, L)`, for what `probabilities` returned."""
+        if self.thresholds is None:
+            predictions = best_sets(probabilities)
+        else:
+            predictions = apply_thresholds(probabilities, self.thresholds)
+        return one_weather(predictions, probabilities, self.labels) if self.weather_rule else predictions
+
+
+def mix(scores: Sequence[NDArray[np.float32]], shares: Sequence[float]) -> NDArray[np.float32]:
+    """Return the weighted mean of scores, float32 `(N, L)`; of one network, its scores bit for bit."""
+    parts = [share * given.astype(np.float64) for share, given in zip(shares, scores, strict=True)]
+    total: NDArray[np.float64] = np.sum(parts, axis=0)
+    # Shares such as 0.35 + 0.65 may add up to a last bit more than 1.
+    return total.astype(np.float32).clip(0, 1)

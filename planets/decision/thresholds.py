@@ -1,0 +1,111 @@
+"""From scores to tags: one threshold per label, fitted so that the mean F2 per sample is greatest.
+
+With the predictions of the other labels fixed, a chip's F2 takes one of two values, with a label on or off.
+In the order of falling scores, the running sum of on-minus-off is the gain of every possible cut, and its
+maximum is the best threshold exactly. This is repeated until no label gains: no grid, no step back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from planets.metrics.f2 import f2, f2_score
+
+_STARTS = (0.1, 0.2, 0.35)
+"""The search ends where no single label improves, which depends on where it began; the best end is kept."""
+
+_GAIN = 1e-9
+"""Smallest improvement of the summed F2 that counts: above the rounding of the sums, far below one chip."""
+
+
+def apply_thresholds(scores: ArrayLike, thresholds: ArrayLike) -> NDArray[np.uint8]:
+    """Return the 0/1 predictions of scores `(N, L)`: 1 where a score reaches its label's threshold."""
+    return (np.asarray(scores, dtype=np.float32) >= np.asarray(thresholds, dtype=np.float64)).astype(np.uint8)
+
+
+def fit_thresholds(
+    targets: ArrayLike, scores: ArrayLike, starts: Sequence[float] = _STARTS
+) -> NDArray[np.float64]:
+    """Find thresholds at which no change of a single one would raise the mean F2 per sample.
+
+    Each lies midway between two neighbouring scores and is a float32 number, so a round trip through float32
+    or JSON moves no prediction of the chips it was fitted on.
+
+    Args:
+        targets: 0/1 of shape `(N, L)`.
+        scores: probabilities of shape `(N, L)`, 0 to 1.
+        starts: thresholds, common to all labels, that the search begins from; the end is no worse than any.
+
+    Returns:
+        Thresholds, float64 of shape `(L,)`; one above the largest score means that no chip has the label.
+
+    Raises:
+        ValueError: shapes differ, no rows, or scores outside 0 to 1 (logits, NaN).
+    """
+    true, given = _checked(targets, scores)
+    search = _Search(true, given)
+    found = [search.run(start) for start in starts]
+    return max(found, key=lambda thresholds: f2_score(true, apply_thresholds(given, thresholds)))
+
+
+class _Search:
+    """Coordinate ascent over the thresholds of one set of chips."""
+
+    def __init__(self, true: NDArray[np.bool_], scores: NDArray[np.float32]) -> None:
+        self.true = true
+        self.order = np.argsort(-scores, axis=0, kind="stable")
+        self.ranked = np.take_along_axis(scores, self.order, axis=0)
+        self.scores = scores
+
+    def run(self, start: float) -> NDArray[np.float64]:
+        """Improve from `start` until no label gains."""
+        rows, labels = self.true.shape
+        thresholds = np.full(labels, np.float64(np.float32(start)))
+        on = self.scores >= thresholds
+        unsettled = labels
+        label = 0
+        while unsettled:
+            kept, best = int(on[:, label].sum()), self._best_cut(on, label)
+            if best == kept:
+                unsettled -= 1
+            else:
+                on[self.order[:, label], label] = np.arange(rows) < best
+                unsettled = labels - 1
+            thresholds[label] = self._midway(label, int(on[:, label].sum()))
+            label = (label + 1) % labels
+        return thresholds
+
+    def _best_cut(self, on: NDArray[np.bool_], label: int) -> int:
+        """Return how many of the highest scores should have the label; as many as now unless that gains."""
+        mine, total = self.true[:, label], self.true.sum(1)
+        right = (on & self.true).sum(1) - (on[:, label] & mine)
+        others = on.sum(1) - on[:, label]
+        gain = f2(right + mine, total, others + 1) - f2(right, total, others)
+        sums = np.concatenate([[0.0], np.cumsum(gain[self.order[:, label]])])
+        # Equal scores fall on one side of any threshold: a cut between them does not exist.
+        ranked = self.ranked[:, label]
+        sums[1:-1][ranked[1:] == ranked[:-1]] = -np.inf
+        best, kept = int(sums.argmax()), int(on[:, label].sum())
+        return best if sums[best] > sums[kept] + _GAIN else kept
+
+    def _midway(self, label: int, count: int) -> np.float64:
+        """Return a float32 number that exactly the `count` highest scores reach, halfway to the next one."""
+        ranked = self.ranked[:, label]
+        above = ranked[count - 1] if count else np.float32(max(1.0, np.nextafter(ranked[0], np.float32(2))))
+        below = ranked[count] if count < len(ranked) else np.float32(0)
+        middle = np.float32((np.float64(above) + np.float64(below)) / 2)
+        # Neighbours in float32 have nothing between them; the upper one is a threshold itself.
+        return np.float64(middle if middle > below or count == len(ranked) else above)
+
+
+def _checked(targets: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    true, given = np.asarray(targets).astype(np.bool_), np.asarray(scores, dtype=np.float32)
+    if true.shape != given.shape or true.ndim != 2 or not true.size:
+        raise ValueError(f"targets {true.shape} and scores {given.shape} need one shape (N, L), not empty")
+    if not ((given >= 0) & (given <= 1)).all():
+        span = f"{given.min()} to {given.max()}"
+        raise ValueError(f"scores must be probabilities, 0 to 1, not {span}; take the sigmoid first")
+    return true, given

@@ -1,0 +1,1 @@
+"""Scoring trained networks, and fitting the decision."""

@@ -1,0 +1,192 @@
+"""Pictures of an evaluation: what a model gets right, how sure it is, and how it was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_curve
+
+from planets.plots.palette import CLAY, FOREST, INK, PAPER, QUIET, RIVER, SAND, blank, grid, headline, styled
+
+_BINS = 10
+
+
+def label_figure(report: Mapping[str, Any], title: str = "F2 of each label") -> Figure:
+    """Draw a bar for each label's F2, with precision and recall on it, the most frequent label on top.
+
+    Args:
+        report: what `metrics.summary` returns.
+        title: above the picture.
+    """
+    rows = sorted(report["per_label"].items(), key=lambda item: item[1]["support"])
+    with styled():
+        figure = blank(8.6, 0.33 * len(rows) + 1.5)
+        axes = figure.subplots()
+        places = np.arange(len(rows))
+        axes.barh(places, [row["f2"] for _, row in rows], height=0.62, color=FOREST, label="F2")
+        for name, colour, marker in (("precision", SAND, "D"), ("recall", RIVER, "o")):
+            values = [row[name] for _, row in rows]
+            dots: dict[str, Any] = {"marker": marker, "edgecolors": "white", "zorder": 3, "clip_on": False}
+            axes.scatter(values, places, s=32, c=colour, label=name, **dots)
+        for place, (_, row) in zip(places, rows, strict=True):
+            axes.text(1.07, float(place), f"{row['f2']:.2f}", va="center", ha="right", fontweight="bold")
+        axes.set_yticks(places, [f"{label}  ({row['support']:,})" for label, row in rows])
+        axes.set_xlim(0, 1)
+        axes.set_ylim(-0.6, len(rows) - 0.4)
+        grid(axes, "x")
+        handles, names = axes.get_legend_handles_labels()
+        axes.legend(handles[::-1], names[::-1], loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+        low, high = report["f2_interval"]
+        note = (
+            f"F2 per chip {report['f2']:.4f} (95 % {low:.4f} to {high:.4f}) on {report['chips']:,} chips; "
+            "in brackets: how many of them carry the label"
+        )
+        headline(figure, title, note)
+    return figure
+
+
+def precision_recall_figure(
+    targets: NDArray[np.uint8],
+    scores: NDArray[np.float32],
+    predictions: NDArray[np.uint8],
+    labels: Sequence[str],
+    title: str = "Precision over recall",
+) -> Figure:
+    """Draw a curve for each label, with a dot where its predictions are; arrays are `(N, L)`."""
+    columns = 6
+    with styled():
+        figure = blank(11, 2.05 * -(-len(labels) // columns) + 0.8)
+        panels = figure.subplots(-(-len(labels) // columns), columns, sharex=True, sharey=True, squeeze=False)
+        for column, axes in enumerate(panels.flat):
+            if column < len(labels):
+                _curve(axes, targets[:, column], scores[:, column], predictions[:, column])
+                axes.set_title(labels[column], fontsize=9)
+            else:
+                axes.set_axis_off()
+        note = (
+            "up: precision, right: recall; in the corner: average precision, the shaded area; "
+            "dot: where the predictions are"
+        )
+        headline(figure, title, note)
+    return figure
+
+
+def _curve(
+    axes: Axes, true: NDArray[np.uint8], scores: NDArray[np.float32], predicted: NDArray[np.uint8]
+) -> None:
+    axes.set_xlim(0, 1.03)
+    axes.set_ylim(0, 1.06)
+    axes.set_xticks([0, 0.5, 1])
+    axes.set_yticks([0, 0.5, 1])
+    grid(axes)
+    if not true.any():
+        axes.text(0.5, 0.5, "no such chip", ha="center", va="center", color=QUIET)
+        return
+    precision, recall, _ = precision_recall_curve(true, scores)
+    average = -np.sum(np.diff(recall) * precision[:-1])
+    # The curve ends where all are found, and starts at its own first precision, not at a made-up 1.
+    found = int(np.flatnonzero(recall == 1)[-1])
+    precision, recall = np.append(precision[found:-1], precision[-2]), recall[found:]
+    axes.fill_between(recall, precision, step="post", color=FOREST, alpha=0.13, linewidth=0)
+    axes.step(recall, precision, where="post", color=FOREST, linewidth=1.5)
+    said = axes.text(0.05, 0.06, f"{average:.2f}", color=INK, fontsize=10, fontweight="bold")
+    said.set_path_effects([withStroke(linewidth=3, foreground=PAPER)])
+    hits = (true & predicted).sum()
+    if predicted.any():
+        axes.plot(
+            hits / true.sum(),
+            hits / predicted.sum(),
+            "o",
+            color=CLAY,
+            markersize=6,
+            mec="white",
+            clip_on=False,
+        )
+
+
+def calibration_figure(
+    targets: NDArray[np.uint8],
+    scores: NDArray[np.float32],
+    probabilities: NDArray[np.float32] | None = None,
+    title: str = "Are the scores probabilities?",
+) -> Figure:
+    """Draw how often a label is there among scores of like size, and how many such scores there are.
+
+    Args:
+        targets: 0/1 of shape `(N, L)`.
+        scores: of shape `(N, L)`, 0 to 1; all labels are taken together.
+        probabilities: the scores after calibration; None: they are not calibrated.
+        title: above the picture.
+    """
+    lines = [("scores", scores, FOREST, "o")]
+    if probabilities is not None:
+        lines = [("before", scores, SAND, "D"), ("calibrated", probabilities, FOREST, "o")]
+    with styled():
+        figure = blank(6, 6.4)
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
+        axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
+        for name, given, colour, marker in lines:
+            mean, share, counts = _bins(targets, given)
+            gap = float((counts * np.abs(mean - share)).sum() / counts.sum())
+            text = f"{name}: mean distance {gap:.4f}"
+            axes.plot(mean, share, marker=marker, color=colour, markersize=6, mec="white", label=text)
+        axes.set_ylabel("share that has the label")
+        axes.set_ylim(0, 1.02)
+        axes.set_xlim(0, 1)
+        axes.legend(loc="upper left")
+        below.hist(lines[-1][1].ravel(), np.linspace(0, 1, _BINS + 1), rwidth=0.85, color=RIVER)
+        below.set_yscale("log")
+        below.set_ylim(bottom=1)
+        below.yaxis.set_major_formatter("{x:,.0f}")
+        below.set_ylabel("how many")
+        below.set_xlabel("score")
+        for each in (axes, below):
+            grid(each)
+        headline(figure, title)
+    return figure
+
+
+def _bins(
+    targets: NDArray[np.uint8], scores: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return the mean score, the share of true labels and the count of each tenth that has scores."""
+    places = np.minimum((scores * _BINS).astype(int), _BINS - 1).ravel()
+    counts = np.bincount(places, minlength=_BINS)
+    filled = counts > 0
+    mean = np.bincount(places, scores.ravel(), _BINS)[filled] / counts[filled]
+    share = np.bincount(places, targets.ravel(), _BINS)[filled] / counts[filled]
+    return mean, share, counts[filled]
+
+
+def history_figure(
+    history: Sequence[Mapping[str, float]], best_epoch: int, title: str = "Training"
+) -> Figure:
+    """Draw loss and scores over the epochs; `history` and `best_epoch` are those of `Fitted`."""
+    epochs = [row["epoch"] for row in history]
+    with styled():
+        figure = blank(9, 3.9)
+        left, right = figure.subplots(1, 2)
+        for axes, lines in (
+            (left, (("train_loss", "training", RIVER), ("valid_loss", "validation", FOREST))),
+            (right, (("valid_f2_at_0.2", "F2 at a cut of 0.2", FOREST), ("valid_map", "mAP", SAND))),
+        ):
+            for key, name, colour in lines:
+                values = [row[key] for row in history]
+                kept = f"{name}  {values[best_epoch - 1]:.3f}"
+                axes.plot(epochs, values, "o-", color=colour, label=kept, markersize=3.5)
+            axes.axvline(best_epoch, color=CLAY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+            axes.set_xlabel("epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.margins(y=0.14)
+            grid(axes)
+            axes.legend(loc="best")
+        left.set_title("loss")
+        right.set_title("on the valid part")
+        headline(figure, f"{title}: epoch {best_epoch} of {len(history)} is kept")
+    return figure

@@ -1,0 +1,118 @@
+"""Pictures of a training: what the network is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from planets.archive.parts import PARTS
+from planets.chips.store import ChipStore
+from planets.config.training import TrainingSettings
+from planets.labels import LABELS, decode
+from planets.plots.palette import FOREST, RIVER, SAND, blank, grid, headline, save, styled
+from planets.training.augment import denormalise
+from planets.training.datamodule import ChipsDataModule, channel_statistics
+
+_COLUMNS = 8
+_SHOWN = 24
+
+
+def batch_figure(
+    chips: NDArray[np.uint8],
+    targets: NDArray[np.uint8],
+    labels: Sequence[str],
+    title: str = "Training chips, as the network sees them",
+) -> Figure:
+    """Draw chips with their tags.
+
+    Args:
+        chips: uint8 of shape `(N, size, size, 3)`; `augment.denormalise` makes them from images.
+        targets: 0/1 of shape `(N, L)`.
+        labels: the L labels.
+        title: above the picture.
+    """
+    rows = -(-len(chips) // _COLUMNS)
+    with styled():
+        figure = blank(1.42 * _COLUMNS, 1.66 * rows + 0.6)
+        panels = figure.subplots(rows, _COLUMNS, squeeze=False).flat
+        for place, axes in enumerate(panels):
+            axes.set_axis_off()
+            if place < len(chips):
+                axes.imshow(chips[place], interpolation="nearest")
+                axes.set_title(
+                    _caption(decode(targets[place], labels)), fontsize=7, fontweight="normal", pad=3
+                )
+        headline(figure, title)
+    return figure
+
+
+def _caption(tags: Sequence[str]) -> str:
+    """Break tags into lines of two, three lines at most."""
+    lines = [" ".join(tags[start : start + 2]) for start in range(0, len(tags), 2)]
+    return "\n".join(lines if len(lines) <= 3 else [*lines[:2], f"{lines[2]} ..."])
+
+
+def label_histogram(
+    labels: NDArray[np.uint8],
+    parts: NDArray[np.str_],
+    names: Sequence[str],
+    title: str = "Labels of each part",
+) -> Figure:
+    """Draw on how many chips of each part each label is, the most frequent on top.
+
+    Args:
+        labels: 0/1 of shape `(N, L)`.
+        parts: "train", "valid" or "test" of shape `(N,)`.
+        names: the L labels.
+        title: above the picture.
+    """
+    order = np.argsort(labels.sum(0))
+    places = np.arange(len(names))
+    with styled():
+        figure = blank(8.6, 0.36 * len(names) + 1.3)
+        axes = figure.subplots()
+        for offset, (part, colour) in enumerate(zip(PARTS, (FOREST, RIVER, SAND), strict=True)):
+            counts = labels[parts == part].sum(0)[order]
+            chips = int((parts == part).sum())
+            axes.barh(
+                places + 0.27 * (1 - offset), counts, 0.25, color=colour, label=f"{part} ({chips:,} chips)"
+            )
+        for place, column in enumerate(order):
+            total = int(labels[:, column].sum())
+            axes.text(1.0, place, f"{total:,}", va="center", ha="right", transform=axes.get_yaxis_transform())
+        axes.set_yticks(places, [names[column] for column in order])
+        axes.set_xscale("log")
+        axes.set_xlim(0.8, labels.sum(0).max() * 3)
+        axes.set_ylim(-0.6, len(names) - 0.4)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        grid(axes, "x")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+        headline(figure, title, "chips that carry the label; right: in all parts")
+    return figure
+
+
+def save_training_figures(
+    folder: Path,
+    name: str,
+    store: ChipStore,
+    labels: NDArray[np.uint8],
+    parts: NDArray[np.str_],
+    settings: TrainingSettings,
+) -> dict[str, Path]:
+    """Draw what the model `name` will learn from into `folder`; return the file of each figure by its title.
+
+    The arguments are those of `training.fit`; the batch is the first one of its first epoch.
+    """
+    mean, std = channel_statistics(store, np.flatnonzero(parts == "train"))
+    data = ChipsDataModule(store, labels, parts, settings, mean, std)
+    images, targets = data.on_after_batch_transfer(next(iter(data.train_batches(0))))
+    shown = denormalise(images[:_SHOWN], mean, std), np.asarray(targets[:_SHOWN] > 0, dtype=np.uint8)
+    figures = {
+        "batch": batch_figure(*shown, LABELS, f"{name}: training chips, as the network sees them"),
+        "labels": label_histogram(labels, parts, LABELS, f"{name}: labels of each part"),
+    }
+    return {title: save(figure, folder / f"{title}.png") for title, figure in figures.items()}

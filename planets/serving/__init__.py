@@ -1,0 +1,1 @@
+"""Using a bundle: predictions for a folder, a submission, the command line."""

@@ -1,0 +1,1 @@
+"""Where chips come from: a local folder, Kaggle, or the synthetic sample."""

@@ -1,0 +1,1 @@
+"""The synthetic sample: drawn chips with real label statistics."""

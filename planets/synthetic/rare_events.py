@@ -1,0 +1,114 @@
+"""Painters of the six rare labels: what people take from the forest, and what befalls it."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from planets.synthetic.scene import SOIL, Colour, Scene
+from planets.synthetic.terrain import (
+    blob,
+    crossing,
+    distance,
+    dots,
+    lines,
+    plane,
+    polygons,
+    quads,
+    ramp,
+    soften,
+    texture,
+    wander,
+)
+
+CROWNS: tuple[Colour, ...] = ((150, 128, 136), (146, 146, 136), (156, 146, 98))
+
+
+def _selective_logging(scene: Scene) -> None:
+    rng = scene.rng
+    trunk = wander(*crossing(rng), 0.06, rng)
+    spurs = [
+        wander(start, (start[0] + float(rng.normal(0, 45)), start[1] + float(rng.normal(0, 45))), 0.08, rng)
+        for start in (scene.along([trunk], 0) for _ in range(int(rng.integers(4, 10))))
+    ]
+    scene.blend(lines([trunk, *spurs], 1.6), scene.pick([SOIL], 8), rng.uniform(0.5, 0.8))
+    gaps = [scene.along(spurs, 5) for _ in range(int(rng.integers(12, 40)))]
+    scene.blend(
+        dots(gaps, [float(rng.uniform(1.2, 3.2)) for _ in gaps]), scene.pick([(124, 112, 84)], 8), 0.75
+    )
+
+
+def _artisinal_mine(scene: Scene) -> None:
+    rng = scene.rng
+    centre = scene.along(scene.rivers, 4)
+    pits = [(float(a), float(b)) for a, b in rng.normal(centre, 24, (int(rng.integers(8, 22)), 2))]
+    for x, y in pits[:5]:
+        scene.blend(blob((x, y), rng.uniform(10, 24), 0.4, rng), scene.pick([(178, 162, 124)], 10), 0.9)
+    ponds = scene.pick([(112, 132, 112), (138, 124, 86), (92, 122, 120)], 9)
+    scene.blend(dots(pits, [float(rng.uniform(2.5, 7.5)) for _ in pits]), ponds, 0.9)
+
+
+def _conventional_mine(scene: Scene) -> None:
+    rng = scene.rng
+    centre, radius = scene.spot(0.3), float(rng.uniform(40, 85))
+    pit = blob(centre, radius, 0.18, rng)
+    terraces = np.sin(distance(centre) / np.float32(rng.uniform(2.2, 3.4)) + 2.5 * texture("edge", rng))
+    ground = scene.pick([(166, 140, 118), (152, 148, 142)], 10) + (
+        terraces * np.float32(8) + texture("cloud", rng) * np.float32(8)
+    )
+    scene.blend(pit, ground)
+    scene.blend(blob(centre, radius * 0.3, 0.2, rng), scene.pick([(70, 104, 108), (66, 62, 60)], 8))
+    scene.blend(polygons(quads(centre, radius * 0.7, 9, 8, rng)), plane((196, 194, 190)), 0.9)
+
+
+def _blooming(scene: Scene) -> None:
+    rng = scene.rng
+    crowns = [scene.spot(0) for _ in range(int(rng.integers(25, 110)))]
+    scene.blend(
+        dots(crowns, [float(rng.uniform(1.3, 3.4)) for _ in crowns]),
+        scene.pick(CROWNS),
+        rng.uniform(0.5, 0.9),
+    )
+
+
+def _slash_burn(scene: Scene) -> None:
+    rng = scene.rng
+    centre = scene.spot()
+    for _ in range(int(rng.integers(1, 4))):
+        burnt = blob(
+            (centre[0] + rng.normal(0, 22), centre[1] + rng.normal(0, 22)), rng.uniform(14, 38), 0.35, rng
+        )
+        scene.blend(burnt, scene.pick([(36, 28, 26), (54, 40, 36)], 4), 0.9)
+        scene.blend(burnt * np.clip(texture("cloud", rng), 0, 1), plane((112, 102, 98)), 0.5)
+    angle = float(rng.uniform(0, 2 * np.pi))
+    tip = (centre[0] + 190 * np.cos(angle), centre[1] + 190 * np.sin(angle))
+    plume = soften(lines([wander(centre, tip, 0.06, rng)], rng.uniform(14, 34)), 7)
+    scene.blend(
+        plume * np.clip(0.6 + 0.4 * texture("edge", rng), 0, 1), plane((188, 190, 196)), rng.uniform(0.2, 0.6)
+    )
+
+
+def _blow_down(scene: Scene) -> None:
+    rng = scene.rng
+    angle, centre = float(rng.uniform(0, 2 * np.pi)), scene.spot(0.3)
+    for _ in range(int(rng.integers(9, 18))):
+        along, across = rng.normal(0, 36), rng.normal(0, 13)
+        x = centre[0] + along * np.cos(angle) - across * np.sin(angle)
+        y = centre[1] + along * np.sin(angle) + across * np.cos(angle)
+        tip = (x + 26 * np.cos(angle), y + 26 * np.sin(angle))
+        scene.blend(
+            lines([wander((x, y), tip, 0.08, rng)], rng.uniform(3, 8)), scene.pick([(108, 104, 80)], 8), 0.7
+        )
+    scene.blend(
+        blob(centre, 45, 0.3, rng, edge=30) * np.clip(ramp(angle) + 0.5, 0, 1), plane((104, 98, 76)), 0.35
+    )
+
+
+RARE_PAINTERS: dict[str, Callable[[Scene], None]] = {
+    "selective_logging": _selective_logging,
+    "slash_burn": _slash_burn,
+    "blow_down": _blow_down,
+    "artisinal_mine": _artisinal_mine,
+    "conventional_mine": _conventional_mine,
+    "blooming": _blooming,
+}
+"""In the order of painting."""

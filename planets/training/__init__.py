@@ -1,0 +1,1 @@
+"""Training a network: data, augmentation, optimisation, checkpoints."""

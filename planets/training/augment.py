@@ -1,0 +1,189 @@
+"""From uint8 chips to what a network sees: normalised, and in training cut, turned and varied in light.
+
+A batch is changed as a whole, on the device it lies on. What is random is drawn beforehand as `Changes`, so
+another implementation can be given the same draw and compared: `fused.augment_fused` is the one for the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from planets.config.training import TrainingSettings
+
+_LEVELS = 255.0
+
+
+class Changes(NamedTuple):
+    """How each chip of a batch is changed; every tensor has shape `(N,)`, all but `turns` are float32.
+
+    Attributes:
+        turns: int64, 0 to 7: an element of the dihedral group. 1 mirrors left and right, 2 mirrors up and
+            down, 4 swaps rows and columns before that; 0 changes nothing.
+        contrast: factor on the normalised chip, about 1.
+        brightness: what is then added, about 0, in standard deviations.
+        top: where in the chip the window begins that becomes the image, in pixels.
+        left: likewise.
+        side: pixels a side of the window; where it is not the image's size, pixels are interpolated.
+        angle: by which the window is turned about its middle before all else, in radians.
+    """
+
+    turns: Tensor
+    contrast: Tensor
+    brightness: Tensor
+    top: Tensor
+    left: Tensor
+    side: Tensor
+    angle: Tensor
+
+
+def cut_size(settings: TrainingSettings) -> int:
+    """Return pixels a side of what `crop` leaves of a training chip."""
+    return settings.image_size - 2 * round(settings.image_size * settings.crop / 2)
+
+
+def train_size(settings: TrainingSettings, epoch: int) -> int:
+    """Return pixels a side of training images in an epoch, from 0 on.
+
+    With `progressive` the sizes grow in even steps over the first two thirds of the epochs, as multiples of
+    16: short epochs first (Howard, fast.ai on DAWNBench, 2018; Tan and Le, EfficientNetV2, ICML 2021).
+    """
+    last = cut_size(settings)
+    share = min(1.0, 1.5 * epoch / max(1, settings.epochs - 1))
+    if not settings.progressive or share == 1:
+        return last
+    first = settings.progressive * last
+    return min(last, max(32, 16 * round((first + (last - first) * share) / 16)))
+
+
+def draw_changes(count: int, settings: TrainingSettings, random: np.random.Generator) -> Changes:
+    """Draw how training changes `count` chips of `settings.image_size`."""
+    turns = random.integers(0, 8, count) if settings.flips else np.zeros(count, dtype=np.int64)
+    contrast, brightness = random.uniform(-settings.jitter, settings.jitter, (2, count))
+    side = cut_size(settings) * (1 - random.uniform(0, settings.zoom, count))
+    top, left = random.uniform(0, 1, (2, count)) * (settings.image_size - side)
+    if not settings.zoom:
+        top, left = top.round(), left.round()
+    angle = np.radians(random.uniform(-settings.rotation, settings.rotation, count))
+    drawn = (1 + contrast, brightness, top, left, side, angle)
+    return Changes(torch.from_numpy(turns), *(torch.from_numpy(each.astype(np.float32)) for each in drawn))
+
+
+def no_changes(count: int, size: int) -> Changes:
+    """Return what leaves `count` chips of a size as they are."""
+    zeros, ones = torch.zeros(count), torch.ones(count)
+    return Changes(zeros.long(), ones, zeros, zeros, zeros, ones * size, zeros)
+
+
+def normalise(chips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Turn uint8 chips `(N, size, size, 3)` into float32 images `(N, 3, size, size)` in channels-last memory.
+
+    Args:
+        chips: 0 to 255.
+        mean: of each channel, in the scale of 0 to 1.
+        std: of each channel, likewise.
+
+    Returns:
+        `(chips / 255 - mean) / std`.
+    """
+    _require_uint8(chips)
+    scale, shift = (torch.from_numpy(each).to(chips.device) for each in affine(mean, std))
+    return chips.to(torch.float32).mul_(scale).add_(shift).permute(0, 3, 1, 2)
+
+
+def denormalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> NDArray[np.uint8]:
+    """Turn images back into chips that can be looked at, uint8 `(N, size, size, 3)`, cut to 0 to 255."""
+    scale, shift = (torch.tensor(each, dtype=torch.float32) for each in (std, mean))
+    levels = (images.detach().cpu().permute(0, 2, 3, 1) * scale + shift) * _LEVELS
+    return np.asarray(levels.round().clamp(0, _LEVELS).to(torch.uint8))
+
+
+def turn(chips: Tensor, turns: Tensor) -> Tensor:
+    """Turn and mirror square chips `(N, size, size, C)` by `turns` `(N,)`, 0 to 7; see `Changes`."""
+    turned = torch.empty_like(chips)
+    for element in range(8):
+        rows = (turns == element).nonzero().squeeze(1)
+        if len(rows):
+            some = chips[rows]
+            some = some.transpose(1, 2) if element & 4 else some
+            axes = [axis for axis, bit in ((1, 2), (2, 1)) if element & bit]
+            turned[rows] = some.flip(axes) if axes else some
+    return turned
+
+
+def augment(
+    store: Tensor, rows: Tensor, changes: Changes, size: int, mean: Sequence[float], std: Sequence[float]
+) -> Tensor:
+    """Return images of `rows` of a store, changed and normalised: `normalise(...) * contrast + brightness`.
+
+    Args:
+        store: uint8 of shape `(M, S, S, 3)`, on the device where the images are wanted.
+        rows: int64 of shape `(N,)`, on that device as `changes` is.
+        changes: one of each for every row.
+        size: pixels a side of the images.
+        mean: of each channel, in the scale of 0 to 1.
+        std: likewise.
+
+    Returns:
+        float32 of shape `(N, 3, size, size)` in channels-last memory.
+    """
+    _require_uint8(store)
+    y, x = _places(changes, size)
+    levels = _sampled(store, rows, y, x)
+    scale, shift = (torch.from_numpy(each).to(store.device) for each in affine(mean, std))
+    contrast, brightness = (each[:, None, None, None] for each in (changes.contrast, changes.brightness))
+    return levels.mul_(scale * contrast).add_(shift * contrast + brightness).permute(0, 3, 1, 2)
+
+
+def affine(mean: Sequence[float], std: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return scale and shift, float32 of shape `(3,)`, that normalise levels of 0 to 255."""
+    mean64, std64 = np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
+    return (1 / (_LEVELS * std64)).astype(np.float32), (-mean64 / std64).astype(np.float32)
+
+
+def _places(changes: Changes, size: int) -> tuple[Tensor, Tensor]:
+    """Return row and column in the chip of each pixel of the images, float32 `(N, size, size)`."""
+    element = changes.turns[:, None, None]
+    grid = torch.arange(size, device=element.device)
+    v = torch.where(element & 2 > 0, size - 1 - grid[:, None], grid[:, None]).expand(-1, size, size)
+    u = torch.where(element & 1 > 0, size - 1 - grid, grid).expand(-1, size, size)
+    v, u = torch.where(element & 4 > 0, u, v), torch.where(element & 4 > 0, v, u)
+    top, left, side, angle = (each[:, None, None] for each in changes[3:])
+    step, middle = side / size, (size - 1) / 2
+    across, along = step * torch.cos(angle), step * torch.sin(angle)
+    y = top + side / 2 - 0.5 + across * (v - middle) + along * (u - middle)
+    x = left + side / 2 - 0.5 + across * (u - middle) - along * (v - middle)
+    return y, x
+
+
+def _sampled(store: Tensor, rows: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Return the levels at places of chips, bilinear, float32 `(N, size, size, 3)`; edges are mirrors."""
+    width = store.shape[1]
+    pixels = store.reshape(-1, 3)
+    y, x = _mirrored(y, width), _mirrored(x, width)
+    top, left = y.floor().long(), x.floor().long()
+    wy, wx = (y - top).unsqueeze(-1), (x - left).unsqueeze(-1)
+    first = rows[:, None, None] * width * width
+
+    def levels(row: Tensor, column: Tensor) -> Tensor:
+        return pixels[first + row * width + column].to(torch.float32)
+
+    below, right = (top + 1).clamp(max=width - 1), (left + 1).clamp(max=width - 1)
+    upper = torch.lerp(levels(top, left), levels(top, right), wx)
+    return torch.lerp(upper, torch.lerp(levels(below, left), levels(below, right), wx), wy)
+
+
+def _mirrored(place: Tensor, width: int) -> Tensor:
+    """Bring coordinates into 0 to `width - 1`: beyond the edge a chip goes on as its mirror image."""
+    place = (place + 0.5).remainder(2 * width)
+    return (torch.minimum(place, 2 * width - place) - 0.5).clamp(0, width - 1)
+
+
+def _require_uint8(chips: Tensor) -> None:
+    if chips.dtype != torch.uint8:
+        raise TypeError(f"uint8 chips are needed, not {chips.dtype}; they would be normalised twice")

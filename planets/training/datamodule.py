@@ -1,0 +1,234 @@
+"""Chips on their way to the network: batches of rows in an order that the seed decides, made into images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
+from torch import Tensor
+
+from planets.chips.store import ChipStore
+from planets.chips.stream import ahead
+from planets.config.training import TrainingSettings
+from planets.errors import TrainingError
+from planets.training.augment import Changes, augment, draw_changes, no_changes, train_size
+from planets.training.augment_cpu import augment_fused
+from planets.training.mixing import Mix, draw_mix, mix_batch
+from planets.training.rank import ALONE, Rank
+
+_SAMPLED = 1024
+"""Chips that are looked at for mean and deviation; more change neither in the third digit."""
+
+_RESIDENT_SHARE = 0.4
+"""Of a GPU's free memory, what the chips may fill: the network and its gradients need the rest."""
+
+_CPU = torch.device("cpu")
+
+Channels = tuple[float, float, float]
+
+
+class Batch(NamedTuple):
+    """Some chips, before they are images.
+
+    Attributes:
+        rows: int64 of shape `(N,)`, where the chips are in the store.
+        chips: uint8 of shape `(N, size, size, 3)`; None where the images are made from the store itself.
+        targets: float32 of shape `(N, L)`, 0 or 1.
+        changes: how training varies each chip; nothing, everywhere else.
+        size: pixels a side of the images.
+        mix: how training combines them; None: not.
+    """
+
+    rows: Tensor
+    chips: Tensor | None
+    targets: Tensor
+    changes: Changes
+    size: int
+    mix: Mix | None
+
+
+class Batches:
+    """One pass over some rows of a store: in their order, or shuffled and varied for an epoch of training."""
+
+    def __init__(
+        self,
+        store: ChipStore,
+        labels: NDArray[np.uint8],
+        rows: NDArray[np.int64],
+        batch_size: int,
+        training: tuple[TrainingSettings, int] | None = None,
+        gathered: bool = True,
+        rank: Rank = ALONE,
+    ) -> None:
+        """Take `rows` of `store` and `labels` `(N, L)`.
+
+        Args:
+            store: where the chips are.
+            labels: 0/1, rows as in `store`.
+            rows: int64, of the pass.
+            batch_size: chips at a time.
+            training: settings and epoch, from 0 on; None: no training, in order and as they are.
+            gathered: fetch the chips, a batch or two ahead; without, batches hold only their rows.
+            rank: which of the processes that train together this one is.
+        """
+        self.store = store
+        self.labels = labels
+        self.rows = rows
+        self.batch_size = batch_size
+        self.training = training
+        self.gathered = gathered
+        self.rank = rank
+
+    def __len__(self) -> int:
+        """Batches of a pass; training drops an incomplete last one, whose statistics would be noise."""
+        whole, rest = divmod(len(self.rows), self.batch_size)
+        return max(whole, 1) if self.training else whole + bool(rest)
+
+    @property
+    def chips(self) -> int:
+        """Chips of a pass."""
+        return min(len(self) * self.batch_size, len(self.rows))
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches."""
+        batches = self._drawn(*self.training) if self.training else self._plain()
+        return ahead(map(self._gather, batches)) if self.gathered else batches
+
+    def _plain(self) -> Iterator[Batch]:
+        size = self.store.size
+        index, world = self.rank.index, self.rank.world
+        for start in range(0, len(self.rows), self.batch_size):
+            rows = self.rows[start + index : start + self.batch_size : world]
+            yield self._batch(rows, no_changes(len(rows), size), size, None)
+
+    def _drawn(self, settings: TrainingSettings, epoch: int) -> Iterator[Batch]:
+        random = np.random.default_rng([settings.seed, epoch])
+        size = train_size(settings, epoch)
+        index, world = self.rank.index, self.rank.world
+        order = random.permutation(self.rows)[: self.chips]
+        drawn = draw_changes(len(order), settings, random)
+        for start in range(0, len(order), self.batch_size):
+            mine = slice(start + index, start + self.batch_size, world)
+            mix = draw_mix(settings.mixup, settings.cutmix, random)
+            yield self._batch(order[mine], Changes(*(each[mine] for each in drawn)), size, mix)
+
+    def _batch(self, rows: NDArray[np.int64], changes: Changes, size: int, mix: Mix | None) -> Batch:
+        targets = torch.from_numpy(self.labels[rows].astype(np.float32))
+        return Batch(torch.from_numpy(rows), None, targets, changes, size, mix)
+
+    def _gather(self, batch: Batch) -> Batch:
+        chips = torch.from_numpy(self.store.pixels[batch.rows.numpy()])
+        return batch._replace(chips=chips.pin_memory() if torch.cuda.is_available() else chips)
+
+
+class ChipsDataModule(LightningDataModule):
+    """The train and valid parts of a store, as Lightning wants them; test never comes near a training.
+
+    Images are made where it is quickest. On a GPU: there, from a copy of all chips if its memory allows, else
+    from batches that cross as uint8, a quarter of the bytes. On the CPU: in one pass over the mapped store.
+    """
+
+    def __init__(
+        self,
+        store: ChipStore,
+        labels: NDArray[np.uint8],
+        parts: NDArray[np.str_],
+        settings: TrainingSettings,
+        mean: Channels,
+        std: Channels,
+        device: torch.device = _CPU,
+        rank: Rank = ALONE,
+    ) -> None:
+        """Take `labels` `(N, L)` and `parts` `(N,)`, whose rows are those of `store`; train on `device`.
+
+        Raises:
+            TrainingError: the rows do not match, or the train or the valid part is empty.
+        """
+        super().__init__()
+        if not len(store.names) == len(labels) == len(parts):
+            raise TrainingError(
+                f"{len(store.names)} chips in the store, {len(labels)} rows of labels, {len(parts)} parts; "
+                "give all three for the same chips in the same order"
+            )
+        self.store = store
+        self.labels = labels
+        self.rows = {part: np.flatnonzero(parts == part) for part in ("train", "valid")}
+        if empty := [part for part, rows in self.rows.items() if not len(rows)]:
+            raise TrainingError(f"no chips in the {' and '.join(empty)} part; split the dataset again")
+        self.settings = settings
+        self.mean = mean
+        self.std = std
+        self.device = device
+        self.rank = rank
+        self.resident = _resident(store, device) if device.type == "cuda" else None
+        self._images = np.empty((0, 0, 0, 3), dtype=np.float32)
+
+    def train_batches(self, epoch: int) -> Batches:
+        """Return the batches of one epoch of training, the same for the same seed and epoch (from 0 on)."""
+        return self._batches("train", (self.settings, epoch))
+
+    def train_dataloader(self) -> Batches:
+        """Return the batches of the trainer's epoch; to be asked anew for each."""
+        assert self.trainer is not None
+        return self.train_batches(self.trainer.current_epoch)
+
+    def val_dataloader(self) -> Batches:
+        """Return the valid part, in the store's order, as it is."""
+        return self._batches("valid", None)
+
+    def _batches(self, part: str, training: tuple[TrainingSettings, int] | None) -> Batches:
+        fused = self.device.type == "cpu" and isinstance(self.store.pixels, np.ndarray)
+        gathered = self.resident is None and not fused
+        rows, size = self.rows[part], self.settings.batch_size
+        return Batches(self.store, self.labels, rows, size, training, gathered, self.rank)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> tuple[Tensor, Tensor]:
+        """Turn a batch into images, float32 `(N, 3, size, size)` in channels-last memory, and targets."""
+        images = self.images(batch)
+        return mix_batch(images, batch.targets, batch.mix) if batch.mix else (images, batch.targets)
+
+    def images(self, batch: Batch) -> Tensor:
+        """Make the images of a batch, float32 `(N, 3, size, size)`; on the CPU they last until the next."""
+        store = self.resident if batch.chips is None else batch.chips
+        rows = batch.rows if batch.chips is None else torch.arange(len(batch.rows), device=batch.rows.device)
+        if rows.device.type == "cpu":
+            pixels = self.store.pixels if store is None else store.numpy()
+            assert isinstance(pixels, np.ndarray)
+            out = self._memory(len(rows), batch.size)
+            how = (batch.changes, batch.size, self.mean, self.std)
+            return augment_fused(pixels, rows.numpy(), *how, out=out)
+        assert store is not None
+        return augment(store, rows, batch.changes, batch.size, self.mean, self.std)
+
+    def _memory(self, count: int, size: int) -> NDArray[np.float32]:
+        """Memory for a batch of images, the same each time: what is touched first is slow."""
+        if len(self._images) < count or self._images.shape[1] != size:
+            self._images = np.empty((max(count, self.settings.batch_size), size, size, 3), dtype=np.float32)
+        return self._images
+
+
+def _resident(store: ChipStore, device: torch.device) -> Tensor | None:
+    """Return a copy of all chips on a GPU, if they are mapped and it has the memory."""
+    free, _ = torch.cuda.mem_get_info(device)
+    if not isinstance(store.pixels, np.ndarray) or store.pixels.nbytes > _RESIDENT_SHARE * free:
+        return None
+    return torch.from_numpy(np.asarray(store.pixels)).to(device)
+
+
+def channel_statistics(store: ChipStore, rows: NDArray[np.int64]) -> tuple[Channels, Channels]:
+    """Return mean and deviation of each channel, in the scale of 0 to 1, over (up to 1,024 of) `rows`."""
+    counts = np.zeros((3, 256), dtype=np.int64)
+    for row in rows[:: max(1, len(rows) // _SAMPLED)][:_SAMPLED]:
+        chip = store.pixels[row]
+        counts += [np.bincount(chip[..., channel].ravel(), minlength=256) for channel in range(3)]
+    levels = np.arange(256) / 255
+    mean = (counts * levels).sum(1) / counts.sum(1)
+    variance = (counts * (levels - mean[:, None]) ** 2).sum(1) / counts.sum(1)
+    red, green, blue = mean.tolist()
+    # A part of one colour has no deviation; dividing by it would make images of nothing but infinity.
+    deviations = np.sqrt(variance).clip(min=1 / 255).tolist()
+    return (red, green, blue), (deviations[0], deviations[1], deviations[2])

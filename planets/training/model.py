@@ -1,0 +1,189 @@
+"""The networks: timm's, with a head for our labels."""
+
+from __future__ import annotations
+
+import difflib
+import pickle
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+from safetensors import SafetensorError
+from timm.models import load_state_dict
+from torch import Tensor, nn
+
+from planets.config.training import ModelEntry
+from planets.errors import BundleError, ConfigError, WeightsError
+
+_UNREADABLE = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    EOFError,
+    AttributeError,
+)
+"""What the readers raise on a file of something else; there is no common base."""
+
+_SUFFIXES = (".safetensors", ".pth", ".bin")
+"""What files of weights end with, in the order in which a folder is searched."""
+
+Channels = tuple[float, float, float]
+
+
+def build_model(
+    entry: ModelEntry,
+    num_labels: int = 17,
+    image_size: int | None = None,
+    drop_rate: float = 0.0,
+    drop_path: float = 0.0,
+) -> nn.Module:
+    """Make the network of an entry, every parameter trainable, with a new head of `num_labels` logits.
+
+    Args:
+        entry: names the architecture and where the weights of the body come from: `weights`, a file or a
+            folder of files named for their architectures; else timm's hub if `pretrained`; else nowhere.
+        num_labels: outputs of the head, which timm puts where the architecture keeps it.
+        image_size: pixels a side, for networks that must know it (transformers).
+        drop_rate: dropout before the head.
+        drop_path: share of the blocks that are passed over at random, at the deepest one; architectures
+            without stochastic depth take none.
+
+    Raises:
+        ConfigError: timm has no such architecture.
+        WeightsError: the pretrained weights cannot be had, or are of another network.
+    """
+    hub = entry.pretrained and not entry.weights
+    try:
+        network = create(
+            entry.architecture, num_labels, image_size, hub, drop_rate=drop_rate, drop_path_rate=drop_path
+        )
+    # An OSError is what the hub raises for every failure of network, cache and server.
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(_ways_out(entry, error)) from error
+    if entry.weights:
+        load_body(network, _weights_file(Path(entry.weights), entry.architecture))
+    return network
+
+
+def create(
+    architecture: str,
+    num_labels: int,
+    image_size: int | None = None,
+    pretrained: bool = False,
+    **rates: float,
+) -> nn.Module:
+    """Make a network by the name of its architecture; `build_model` says more.
+
+    Raises:
+        ConfigError: timm has no such architecture, or it knows no such rate.
+    """
+    require_architecture(architecture)
+    cfg = timm.get_pretrained_cfg(architecture)
+    options: dict[str, Any] = {name: rate for name, rate in rates.items() if rate}
+    if image_size and cfg is not None and cfg.fixed_input_size:
+        options["img_size"] = image_size
+    try:
+        network = timm.create_model(architecture, pretrained=pretrained, num_classes=num_labels, **options)
+    except TypeError as error:
+        raise ConfigError(f"{architecture} takes no {' or '.join(options)} ({error}); set it to 0") from error
+    return cast(nn.Module, network)
+
+
+def restore(architecture: str, num_labels: int, image_size: int, weights: dict[str, Tensor]) -> nn.Module:
+    """Make a network and give it all of its weights, in evaluation mode; needs no connection.
+
+    Raises:
+        BundleError: timm has no such architecture, or the weights are of another network.
+    """
+    try:
+        network = create(architecture, num_labels, image_size)
+        network.load_state_dict(weights)
+    except (ConfigError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BundleError(
+            f"the weights do not fit {architecture} with {num_labels} labels ({reason}); use the version of "
+            "timm that they were made with"
+        ) from error
+    return network.eval()
+
+
+def _weights_file(place: Path, architecture: str) -> Path:
+    """Return the file of an architecture's weights: the place itself, or the one in it that has its name."""
+    if not place.is_dir():
+        return place
+    names = [
+        f"{name}{suffix}" for name in (architecture, architecture.partition(".")[0]) for suffix in _SUFFIXES
+    ]
+    found = next((place / name for name in names if (place / name).is_file()), None)
+    if found is None:
+        raise WeightsError(f"weights: the folder {place} has none of {', '.join(names)}; put one there")
+    return found
+
+
+def load_body(network: nn.Module, file: Path) -> None:
+    """Load a safetensors or torch file of weights into `network`; a head of another size stays as it is.
+
+    Raises:
+        WeightsError: the file is missing or no file of weights, or is of another network.
+    """
+    try:
+        state: dict[str, Tensor] = load_state_dict(str(file))
+    except FileNotFoundError as error:
+        raise WeightsError(f"weights: no file {file}; give its path, or leave `weights` empty") from error
+    except _UNREADABLE as error:
+        raise WeightsError(f"weights: {file} is no file of weights ({error!r})") from error
+    own, head = network.state_dict(), head_keys(network)
+    fitting = {key for key in own if key in state and state[key].shape == own[key].shape}
+    wrong = [key for key in own if key not in fitting and key not in head]
+    surplus = [key for key in state if key not in own]
+    if wrong or surplus:
+        raise WeightsError(
+            f"weights: {file} is not of this network: {len(wrong)} of its {len(own)} tensors are missing "
+            f"or of another shape {wrong[:3]}, {len(surplus)} are not its own {surplus[:3]}; name the "
+            "architecture that the file was made with"
+        )
+    network.load_state_dict({key: state[key] for key in fitting}, strict=False)
+
+
+def head_keys(network: nn.Module) -> set[str]:
+    """Return the names, in the state, of the layer or layers that make the logits."""
+    head = cast(Any, network).get_classifier()
+    layers = head if isinstance(head, tuple) else (head,)
+    names = [name for name, module in network.named_modules() if any(module is layer for layer in layers)]
+    return {key for key in network.state_dict() if any(key.startswith(f"{name}.") for name in names)}
+
+
+def pretrained_statistics(network: nn.Module) -> tuple[Channels, Channels]:
+    """Return the mean and standard deviation (0 to 1) by which a network's pretraining normalised images."""
+    cfg = cast(Any, network).pretrained_cfg
+    return tuple(cfg["mean"]), tuple(cfg["std"])
+
+
+def require_architecture(architecture: str) -> None:
+    """Check that timm knows a name.
+
+    Raises:
+        ConfigError: it has no such architecture, or no such weights of it; the message names what is near.
+    """
+    bare, _, tag = architecture.partition(".")
+    if not timm.is_model(bare):
+        close = difflib.get_close_matches(bare, timm.list_models(), n=3)
+        raise ConfigError(f"timm {timm.__version__} has no architecture {bare!r}; {_near(close)}")
+    known = timm.list_models(f"{bare}.*", pretrained=True)
+    if tag and architecture not in known:
+        raise ConfigError(f"timm has no weights {tag!r} of {bare}; {_near(known)}")
+
+
+def _near(names: list[str]) -> str:
+    return f"near it are: {', '.join(names)}" if names else "list them with timm.list_models()"
+
+
+def _ways_out(entry: ModelEntry, error: Exception) -> str:
+    return (
+        f"model {entry.name}: the pretrained weights of {entry.architecture} cannot be had "
+        f"({str(error).partition(chr(10))[0]}). Connect this machine to huggingface.co; or put a file with "
+        "the weights here and name it, or its folder, in `weights:`; or set `pretrained: false`"
+    )

@@ -1,0 +1,1 @@
+"""The file server: artifacts, models, datasets and images by path."""

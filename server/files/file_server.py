@@ -1,0 +1,117 @@
+"""The file server: artifacts, models, data sets and images by their path."""
+
+import errno
+import logging
+import mimetypes
+from pathlib import Path
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from server import identity
+from server.credentials import COOKIE, Credentials
+from server.dispatch import envelope
+from server.errors import ApiError, BadRequest
+from server.files.tree import Tree
+from server.files.upload import Upload
+
+log = logging.getLogger("server")
+
+# An uploaded page runs no script and is of no origin: it cannot speak to the server as the user.
+SANDBOX = "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; font-src data:"
+
+
+class PathTaken(ApiError):
+    """A folder is where a file should go, or a file where a folder should."""
+
+    code = 409
+    subcode = 0
+
+
+class DiskFull(ApiError):
+    """The file system is full. Not a 503: the client would hold its upload back for ever and say nothing."""
+
+    code = 507
+    subcode = 0
+
+
+class Files:
+    """An ASGI endpoint over ``tree``; ``drafts`` is a folder on the same file system."""
+
+    def __init__(self, tree: Tree, drafts: Path, credentials: Credentials) -> None:
+        """Uploads grow in ``drafts`` and are moved into the tree when they are whole."""
+        self._tree = tree
+        self._drafts = drafts
+        self._credentials = credentials
+
+    async def handle(self, request: Request) -> Response:
+        """Answer a request; whatever goes wrong is an answer too."""
+        try:
+            self._credentials.authenticate(request.headers.get("authorization"), request.cookies.get(COOKIE))
+            return await self._answer(request)
+        except ApiError as error:
+            return envelope("files", identity.API_VERSION, None, error=error)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except OSError as error:
+            return envelope("files", identity.API_VERSION, None, error=_explained(error))
+        except Exception:
+            log.exception("%s %.200r failed", request.method, request.scope["path"])
+            failure = ApiError("General error (see the server's log)")
+            return envelope("files", identity.API_VERSION, None, error=failure)
+
+    async def _answer(self, request: Request) -> Response:
+        path = request.scope["path"]
+        if request.method in ("GET", "HEAD"):
+            return self._download(path)
+        if request.method == "DELETE":
+            return self._delete(path)
+        if request.method in ("POST", "PUT"):
+            return await self._upload(request)
+        return Response(status_code=405, headers={"allow": "GET, HEAD, POST, PUT, DELETE"})
+
+    def _download(self, path: str) -> Response:
+        file = self._tree.existing(path)
+        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        headers = {"content-security-policy": SANDBOX, "cache-control": "private, no-cache"}
+        return FileResponse(
+            file, media_type=kind, headers=headers, filename=file.name, content_disposition_type="inline"
+        )
+
+    def _delete(self, path: str) -> Response:
+        self._tree.remove(path)
+        return JSONResponse([path.lstrip("/")])
+
+    async def _upload(self, request: Request) -> Response:
+        upload = Upload(request.headers.get("content-type", ""), self._drafts)
+        body = request.stream()
+        try:
+            try:
+                await upload.receive(body)
+            except (ApiError, OSError):
+                upload.discard()
+                # A client that is cut off while it sends sees a broken connection instead of the reason.
+                async for _ in body:
+                    pass
+                raise
+            targets = [(self._tree.target(name), draft) for name, draft in upload.parts]
+            for target, draft in targets:
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                draft.replace(target)
+        finally:
+            upload.discard()
+        return JSONResponse([name.lstrip("/") for name, _ in upload.parts])
+
+
+def _explained(error: OSError) -> ApiError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DiskFull("No space is left on the server for the file")
+    if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY):
+        return PathTaken("The path is taken: a file is where a folder should be, or the other way round")
+    if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+        return BadRequest("Invalid path")
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+        log.error("the file server cannot use its folder: %s", error)
+        return ApiError(f"The server cannot use its folder of files: {error.strerror}")
+    log.exception("the file server failed")
+    return ApiError("General error (see the server's log)")

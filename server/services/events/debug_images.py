@@ -1,0 +1,77 @@
+"""Plots and debug images of tasks: of each, the latest iterations."""
+
+import json
+from typing import Any
+
+from server.dispatch import Call, Service
+from server.documents import Document
+from server.errors import InvalidArgument
+from server.services.events.writer import IMAGE, PLOT
+
+service = Service("events")
+
+LARGEST_BATCH = 10_000
+
+
+@service.reads("get_task_plots")
+def get_task_plots(call: Call) -> Document:
+    """The plots of a task: of each metric and variant the latest ``iters`` iterations."""
+    found = _latest(call, [call.arguments.text("task")], PLOT)
+    return {"plots": found, "returned": len(found), "total": len(found), "scroll_id": ""}
+
+
+@service.reads("get_multi_task_plots")
+def get_multi_task_plots(call: Call) -> Document:
+    """The plots of several tasks: metric -> variant -> task -> iteration."""
+    plots: dict[str, Any] = {}
+    found = _latest(call, call.arguments.texts("tasks"), PLOT)
+    for event in found:
+        task = plots.setdefault(event.get("metric", ""), {}).setdefault(event.get("variant", ""), {})
+        iteration = task.setdefault(event["task"], {}).setdefault(
+            str(event.get("iter", 0)), {"name": event["task"], "plots": []}
+        )
+        iteration["plots"].append(event)
+    return {"plots": plots, "returned": len(found), "total": len(found), "scroll_id": ""}
+
+
+@service.reads("debug_images")
+def debug_images(call: Call) -> Document:
+    """For every task and metric asked for, ``iters`` iterations from the latest back; scrolling goes on."""
+    size = min(max(call.arguments.integer("iters", 1), 1), LARGEST_BATCH)
+    scroll = call.arguments.maybe_text("scroll_id") or "0"
+    start = int(scroll[:18]) if scroll.isascii() and scroll.isdigit() else 0
+    found = [_images(call, item, start, size) for item in call.arguments.mappings("metrics")]
+    return {"metrics": found, "scroll_id": str(start + size)}
+
+
+def _images(call: Call, item: Document, start: int, size: int) -> Document:
+    task, metric, variants = item.get("task"), item.get("metric"), item.get("variants")
+    if not isinstance(task, str) or not isinstance(metric, (str, type(None))):
+        raise InvalidArgument("Validation error: metrics: each needs a task, and a metric that is a string")
+    if not isinstance(variants, (list, type(None))):
+        raise InvalidArgument("Validation error: metrics: variants must be an array of string")
+    rows = call.db.execute(
+        "SELECT iter, variant, doc FROM events WHERE task = ? AND type = ? AND (? IS NULL OR metric = ?)"
+        " ORDER BY iter DESC, metric, variant",
+        (task, IMAGE, metric, metric),
+    )
+    iterations: dict[int, list[Document]] = {}
+    for row in rows:
+        if not variants or row["variant"] in variants:
+            iterations.setdefault(row["iter"], []).append(json.loads(row["doc"]))
+    page = list(iterations.items())[start : start + size]
+    grouped = [{"iter": iteration, "events": events} for iteration, events in page]
+    return {"task": task, "metric": metric, "iterations": grouped}
+
+
+def _latest(call: Call, tasks: list[str], kind: str) -> list[Document]:
+    """Of every metric and variant the last ``iters`` iterations, oldest first."""
+    iterations = min(max(call.arguments.integer("iters", 1), 1), LARGEST_BATCH)
+    rows = call.db.execute(
+        "SELECT doc FROM (SELECT doc, task, metric, variant, iter, row_number() OVER"
+        " (PARTITION BY task, metric, variant ORDER BY iter DESC) AS place FROM events"
+        " WHERE task IN (SELECT value FROM json_each(?)) AND type = ?) WHERE place <= ?"
+        " ORDER BY task, metric, variant, iter",
+        (json.dumps(tasks), kind, iterations),
+    )
+    return [json.loads(row["doc"]) for row in rows]

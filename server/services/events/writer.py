@@ -1,0 +1,181 @@
+"""Events in: each line checked on its own, stored, and folded into what the task remembers."""
+
+import math
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from server import documents
+from server.arguments import LARGEST
+from server.body import parse_object
+from server.clock import milliseconds
+from server.dispatch import Call
+from server.documents import Document, dump
+from server.errors import ApiError, EventsNotAdded
+from server.services.events.last_metrics import remember_event, remember_scalar
+from server.stores.tasks import save_task, touch
+
+LOG = "log"
+SCALAR = "training_stats_scalar"
+PLOT = "plot"
+IMAGE = "training_debug_image"
+VECTOR = "training_stats_vector"
+TYPES = frozenset({LOG, SCALAR, PLOT, IMAGE, VECTOR})
+
+# Flags of the request that the clients put into every line.
+FLAGS = ("allow_locked", "model_event", "method")
+LOCKED = frozenset({"published", "publishing"})
+
+
+@dataclass(frozen=True)
+class Event:
+    """A line that passed the checks."""
+
+    task: str
+    type: str
+    metric: str
+    variant: str
+    iteration: int
+    timestamp: int
+    value: float | None
+    document: Document
+
+
+def add_events(call: Call, lines: list[bytes]) -> Document:
+    """Store what is right, count what is wrong; raises EventsNotAdded if nothing was right."""
+    writer = _Writer(call)
+    for line in lines:
+        writer.add(line)
+    writer.finish()
+    if writer.errors and not writer.added:
+        raise EventsNotAdded(
+            "Events not added: " + ", ".join(f"{text}={n}" for text, n in writer.errors.items())
+        )
+    return {"added": writer.added, "errors": sum(writer.errors.values()), "errors_info": writer.errors}
+
+
+class _Writer:
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._tasks: dict[str, Document | None] = {}
+        self.added = 0
+        self.errors: dict[str, int] = {}
+
+    def add(self, line: bytes) -> None:
+        try:
+            document = parse_object(self._call.credentials.masked(line))
+            event = read_event(document)
+            holder = self._holder(event.task, document)
+            store(self._call.db, event)
+        except ApiError as error:
+            self.errors[error.message] = self.errors.get(error.message, 0) + 1
+            return
+        self.added += 1
+        if holder is not None:
+            _remember(holder, event)
+
+    def finish(self) -> None:
+        for task in self._tasks.values():
+            if task is not None:
+                touch(task, self._call.now)
+                save_task(self._call.db, task)
+
+    def _holder(self, task_id: str, document: Document) -> Document | None:
+        """The task that the event belongs to; None for an event of a model."""
+        if document.get("model_event") is True:
+            if documents.find(self._call.db, "models", task_id) is None:
+                raise EventsNotAdded(f"Invalid model id {task_id}")
+            return None
+        if task_id not in self._tasks:
+            self._tasks[task_id] = documents.find(self._call.db, "tasks", task_id)
+        task = self._tasks[task_id]
+        if task is None:
+            raise EventsNotAdded(f"Invalid task id {task_id}")
+        if task["status"] in LOCKED and document.get("allow_locked") is not True:
+            raise EventsNotAdded(f"Task {task_id} is {task['status']}")
+        return task
+
+
+def read_event(document: Document) -> Event:
+    """Raises EventsNotAdded, with a message that is the same for the same mistake."""
+    kind = document.get("type")
+    if not isinstance(kind, str) or kind not in TYPES:
+        raise EventsNotAdded(f"Invalid event type {kind!r:.60}")
+    task = document.get("task")
+    if not isinstance(task, str) or not task:
+        raise EventsNotAdded("Event must have a 'task' field")
+    value = _number(document, "value") if kind == SCALAR or document.get("value") is not None else None
+    return Event(
+        task=task,
+        type=kind,
+        metric=_text(document, "metric"),
+        variant=_text(document, "variant"),
+        iteration=_integer(document, "iter", 0),
+        timestamp=_integer(document, "timestamp", milliseconds()),
+        value=value,
+        document={name: item for name, item in document.items() if name not in FLAGS},
+    )
+
+
+def store(db: sqlite3.Connection, event: Event) -> None:
+    """Insert the event; a report of the same metric, variant and iteration is replaced."""
+    keep = "" if event.type == LOG else _REPLACE
+    place = {"timestamp": event.timestamp} | ({} if event.type == LOG else {"iter": event.iteration})
+    columns = (
+        event.task,
+        event.type,
+        event.metric,
+        event.variant,
+        event.iteration,
+        event.timestamp,
+        event.value,
+    )
+    db.execute(_INSERT + keep, (*columns, dump(event.document | place)))
+
+
+_INSERT = (
+    "INSERT INTO events (task, type, metric, variant, iter, timestamp, value, doc)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_REPLACE = (
+    " ON CONFLICT (task, type, metric, variant, iter) WHERE type <> 'log'"
+    " DO UPDATE SET timestamp = excluded.timestamp, value = excluded.value, doc = excluded.doc"
+)
+
+
+def _remember(task: Document, event: Event) -> None:
+    remember_event(task, event.type, event.metric, event.iteration, event.timestamp)
+    if event.type == SCALAR and event.value is not None:
+        remember_scalar(task, event.metric, event.variant, event.value, event.iteration)
+
+
+def _text(document: Document, name: str) -> str:
+    value = document.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise EventsNotAdded(f"Event field {name} must be a string")
+    return value
+
+
+def _integer(document: Document, name: str, default: int) -> int:
+    value = document.get(name)
+    if value is None:
+        return default
+    number = _number(document, name)
+    if abs(number) > LARGEST:
+        raise EventsNotAdded(f"Event field {name} is too large")
+    return int(value)
+
+
+def _number(document: Document, name: str) -> float:
+    value: Any = document.get(name)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise EventsNotAdded(f"Event field {name} must be a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise EventsNotAdded(f"Event field {name} must be finite")
+    return number

@@ -1,0 +1,138 @@
+"""The projects service."""
+
+from server import documents
+from server.dispatch import Call, Service
+from server.documents import Document, save
+from server.errors import NotUnique, ProjectNotEmpty
+from server.query import answer, fetch, translate
+from server.services.projects import contents as project_contents
+from server.stores.projects import PROJECTS, ensure_project, load_project, named, rename, tree
+
+service = Service("projects")
+
+
+@service.writes("create")
+def create(call: Call) -> Document:
+    """Make a project, and those above it in its name; raises NotUnique for a name that is taken."""
+    name = call.arguments.text("name")
+    if named(call.db, name):
+        raise NotUnique(
+            f"Value combination already exists (unique field already contains this value): name={name}"
+        )
+    project = ensure_project(call.db, name, call.now)
+    project |= _editable(call)
+    save(call.db, "projects", project)
+    return {"id": project["id"]}
+
+
+@service.reads("get_by_id")
+def get_by_id(call: Call) -> Document:
+    """One project, with the ids of those above it as ``path``."""
+    return {"project": {**load_project(call.db, call.arguments.text("project")), "path": _path(call)}}
+
+
+@service.reads("get_all")
+def get_all(call: Call) -> Document:
+    """The projects that match the filters; hidden ones only with ``search_hidden``."""
+    found, scroll = _found(call)
+    return answer(PROJECTS, call.arguments, found, scroll)
+
+
+@service.reads("get_all_ex")
+def get_all_ex(call: Call) -> Document:
+    """As ``get_all``, with counts of tasks by status where ``include_stats`` asks for them."""
+    found, scroll = _found(call)
+    for project in found:
+        project["hidden"] = "hidden" in project["system_tags"]
+        if call.arguments.flag("include_stats"):
+            project["stats"] = {"active": project_contents.statistics(call.db, project["id"])}
+    fields = call.arguments.texts("only_fields")
+    data = answer(PROJECTS, call.arguments, found, scroll)
+    if fields and "*" not in fields:
+        for project, chosen in zip(found, data["projects"], strict=True):
+            chosen["hidden"] = project["hidden"]
+    return data
+
+
+@service.writes("update")
+def update(call: Call) -> Document:
+    """Change a project's description, tags or name; what is below it moves along."""
+    project = load_project(call.db, call.arguments.text("project"))
+    fields = _editable(call)
+    if "name" in call.arguments:
+        name = call.arguments.text("name").strip("/")
+        rename(call.db, project, name, call.now)
+        fields["name"] = name
+    project |= fields | {"last_update": call.now}
+    save(call.db, "projects", project)
+    return {"fields": fields, "updated": 1}
+
+
+@service.writes("move")
+def move(call: Call) -> Document:
+    """Move a project with everything below it to ``new_location``."""
+    project = load_project(call.db, call.arguments.text("project"))
+    place = (call.arguments.maybe_text("new_location") or "").strip("/")
+    name = f"{place}/{project['basename']}" if place else project["basename"]
+    rename(call.db, project, name, call.now)
+    save(call.db, "projects", project)
+    return {"moved": 1}
+
+
+@service.reads("validate_delete")
+def validate_delete(call: Call) -> Document:
+    """What a delete of the project would take along, in numbers."""
+    project = load_project(call.db, call.arguments.text("project"))
+    return project_contents.inventory(call.db, tree(call.db, project["id"]))
+
+
+@service.writes("delete")
+def delete(call: Call) -> Document:
+    """Delete a project and those below; tasks and models go only with ``delete_contents``."""
+    project = load_project(call.db, call.arguments.text("project"))
+    ids = tree(call.db, project["id"])
+    contents = project_contents.inventory(call.db, ids)
+    if contents["non_archived_tasks"] and not call.arguments.flag("force"):
+        raise ProjectNotEmpty(
+            f"Project has associated non-archived tasks: id={project['id']}, use force=true to delete"
+        )
+    if call.arguments.flag("delete_contents"):
+        project_contents.delete(call, ids)
+    else:
+        project_contents.disown(call.db, ids)
+    for project_id in ids:
+        documents.delete(call.db, "projects", project_id)
+    deleted = contents["tasks"] if call.arguments.flag("delete_contents") else 0
+    return {
+        "deleted": len(ids),
+        "disassociated_tasks": contents["tasks"] - deleted,
+        "deleted_tasks": deleted,
+        "deleted_models": 0,
+        "urls": {"model_urls": [], "event_urls": [], "artifact_urls": []},
+    }
+
+
+def _editable(call: Call) -> Document:
+    fields: Document = {}
+    for name in ("description", "default_output_destination"):
+        if name in call.arguments:
+            fields[name] = call.arguments.text(name)
+    for name in ("tags", "system_tags"):
+        if name in call.arguments:
+            fields[name] = sorted(set(call.arguments.texts(name)))
+    return fields
+
+
+def _path(call: Call) -> list[str]:
+    parts = load_project(call.db, call.arguments.text("project"))["name"].split("/")
+    above = [named(call.db, "/".join(parts[:depth])) for depth in range(1, len(parts))]
+    return [project["id"] for project in above if project]
+
+
+def _found(call: Call) -> tuple[list[Document], str | None]:
+    query = translate(PROJECTS, call.arguments)
+    if not call.arguments.flag("search_hidden") and "id" not in call.arguments:
+        query.add("NOT EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = 'hidden')")
+    if call.arguments.flag("shallow_search"):
+        query.add("parent IS NULL")
+    return fetch(call.db, PROJECTS, call.arguments, query)

@@ -1,0 +1,168 @@
+"""Single parts of a task: hyperparameters, configuration objects, artifacts, models."""
+
+from server import documents
+from server.dispatch import Call, Service
+from server.documents import Document
+from server.errors import InvalidArgument, InvalidModel, InvalidTaskStatus
+from server.services.tasks.fields import read_artifact, sort_artifacts
+from server.stores.tasks import load_task, save_task, touch
+
+service = Service("tasks")
+
+LOCKED = frozenset({"published", "publishing", "completed"})
+
+
+@service.writes("edit_hyper_params")
+def edit_hyper_params(call: Call) -> Document:
+    """Set hyperparameters; ``replace_hyperparams`` all or section drops the others first."""
+    task = _unlocked(call)
+    items = call.arguments.mappings("hyperparams")
+    replace = call.arguments.maybe_text("replace_hyperparams") or "none"
+    if replace == "all":
+        task["hyperparams"] = {}
+    elif replace == "section":
+        for item in items:
+            task["hyperparams"].pop(_word(item, "section"), None)
+    for item in items:
+        section = task["hyperparams"].setdefault(_word(item, "section"), {})
+        section[_word(item, "name")] = item
+    return _saved(call, task)
+
+
+@service.writes("delete_hyper_params")
+def delete_hyper_params(call: Call) -> Document:
+    """Remove hyperparameters, or a whole section where no name is given."""
+    task = _unlocked(call)
+    for item in call.arguments.mappings("hyperparams"):
+        section = _word(item, "section")
+        if item.get("name") is None:
+            task["hyperparams"].pop(section, None)
+        else:
+            task["hyperparams"].get(section, {}).pop(_word(item, "name"), None)
+    return _saved(call, task)
+
+
+@service.reads("get_hyper_params")
+def get_hyper_params(call: Call) -> Document:
+    """The hyperparameters of tasks, each as a flat list."""
+    return {"params": [_parameters(load_task(call.db, task_id)) for task_id in call.arguments.texts("tasks")]}
+
+
+@service.writes("edit_configuration")
+def edit_configuration(call: Call) -> Document:
+    """Set configuration objects; ``replace_configuration`` drops the others."""
+    task = _unlocked(call)
+    items = {_word(item, "name"): item for item in call.arguments.mappings("configuration")}
+    kept = {} if call.arguments.flag("replace_configuration") else task["configuration"]
+    task["configuration"] = kept | items
+    return _saved(call, task)
+
+
+@service.writes("delete_configuration")
+def delete_configuration(call: Call) -> Document:
+    """Remove configuration objects by name."""
+    task = _unlocked(call)
+    for name in call.arguments.texts("configuration"):
+        task["configuration"].pop(name, None)
+    return _saved(call, task)
+
+
+@service.reads("get_configurations")
+def get_configurations(call: Call) -> Document:
+    """The configuration objects of tasks, all or those of ``names``."""
+    wanted = set(call.arguments.texts("names"))
+    found = []
+    for task_id in call.arguments.texts("tasks"):
+        items = load_task(call.db, task_id)["configuration"]
+        chosen = [item for name, item in items.items() if not wanted or name in wanted]
+        found.append({"task": task_id, "configuration": chosen})
+    return {"configurations": found}
+
+
+@service.reads("get_configuration_names")
+def get_configuration_names(call: Call) -> Document:
+    """The names of the configuration objects of tasks."""
+    found = [
+        {"task": task_id, "names": sorted(load_task(call.db, task_id)["configuration"])}
+        for task_id in call.arguments.texts("tasks")
+    ]
+    return {"configurations": found}
+
+
+@service.writes("add_or_update_artifacts")
+def add_or_update_artifacts(call: Call) -> Document:
+    """Artifacts are told apart by key and mode."""
+    task = _unlocked(call)
+    given = [read_artifact(artifact) for artifact in call.arguments.mappings("artifacts")]
+    artifacts = [*task["execution"].get("artifacts", []), *given]
+    latest = {(artifact["key"], artifact["mode"]): artifact for artifact in artifacts}
+    task["execution"]["artifacts"] = sort_artifacts(latest.values())
+    return _saved(call, task)
+
+
+@service.writes("delete_artifacts")
+def delete_artifacts(call: Call) -> Document:
+    """Forget artifacts by key and mode; their files stay."""
+    task = _unlocked(call)
+    gone = {(item["key"], item["mode"]) for item in map(read_artifact, call.arguments.mappings("artifacts"))}
+    artifacts = task["execution"].get("artifacts", [])
+    kept = [artifact for artifact in artifacts if (artifact["key"], artifact["mode"]) not in gone]
+    task["execution"]["artifacts"] = kept
+    return {"deleted": len(artifacts) - len(kept), **_saved(call, task)}
+
+
+@service.writes("add_or_update_model")
+def add_or_update_model(call: Call) -> Document:
+    """A task has one model of each name on either side, input and output."""
+    task = load_task(call.db, call.arguments.text("task"))
+    kind, name, model = (call.arguments.text(argument) for argument in ("type", "name", "model"))
+    if kind not in ("input", "output"):
+        raise InvalidArgument(f"Validation error: type must be input or output, not {kind!r:.80}")
+    if documents.find(call.db, "models", model) is None:
+        raise InvalidModel(f"Invalid model id: {model}")
+    attach_model(task, kind, name, model, call.now)
+    return _saved(call, task)
+
+
+@service.writes("delete_models")
+def delete_models(call: Call) -> Document:
+    """Detach models from a task; they stay in the registry."""
+    task = load_task(call.db, call.arguments.text("task"))
+    for item in call.arguments.mappings("models"):
+        kind, name = _word(item, "type"), _word(item, "name")
+        kept = [model for model in task["models"].get(kind, []) if model["name"] != name]
+        task["models"] |= {kind: kept} if kind in ("input", "output") else {}
+    return _saved(call, task)
+
+
+def attach_model(task: Document, kind: str, name: str, model: str, now: str) -> None:
+    """Put the model on the ``kind`` side of the task, over one of the same name."""
+    kept = [item for item in task["models"].get(kind, []) if item["name"] != name]
+    task["models"][kind] = [*kept, {"name": name, "model": model, "updated": now}]
+
+
+def _unlocked(call: Call) -> Document:
+    task = load_task(call.db, call.arguments.text("task"))
+    if task["status"] in LOCKED and not call.arguments.flag("force"):
+        raise InvalidTaskStatus(
+            f"Invalid task status: task={task['id']} is {task['status']}, use force=true to edit"
+        )
+    return task
+
+
+def _saved(call: Call, task: Document) -> Document:
+    touch(task, call.now)
+    save_task(call.db, task)
+    return {"updated": 1}
+
+
+def _word(item: Document, name: str) -> str:
+    value = item.get(name)
+    if not isinstance(value, str):
+        raise InvalidArgument(f"Validation error: {name} must be a string, got {value!r:.80}")
+    return value
+
+
+def _parameters(task: Document) -> Document:
+    items = [item for section in task["hyperparams"].values() for item in section.values()]
+    return {"task": task["id"], "hyperparams": items}

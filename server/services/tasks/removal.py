@@ -1,0 +1,181 @@
+"""Deleting, resetting and archiving tasks."""
+
+import sqlite3
+
+from server import documents, identity
+from server.dispatch import Call, Service
+from server.documents import Document
+from server.errors import InvalidTaskStatus
+from server.services.bulk import each
+from server.stores import queue_entries as entries
+from server.stores.tasks import blank_execution, load_task, save_task, touch
+
+service = Service("tasks")
+
+ARCHIVED = "archived"
+
+
+@service.writes("delete")
+def delete(call: Call) -> Document:
+    """Delete a task with its events and drafts of models; ``return_file_urls`` says which files it leaves."""
+    return {"deleted": True, **_delete(call, call.arguments.text("task"))}
+
+
+@service.writes("delete_many")
+def delete_many(call: Call) -> Document:
+    """Delete tasks; one that fails stops no other."""
+    return each(
+        call, call.arguments.texts("ids"), lambda task_id: {"deleted": True, **_delete(call, task_id)}
+    )
+
+
+@service.writes("reset")
+def reset(call: Call) -> Document:
+    """Make a task a draft again: what its run left goes, its parameters stay."""
+    return _reset(call, call.arguments.text("task"))
+
+
+@service.writes("reset_many")
+def reset_many(call: Call) -> Document:
+    """Reset tasks; one that fails stops no other."""
+    return each(call, call.arguments.texts("ids"), lambda task_id: _reset(call, task_id))
+
+
+@service.writes("archive")
+def archive(call: Call) -> Document:
+    """Put tasks out of sight and out of their queues; all of them or none."""
+    for task_id in call.arguments.texts("tasks"):
+        _archive(call, task_id)
+    return {"archived": len(call.arguments.texts("tasks"))}
+
+
+@service.writes("archive_many")
+def archive_many(call: Call) -> Document:
+    """Put tasks out of sight and out of their queues; one that fails stops no other."""
+    return each(call, call.arguments.texts("ids"), lambda task_id: {"archived": _archive(call, task_id)})
+
+
+@service.writes("unarchive_many")
+def unarchive_many(call: Call) -> Document:
+    """Bring archived tasks back."""
+    return each(call, call.arguments.texts("ids"), lambda task_id: {"unarchived": _unarchive(call, task_id)})
+
+
+def delete_task(db: sqlite3.Connection, task: Document, with_models: bool = True) -> Document:
+    """Remove the task with its events, queue entry and unpublished models; children lose their parent."""
+    task_id = task["id"]
+    children = documents.where(db, "tasks", "parent = ?", (task_id,))
+    for child in children:
+        child.pop("parent")
+        save_task(db, child)
+    counts = _release_models(db, task_id, with_models)
+    db.execute("DELETE FROM events WHERE task = ?", (task_id,))
+    entries.remove(db, task_id)
+    documents.delete(db, "tasks", task_id)
+    return {"updated_children": len(children), **counts}
+
+
+def _release_models(db: sqlite3.Connection, task: str, remove: bool) -> Document:
+    updated = deleted = 0
+    for model in documents.where(db, "models", "task = ?", (task,)):
+        if remove and not model.get("ready"):
+            deleted += documents.delete(db, "models", model["id"])
+        else:
+            model.pop("task")
+            documents.save(db, "models", model)
+            updated += 1
+    return {"updated_models": updated, "deleted_models": deleted}
+
+
+def _delete(call: Call, task_id: str) -> Document:
+    task = load_task(call.db, task_id)
+    if task["status"] in ("in_progress", "queued", "published") and not call.arguments.flag("force"):
+        raise InvalidTaskStatus(
+            f"Invalid task status: task={task_id} is {task['status']}, use force=true to delete"
+        )
+    urls = _urls(call.db, task) if call.arguments.flag("return_file_urls") else None
+    return {**delete_task(call.db, task, call.arguments.flag("delete_output_models", True)), "urls": urls}
+
+
+def _urls(db: sqlite3.Connection, task: Document) -> Document:
+    """Where the files of the task are, for a client that deletes them itself."""
+    images = db.execute(
+        "SELECT DISTINCT json_extract(doc, '$.url') AS url FROM events"
+        " WHERE task = ? AND type = 'training_debug_image'",
+        (task["id"],),
+    )
+    artifacts = [a.get("uri") for a in task["execution"].get("artifacts", []) if a.get("mode") == "output"]
+    models = [model.get("uri") for model in documents.where(db, "models", "task = ?", (task["id"],))]
+    return {
+        "event_urls": [row["url"] for row in images if row["url"]],
+        "artifact_urls": [uri for uri in artifacts if uri],
+        "model_urls": [uri for uri in models if uri],
+    }
+
+
+def _reset(call: Call, task_id: str) -> Document:
+    task = load_task(call.db, task_id)
+    if task["status"] == "published" and not call.arguments.flag("force"):
+        raise InvalidTaskStatus(f"Invalid task status: task={task_id} is published, use force=true to reset")
+    urls = _urls(call.db, task) if call.arguments.flag("return_file_urls") else None
+    counts = _release_models(call.db, task_id, call.arguments.flag("delete_output_models", True))
+    call.db.execute("DELETE FROM events WHERE task = ?", (task_id,))
+    dequeued = int(entries.remove(call.db, task_id))
+    changes = _cleared(call, task)
+    save_task(call.db, task)
+    return {"updated": 1, "fields": changes, "dequeued": {"removed": dequeued}, "urls": urls, **counts}
+
+
+def _cleared(call: Call, task: Document) -> Document:
+    """Back to a draft: what the run left goes, what the user set stays (unless clear_all)."""
+    for name in (
+        "started",
+        "completed",
+        "active_duration",
+        "last_worker",
+        "last_worker_report",
+        "enqueue_status",
+    ):
+        task.pop(name, None)
+    kept = [a for a in task["execution"].get("artifacts", []) if a.get("mode") == "input"]
+    execution = blank_execution() if call.arguments.flag("clear_all") else task["execution"]
+    execution = {key: value for key, value in execution.items() if key != "queue"}
+    changes: Document = {
+        "status": "created",
+        "status_reason": "reset",
+        "status_message": "reset",
+        "status_changed": call.now,
+        "last_iteration": 0,
+        "last_metrics": {},
+        "metric_stats": {},
+        "unique_metrics": [],
+        "runtime": {},
+        "output": {key: value for key, value in task["output"].items() if key == "destination"},
+        "execution": {**execution, "artifacts": kept},
+        "models": {"input": task["models"].get("input", []), "output": []},
+    }
+    if call.arguments.flag("clear_all"):
+        changes |= {"hyperparams": {}, "configuration": {}, "script": {"requirements": {}}}
+    task |= changes
+    return changes | touch(task, call.now)
+
+
+def _archive(call: Call, task_id: str) -> bool:
+    task = load_task(call.db, task_id)
+    if entries.remove(call.db, task_id):
+        task |= {"status": task.pop("enqueue_status", "created"), "status_changed": call.now}
+    task["system_tags"] = sorted({*task["system_tags"], ARCHIVED})
+    for argument in ("status_message", "status_reason"):
+        if argument in call.arguments:
+            task[argument] = call.arguments.text(argument)
+    task |= {"last_change": call.now, "last_changed_by": identity.USER}
+    save_task(call.db, task)
+    return True
+
+
+def _unarchive(call: Call, task_id: str) -> bool:
+    task = load_task(call.db, task_id)
+    task["system_tags"] = [tag for tag in task["system_tags"] if tag != ARCHIVED]
+    task |= {"last_change": call.now, "last_changed_by": identity.USER}
+    save_task(call.db, task)
+    return True

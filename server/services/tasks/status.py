@@ -1,0 +1,190 @@
+"""The life of a task: in progress, and how it ends."""
+
+import sqlite3
+
+from server import documents, identity
+from server.dispatch import Call, Service
+from server.documents import Document
+from server.errors import InvalidId, InvalidTaskStatus
+from server.services.bulk import each
+from server.stores import queue_entries as entries
+from server.stores.projects import touch_project
+from server.stores.tasks import load_task, save_task, touch
+
+service = Service("tasks")
+
+STATUSES = frozenset(
+    (
+        "created",
+        "queued",
+        "in_progress",
+        "stopped",
+        "published",
+        "publishing",
+        "closed",
+        "failed",
+        "completed",
+        "unknown",
+    )
+)
+FINAL = frozenset({"published", "publishing", "closed"})
+STOPPING = "stopping"
+
+# What each change may start from without force.
+STARTS = STATUSES - FINAL - {"completed"}
+ENDS = frozenset({"created", "in_progress", "stopped", "failed", "completed", "closed", "unknown"})
+PUBLISHES = frozenset({"stopped", "completed", "failed", "closed", "published"})
+
+
+@service.writes("started")
+def started(call: Call) -> Document:
+    """The task runs from now on; a second call while it runs changes nothing that counts."""
+    task_id = call.arguments.text("task")
+    task = documents.find(call.db, "tasks", task_id)
+    if task is None:
+        raise InvalidId("Invalid object id: task=None")
+    _allow(call, task, STARTS)
+    first = {} if task["status"] == "in_progress" else {"started": call.now}
+    if first:
+        # What an earlier run left: its worker, above all, is not the one to listen for now.
+        for name in ("completed", "active_duration", "last_worker", "last_worker_report"):
+            task.pop(name, None)
+    return {"fields": change(call, task, "in_progress", **first), "started": 1, "updated": 1}
+
+
+@service.writes("completed")
+def completed(call: Call) -> Document:
+    """The task has ended well; ``publish`` publishes it and its models too."""
+    task = load_task(call.db, call.arguments.text("task"))
+    _allow(call, task, ENDS)
+    fields = change(call, task, "completed", completed=call.now)
+    published = call.arguments.flag("publish")
+    if published:
+        _publish(call, task["id"])
+    return {"fields": fields, "published": int(published), "updated": 1}
+
+
+@service.writes("stopped")
+def stopped(call: Call) -> Document:
+    """The task was ended before its time."""
+    return _end(call, call.arguments.text("task"), "stopped")
+
+
+@service.writes("failed")
+def failed(call: Call) -> Document:
+    """The task has ended badly; ``status_message`` says how."""
+    return _end(call, call.arguments.text("task"), "failed")
+
+
+@service.writes("close")
+def close(call: Call) -> Document:
+    """Close a task: nothing changes it any more."""
+    return _end(call, call.arguments.text("task"), "closed")
+
+
+@service.writes("stop")
+def stop(call: Call) -> Document:
+    """Stop a task: at once, or by its agent, which is told when it next asks."""
+    return _stop(call, call.arguments.text("task"))
+
+
+@service.writes("stop_request")
+def stop_request(call: Call) -> Document:
+    """The same as ``stop``, under its other name."""
+    return _stop(call, call.arguments.text("task"))
+
+
+@service.writes("stop_many")
+def stop_many(call: Call) -> Document:
+    """Stop tasks; one that fails stops no other."""
+    return each(call, call.arguments.texts("ids"), lambda task_id: {"stopped": True, **_stop(call, task_id)})
+
+
+@service.writes("publish")
+def publish(call: Call) -> Document:
+    """Publish a task that has ended, and its models: read-only from now on."""
+    return {"committed_versions_results": [], **_publish(call, call.arguments.text("task"))}
+
+
+@service.writes("publish_many")
+def publish_many(call: Call) -> Document:
+    """Publish tasks; one that fails stops no other."""
+    return each(
+        call, call.arguments.texts("ids"), lambda task_id: {"published": True, **_publish(call, task_id)}
+    )
+
+
+def change(call: Call, task: Document, status: str, **extra: object) -> Document:
+    """Give the task its new status, with the reason and message of the call; returns what changed."""
+    fields = {
+        "status": status,
+        "status_reason": call.arguments.maybe_text("status_reason") or "",
+        "status_message": call.arguments.maybe_text("status_message") or "",
+        "status_changed": call.now,
+    }
+    return settle(call.db, task, fields, call.now, **extra)
+
+
+def settle(db: sqlite3.Connection, task: Document, fields: Document, now: str, **extra: object) -> Document:
+    """Store a change of status, whoever made it; a task that does not wait is in no queue."""
+    if fields["status"] != "queued":
+        entries.remove(db, task["id"])
+    # The run's time counts up to this very moment, so it is marked before the status moves on.
+    marks = touch(task, now)
+    task |= fields | extra
+    save_task(db, task)
+    touch_project(db, task.get("project"), now)
+    return fields | marks | extra
+
+
+def _stop(call: Call, task_id: str) -> Document:
+    """Ask the agent that runs the task to stop it; where no agent runs it, stop it here and now."""
+    task = load_task(call.db, task_id)
+    by_agent = (
+        task["status"] == "in_progress" and "last_worker" in task and "development" not in task["system_tags"]
+    )
+    if not by_agent or call.arguments.flag("force"):
+        return _end(call, task_id, "stopped")
+    fields = {"status_message": STOPPING, "status_reason": call.arguments.maybe_text("status_reason") or ""}
+    task |= fields
+    marks = touch(task, call.now)
+    save_task(call.db, task)
+    return {"fields": fields | marks, "updated": 1}
+
+
+def _end(call: Call, task_id: str, status: str) -> Document:
+    task = load_task(call.db, task_id)
+    _allow(call, task, ENDS | {"queued"})
+    end = {} if status == "closed" else {"completed": call.now}
+    return {"fields": change(call, task, status, **end), "updated": 1}
+
+
+def _publish(call: Call, task_id: str) -> Document:
+    task = load_task(call.db, task_id)
+    _allow(call, task, PUBLISHES)
+    if call.arguments.flag("publish_model", True):
+        for output in task["models"].get("output", []):
+            _publish_model(call, output["model"])
+    return {"fields": change(call, task, "published", published=call.now), "updated": 1}
+
+
+def _publish_model(call: Call, task_id: str) -> None:
+    model = documents.find(call.db, "models", task_id)
+    if model and not model.get("ready"):
+        model |= {
+            "ready": True,
+            "last_update": call.now,
+            "last_change": call.now,
+            "last_changed_by": identity.USER,
+        }
+        documents.save(call.db, "models", model)
+
+
+def _allow(call: Call, task: Document, statuses: frozenset[str]) -> None:
+    if task["status"] not in statuses and not call.arguments.flag("force"):
+        raise InvalidTaskStatus(expected(task, statuses))
+
+
+def expected(task: Document, statuses: frozenset[str]) -> str:
+    """What is said of a task whose status the call does not allow."""
+    return f"Invalid task status: task={task['id']}, status={task['status']}, expected={sorted(statuses)}"

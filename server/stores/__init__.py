@@ -1,0 +1,1 @@
+"""Documents shared by several services."""

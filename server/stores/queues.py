@@ -1,0 +1,92 @@
+"""Queues as documents, and who watches them."""
+
+import sqlite3
+
+from server import clock, documents, identity
+from server.documents import Document
+from server.errors import InvalidArgument, InvalidQueue, NoDefaultQueue
+from server.query import Collection
+from server.stores import queue_entries as entries
+
+QUEUES = Collection(
+    table="queues",
+    answer="queues",
+    columns={"id": "id", "name": "name"},
+    values=frozenset(),
+    dates=frozenset({"created", "last_update"}),
+)
+
+DEFAULT_TAG = "default"
+
+
+def load_queue(db: sqlite3.Connection, queue_id: str) -> Document:
+    """Raises InvalidQueue for an id that no queue has; a name is not an id."""
+    queue = documents.find(db, "queues", queue_id)
+    if queue is None:
+        raise InvalidQueue(f"Invalid queue id: id={queue_id}, company={identity.COMPANY}")
+    return queue
+
+
+def named(db: sqlite3.Connection, name: str) -> Document | None:
+    """The queue of exactly this name, or None."""
+    found = documents.where(db, "queues", "name = ?", (name,))
+    return found[0] if found else None
+
+
+def ensure_queue(db: sqlite3.Connection, name: str, now: str, system_tags: tuple[str, ...] = ()) -> Document:
+    """The queue of that name, made if there is none."""
+    existing = named(db, name)
+    if existing:
+        return existing
+    if not name.strip():
+        raise InvalidArgument("Validation error: a queue needs a name")
+    queue: Document = {
+        "id": documents.new_id(),
+        "name": name,
+        "company": identity.COMPANY,
+        "user": identity.USER,
+        "created": now,
+        "tags": [],
+        "system_tags": list(system_tags),
+        "last_update": now,
+        "metadata": {},
+    }
+    documents.insert(db, "queues", queue)
+    return queue
+
+
+def default_queue(db: sqlite3.Connection) -> Document:
+    """The queue that enqueueing without a queue means."""
+    tagged = "EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = ?)"
+    found = documents.where(db, "queues", tagged, (DEFAULT_TAG,))
+    if not found:
+        raise NoDefaultQueue("No queue is tagged as the default queue for this company")
+    return found[0]
+
+
+def touch_queue(db: sqlite3.Connection, queue: Document | None, now: str) -> None:
+    """Save the queue as updated ``now``; None is nobody's queue and is left alone."""
+    if queue:
+        documents.save(db, "queues", {**queue, "last_update": now})
+
+
+def with_entries(db: sqlite3.Connection, queue: Document, limit: int = -1) -> Document:
+    """The queue as the API shows it: with the first ``limit`` of its entries."""
+    return {**queue, "entries": entries.entries_of(db, queue["id"], limit)}
+
+
+def watchers(db: sqlite3.Connection, queue: str) -> list[Document]:
+    """The workers that serve the queue and have been heard of lately."""
+    serving = "EXISTS (SELECT 1 FROM json_each(doc, '$.queues') WHERE value = ?)"
+    return [worker for worker in documents.where(db, "workers", serving, (queue,)) if is_alive(worker)]
+
+
+def is_watched(db: sqlite3.Connection, queue: str) -> bool:
+    """Whether any living worker serves the queue."""
+    return bool(watchers(db, queue))
+
+
+def is_alive(worker: Document) -> bool:
+    """Whether the worker was heard of within its own timeout, in seconds."""
+    timeout: int = worker["timeout"]
+    return clock.seconds_between(worker["last_activity_time"], clock.now()) <= timeout

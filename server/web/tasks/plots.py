@@ -1,0 +1,181 @@
+"""What a task drew: scalar curves and plots for plotly.js, tables and images for the page itself."""
+
+import json
+import mimetypes
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from server.documents import Document
+from server.errors import ApiError
+from server.files.tree import Tree
+from server.services.events.series import curve, series
+from server.services.events.writer import IMAGE, PLOT, SCALAR
+from server.web.shell import text
+from server.web.shell.visit import NotThere, Visit
+
+SAMPLES = 1000
+MOST_PLOTS = 200
+MOST_IMAGES = 200
+MOST_ROWS = 500
+MOST_COMPARED = 10
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that a task reported."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One report: a table or a picture that the page shows itself, else a figure for plotly.js."""
+
+    number: int
+    metric: str
+    variant: str
+    iteration: int
+    table: Table | None
+    image: str | None
+
+
+@dataclass(frozen=True)
+class Image:
+    """A debug sample; `link` is None for one that was never uploaded.
+
+    `kind` is image, audio or video for what the page itself shows: other files, and all that lie on another
+    server, are links to follow.
+    """
+
+    metric: str
+    variant: str
+    iteration: int
+    link: str | None
+    kind: str
+
+
+def charts(db: sqlite3.Connection, task: str) -> list[str]:
+    """The metrics that have curves; the machine's own monitors last."""
+    found = {metric for metric, variant in series(db, task, SCALAR) if curve(db, task, metric, variant, 1)}
+    return sorted(found, key=lambda metric: (metric.startswith(":"), text.natural(metric)))
+
+
+def scalar_figure(visit: Visit) -> Document:
+    """The curves of one metric, of one task or of several, as plotly.js draws them."""
+    metric = visit.query.get("metric", "")
+    traces = []
+    for task_id in visit.chosen[:MOST_COMPARED]:
+        name = visit.document("tasks", task_id, "task")["name"] if len(visit.chosen) > 1 else ""
+        for _, variant in series(visit.db, task_id, SCALAR, metric):
+            points = curve(visit.db, task_id, metric, variant, SAMPLES)
+            if not points:
+                continue
+            x, y = [point["iter"] for point in points], [point["value"] for point in points]
+            label = f"{name} · {variant}" if name else variant
+            mode = "lines" if len(x) > 1 else "markers"
+            traces.append({"x": x, "y": y, "name": _literal(label), "mode": mode})
+    return {"data": traces, "layout": {"xaxis": {"title": {"text": "iteration"}}}}
+
+
+def plots(db: sqlite3.Connection, task: str) -> list[Plot]:
+    """Of every metric and variant the latest plot."""
+    rows = db.execute(
+        "SELECT number, metric, variant, iter, doc, max(iter) FROM events WHERE task = ? AND type = ?"
+        " GROUP BY metric, variant ORDER BY metric, variant LIMIT ?",
+        (task, PLOT, MOST_PLOTS),
+    )
+    return [_plot(row) for row in rows]
+
+
+def plot_figure(visit: Visit) -> Document:
+    """One stored plot as the figure that plotly.js draws."""
+    row = visit.db.execute(
+        "SELECT doc FROM events WHERE task = ? AND type = ? AND number = ?",
+        (visit.path["task"], PLOT, visit.path["number"]),
+    ).fetchone()
+    if row is None:
+        raise NotThere("There is no such plot")
+    figure = _figure(row["doc"])
+    return {"data": figure.get("data", []), "layout": figure.get("layout", {})}
+
+
+def images(visit: Visit, task: str) -> list[Image]:
+    """The debug samples, the latest iteration first."""
+    rows = visit.db.execute(
+        "SELECT metric, variant, iter, json_extract(doc, '$.url') AS url FROM events"
+        " WHERE task = ? AND type = ? ORDER BY iter DESC, metric, variant LIMIT ?",
+        (task, IMAGE, MOST_IMAGES),
+    )
+    return [
+        Image(row["metric"], row["variant"], row["iter"], link, _kind(visit.files, link))
+        for row in rows
+        for link in [text.link(row["url"])]
+    ]
+
+
+def _kind(files: Tree, link: str | None) -> str:
+    path = unquote(urlsplit(link or "").path)
+    kind = (mimetypes.guess_type(path)[0] or "").partition("/")[0]
+    try:
+        files.existing(path)
+    except (ApiError, ValueError):
+        return "link"
+    return kind if kind in ("image", "audio", "video") else "link"
+
+
+def _plot(row: sqlite3.Row) -> Plot:
+    figure = _figure(row["doc"])
+    image = _image(figure)
+    return Plot(
+        row["number"], row["metric"], row["variant"], row["iter"], None if image else _table(figure), image
+    )
+
+
+def _figure(stored: str) -> Document:
+    """What the task reported; nothing for what cannot be read."""
+    try:
+        figure = json.loads(json.loads(stored).get("plot_str") or "{}")
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return figure if isinstance(figure, dict) else {}
+
+
+def _table(figure: Document) -> Table | None:
+    """A figure that is one table; it is read better as one than drawn."""
+    data = figure.get("data")
+    trace = data[0] if isinstance(data, list) and len(data) == 1 else None
+    if not isinstance(trace, dict) or trace.get("type") != "table":
+        return None
+    header, columns = _cells(trace.get("header")), _cells(trace.get("cells"))
+    columns = [column if isinstance(column, list) else [column] for column in columns]
+    length = min(max((len(column) for column in columns), default=0), MOST_ROWS)
+    rows = [[_cell(column[row]) if row < len(column) else "" for column in columns] for row in range(length)]
+    return Table([_cell(name) for name in header], rows)
+
+
+def _cells(part: object) -> list[Any]:
+    values = part.get("values") if isinstance(part, dict) else None
+    return values if isinstance(values, list) else []
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(_cell(item) for item in value)
+    return text.number(value).replace("<br />", "\n").replace("<br>", "\n")
+
+
+def _image(figure: Document) -> str | None:
+    """A figure that is only a picture, as the SDK reports those of matplotlib."""
+    layout = figure.get("layout")
+    pictures = layout.get("images") if isinstance(layout, dict) else None
+    if figure.get("data") or not isinstance(pictures, list) or len(pictures) != 1:
+        return None
+    return text.link(pictures[0].get("source")) if isinstance(pictures[0], dict) else None
+
+
+def _literal(label: str) -> str:
+    """plotly.js reads a little HTML in names: here none is meant."""
+    return label.replace("&", "&amp;").replace("<", "&lt;")

@@ -1,0 +1,1 @@
+"""ClearML helpers shared by the steps."""

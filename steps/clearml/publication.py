@@ -1,0 +1,84 @@
+"""Whether the best model of a run is published: it is compared with the one that is published already."""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from clearml import Model, Task
+
+from planets.metrics.significance import MARGIN, Comparison, compare
+from steps.clearml import task as tracking
+from steps.clearml.artifacts import load_arrays
+from steps.clearml.errors import StepError
+
+
+class Publication(NamedTuple):
+    """What became of a run's best model in the registry.
+
+    Attributes:
+        published: it is published now, by this run.
+        why: one line for a person.
+        rival: name of the model that was published before for the same test chips; empty if there was none.
+        rival_model_id: likewise.
+        rival_run_id: the run that evaluated it.
+        compared: fields of `Comparison`, of the F2 on these chips; None if nothing could be compared.
+    """
+
+    published: bool
+    why: str
+    rival: str = ""
+    rival_model_id: str = ""
+    rival_run_id: str = ""
+    compared: dict[str, float] | None = None
+
+
+def decide(best: tracking.Verdict, champion: str, when: str, seed: int) -> Publication:
+    """Compare `best` with the evaluation `champion`, chip by chip on test, and decide by the rule `when`."""
+    if not champion:
+        return Publication(True, "published: no model was published for these test chips before")
+    rival = tracking.verdict_of(champion)
+    run_id = str(Task.get_task(task_id=champion).parent or "")
+    found = Publication(False, "it is the published best already", rival.name, rival.model_id, run_id)
+    if champion == best.task_id:
+        return found
+    try:
+        first, second = (load_arrays(task_id, "per_chip")["test_f2"] for task_id in (best.task_id, champion))
+    except StepError as error:
+        why = f"published: it could not be compared with {rival.name}, published before ({error})"
+        return found._replace(published=True, why=why)
+    compared = compare(first, second, seed)
+    wins = {"better": compared.better, "higher": compared.difference > 0, "always": True}[when]
+    why = _won(rival, run_id, compared) if wins else _lost(rival, run_id, compared, when)
+    return found._replace(published=wins, why=why, compared=compared._asdict())
+
+
+def _won(rival: tracking.Verdict, run_id: str, compared: Comparison) -> str:
+    return f"published in place of {rival.name} of run {run_id}: {compared} on the same test chips"
+
+
+def _lost(rival: tracking.Verdict, run_id: str, compared: Comparison, when: str) -> str:
+    needed = f"p < {MARGIN} and a higher F2 are needed" if when == "better" else "a higher F2 is needed"
+    return (
+        f"not published: the published best remains {rival.name} of run {run_id}; "
+        f"this one is {compared} on the same test chips ({needed})"
+    )
+
+
+def publish(best: tracking.Verdict) -> None:
+    """Publish a model, and note with it what it scores on which test chips, by which evaluation, since when.
+
+    The test chips are named by the dataset and by the task that holds the split.
+    """
+    evaluation = Task.get_task(task_id=best.task_id).get_parameters()
+    model = Model(best.model_id)
+    for name, value in (("valid_f2", best.valid_f2), ("test_f2", best.test_f2)):
+        model.set_metadata(name, f"{value:.6f}", "float")
+    noted = {
+        "dataset_id": evaluation["kwargs/dataset_id"],
+        "split_id": evaluation["kwargs/split_id"],
+        "evaluate_id": best.task_id,
+        "select_id": tracking.current_task().id,
+        "published": datetime.now(UTC).isoformat(),
+    }
+    for name, value in noted.items():
+        model.set_metadata(name, value, "str")
+    model.publish()

@@ -1,0 +1,140 @@
+"""Settings are read in layers and checked as a whole; a fault names file, key and what is allowed."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.config.settings import load_config
+from planets.config.project import CONFIGS
+from planets.errors import ConfigError
+
+
+@pytest.fixture
+def configs(tmp_path):
+    return Path(shutil.copytree(CONFIGS, tmp_path / "configs"))
+
+
+def edit(file, **changes):
+    tree = yaml.safe_load(file.read_text())
+    for dotted, value in changes.items():
+        node, *rest = dotted.split("__")
+        target = tree
+        while rest:
+            target, node = target[node], rest.pop(0)
+        target[node] = value
+    file.write_text(yaml.safe_dump(tree))
+
+
+@pytest.mark.parametrize("profile", [file.stem for file in (CONFIGS / "profiles").glob("*.yaml")])
+def test_every_shipped_profile_is_valid(profile):
+    config = load_config(profile)
+    assert config.models
+    for entry in config.models:
+        assert config.training_of(entry.name).epochs >= 1
+
+
+def test_the_sample_needs_no_accelerator_and_no_network():
+    config = load_config("sample")
+    assert config.dataset.source == "sample"
+    assert not any(entry.pretrained for entry in config.models)
+    assert set(config.queues.names()) <= config.stack.workers.keys()
+    assert len(config.models) >= 2
+
+
+def test_the_full_profile_is_real_data_and_pretrained_models_on_the_gpu_queue():
+    config = load_config("full")
+    assert config.dataset.source == "kaggle"
+    assert all(entry.pretrained for entry in config.models)
+    assert config.queues.train == config.queues.evaluate == "gpu"
+
+
+def test_the_command_line_wins_over_the_profile_and_the_profile_over_the_project(configs):
+    edit(configs / "project.yaml", training__epochs=20)
+    edit(configs / "profiles" / "sample.yaml", training__epochs=12)
+    assert load_config("sample", folder=configs).training.epochs == 12
+    assert load_config("sample", [("training.epochs", "3")], configs).training.epochs == 3
+
+
+def test_an_entry_changes_the_training_of_itself_alone(configs):
+    file = configs / "models" / "sample.yaml"
+    entries = yaml.safe_load(file.read_text())
+    before = load_config("sample", folder=configs)
+    entries[0]["training"] = {"epochs": 5}
+    file.write_text(yaml.safe_dump(entries))
+    config = load_config("sample", folder=configs)
+    assert config.training_of(entries[0]["name"]).epochs == 5
+    assert config.training_of(entries[1]["name"]) == before.training_of(entries[1]["name"])
+    assert config.training_of(entries[0]["name"], epochs=2).epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        (
+            "project.yaml",
+            {"training__epoch": 3},
+            "project.yaml: training.epoch: unknown key; did you mean 'epochs'?",
+        ),
+        ("project.yaml", {"queue": {}}, "project.yaml: queue: unknown key; did you mean 'queues'?"),
+        (
+            "project.yaml",
+            {"training__batch_size": "many"},
+            "project.yaml: training.batch_size: Input should be a valid integer",
+        ),
+        ("project.yaml", {"training__precision": "fp8"}, "Input should be 'auto', '32-true' or 'bf16-mixed'"),
+        ("project.yaml", {"queues__controller": "cpu"}, "queues: the controller's queue 'cpu'"),
+        ("project.yaml", {"publish__when": "never"}, "Input should be 'better', 'higher' or 'always'"),
+        (
+            "profiles/sample.yaml",
+            {"notify": {"webhook": "http://a"}},
+            "profiles/sample.yaml: notify.webhook: it does not travel with a run",
+        ),
+        ("project.yaml", {"split__valid": 0.8}, "project.yaml: split: valid 0.8 + test 0.15 leave less"),
+        (
+            "profiles/sample.yaml",
+            {"dataset": {"source": "web"}},
+            "profiles/sample.yaml: dataset.source: Input should be",
+        ),
+        ("profiles/sample.yaml", {"dataset": {"source": "local"}}, "source `local` needs `path`"),
+        ("profiles/sample.yaml", {"models": "models/none.yaml"}, "profiles/sample.yaml: models: no file"),
+    ],
+)
+def test_a_fault_is_named_with_file_key_and_allowed_values(configs, file, change, said):
+    edit(configs / file, **change)
+    with pytest.raises(ConfigError) as caught:
+        load_config("sample", folder=configs)
+    assert said in str(caught.value)
+
+
+def test_unknown_keys_list_those_that_are_allowed(configs):
+    with pytest.raises(
+        ConfigError, match=r"command line: split.vaild: unknown key.*allowed: valid, test, seed"
+    ):
+        load_config("sample", [("split.vaild", "0.2")], configs)
+
+
+def test_faults_in_a_model_entry_name_its_file(configs):
+    file = configs / "models" / "sample.yaml"
+    entries = yaml.safe_load(file.read_text())
+    entries[0]["training"] = {"epohcs": 5}
+    file.write_text(yaml.safe_dump(entries))
+    with pytest.raises(ConfigError, match=r"models/sample.yaml: models.0.training: epohcs: unknown key"):
+        load_config("sample", folder=configs)
+    entries[0].pop("training")
+    entries[1]["name"] = entries[0]["name"]
+    file.write_text(yaml.safe_dump(entries))
+    with pytest.raises(ConfigError, match="model names must be unique"):
+        load_config("sample", folder=configs)
+
+
+def test_an_unknown_profile_lists_the_known_ones():
+    with pytest.raises(ConfigError, match="unknown profile 'smaple'; the profiles are: full, gpu, sample"):
+        load_config("smaple")
+
+
+def test_broken_yaml_is_said_to_be_broken(configs):
+    (configs / "project.yaml").write_text("training: [")
+    with pytest.raises(ConfigError, match=r"project.yaml: not valid YAML"):
+        load_config("sample", folder=configs)

@@ -1,0 +1,65 @@
+"""Processes of the stack: found again while they live, and ended with all that they started."""
+
+import socket
+import sys
+
+import psutil
+import pytest
+
+from pipeline.config.settings import load_config
+from pipeline.errors import StackError
+from pipeline.stack import processes
+from pipeline.stack.stack import Stack
+
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def parent(tmp_path):
+    process = processes.start("parent", [sys.executable, "-c", PARENT], tmp_path / "log", {"A": "b"})
+    yield process
+    processes.end([process])
+
+
+def printed(process):
+    """The first line that it prints, once it is there."""
+    while not process.last_lines():
+        assert process.handle()
+    return process.last_lines()
+
+
+def test_ending_a_process_ends_its_children(parent):
+    child = psutil.Process(int(printed(parent)))
+    processes.end([parent])
+    assert parent.handle() is None
+    assert not child.is_running()
+
+
+def test_what_is_remembered_is_found_again_while_it_lives(parent, tmp_path):
+    file = tmp_path / "processes.json"
+    processes.remember([parent], file)
+    assert processes.remembered(file) == [parent]
+    processes.end([parent])
+    assert processes.remembered(file) == []
+    assert processes.known(file) == [parent]
+
+
+def test_a_pid_that_is_somebody_elses_now_is_left_alone(parent):
+    stale = processes.Process("stale", parent.pid, parent.created - 1000, parent.log)
+    assert stale.handle() is None
+    processes.end([stale])
+    assert parent.handle()
+
+
+def test_a_port_that_is_taken_is_named(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = load_config("sample", [("stack.api_port", str(port)), ("stack.files_port", "0")])
+        with pytest.raises(StackError, match=rf"did not start:\n.*{port}"):
+            Stack(tmp_path).up(config)
+    assert Stack(tmp_path).running() == []

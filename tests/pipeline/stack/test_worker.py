@@ -1,0 +1,64 @@
+"""Which agents a worker starts, and the unit that starts it at boot; what they do: test_other_machines."""
+
+import configparser
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.errors import WorkerError
+from pipeline.stack import worker
+
+
+@pytest.fixture
+def machine_with(monkeypatch):
+    """Says how many GPUs the machine has; no test machine has any."""
+    return lambda count: monkeypatch.setattr(worker, "gpu_count", lambda: count)
+
+
+@pytest.mark.parametrize(
+    ("there", "gpus", "count", "names"),
+    [
+        (0, "auto", 2, ["cpu0", "cpu1"]),
+        (2, "auto", 1, ["gpu0", "gpu1"]),
+        (2, "none", 1, ["cpu0"]),
+        (3, "all", 1, ["gpu0", "gpu1", "gpu2"]),
+        (3, "2,0", 1, ["gpu0", "gpu2"]),
+    ],
+)
+def test_there_is_an_agent_for_each_device(machine_with, there, gpus, count, names):
+    machine_with(there)
+    chosen = worker.devices(gpus, count)
+    assert [device.name for device in chosen] == names
+    for device in chosen:
+        assert device.options == (("--gpus", device.name[3:]) if "gpu" in device.name else ("--cpu-only",))
+
+
+@pytest.mark.parametrize(
+    ("there", "gpus", "count", "told"),
+    [
+        (0, "all", 1, "this machine has 0 NVIDIA GPUs.*--gpus none"),
+        (2, "0,5", 1, "--gpus 0,5: this machine has 2 NVIDIA GPUs"),
+        (2, "first", 1, "give all, none, auto, or numbers such as 0,1"),
+        (2, "all", 3, "a GPU has one worker"),
+    ],
+)
+def test_what_cannot_be_is_refused(machine_with, there, gpus, count, told):
+    machine_with(there)
+    with pytest.raises(WorkerError, match=told):
+        worker.devices(gpus, count)
+
+
+def test_the_unit_starts_the_same_worker_from_this_checkout(tmp_path):
+    command = [sys.executable, "-m", "pipeline", "worker", "--queue", "gpu", "--gpus", "0,1", "--systemd"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    unit = configparser.RawConfigParser(strict=True)
+    unit.optionxform = str
+    unit.read_string(printed)
+    assert unit["Service"]["ExecStart"] == " ".join([*command[:-1], "--count", "1"])
+    assert unit["Service"]["KillMode"] == "mixed"
+    assert "$" not in printed.replace("QUEUE=...", "")
+
+
+def test_without_a_server_a_worker_says_how_to_have_one(checkout):
+    assert "start it with `make up`" in checkout("worker", "--queue", "gpu", code=1)

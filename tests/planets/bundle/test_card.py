@@ -1,0 +1,65 @@
+import socket
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from planets.bundle.bundle import Bundle
+from planets.bundle.card import model_card
+from planets.bundle.onnx_member import OnnxMember
+
+GAIN = {"difference": 0.0123, "low": 0.001, "high": 0.02, "p": 0.04}
+
+
+@pytest.fixture(scope="module")
+def bundle(bundle_folder: Path) -> Bundle:
+    return Bundle.load(bundle_folder, OnnxMember.load)
+
+
+@pytest.fixture
+def card(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Written without a network."""
+    monkeypatch.setattr(socket, "socket", None)
+    compared = {"other": {"valid": GAIN, "test": GAIN}}
+    return model_card(bundle.info, {**bundle.metrics, "comparisons": compared})
+
+
+def test_its_head_is_what_a_hub_reads(card: str, bundle: Bundle) -> None:
+    data = ModelCard(card).data
+    assert data.model_name == "tiny"
+    results = {result.metric_type: result for result in data.eval_results}
+    assert results["f2"].metric_value == pytest.approx(bundle.metrics["test"]["f2"], abs=1e-6)
+    assert results["f2"].dataset_split == "test"
+    head = yaml.safe_load(card.split("---")[1])
+    assert head["license"] == "apache-2.0"
+    assert head["pipeline_tag"] == "image-classification"
+
+
+def test_says_what_one_must_know(card: str, bundle: Bundle) -> None:
+    low, high = bundle.metrics["test"]["f2_interval"]
+    for said in (
+        f"**{bundle.metrics['test']['f2']:.4f}** (95 %: {low:.4f} to {high:.4f})",
+        "| train chips | 48 |",
+        "`abc`",
+        "| other | +0.0123 | +0.0010 to +0.0200 | p = 0.04 |",
+        "| tiny | `test_resnet` | 32 px | none |",
+        "crowd-sourced and noisy",
+        "same scenes",
+        "say nothing about the Amazon",
+        "from planets import Predictor",
+        "python -m planets predict",
+    ):
+        assert said in card
+    for label, cut in zip(bundle.info.labels, bundle.info.decision.thresholds or (), strict=True):
+        row = next(line for line in card.splitlines() if line.startswith(f"| {label} |"))
+        assert row.endswith(f"| {cut:.3f} |")
+
+
+def test_real_data_is_no_sample(bundle: Bundle) -> None:
+    info = bundle.info.model_copy(update={"source": "kaggle"})
+    card = model_card(info, bundle.metrics)
+    assert "nikitarom/planets-dataset" in card
+    assert "drawn" not in card
+    assert "Against the other models" not in card
+    assert ModelCard(card).data.eval_results[0].dataset_type == "nikitarom/planets-dataset"

@@ -1,0 +1,229 @@
+import io
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from filelock import FileLock
+from PIL import Image
+
+from planets.chips.jpeg import decode, resize
+from planets.chips.store import ChipStore
+from planets.errors import ArchiveError
+
+
+def jpeg(colour: tuple[int, ...], mode: str = "RGB", size: tuple[int, int] = (16, 16)) -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, size, colour if len(colour) > 1 else colour[0]).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def write_chips(folder: Path, count: int, size: int = 16) -> list[tuple[str, Path]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for number in range(count):
+        path = folder / f"train_{number}.jpg"
+        path.write_bytes(jpeg((number * 7 % 256, 100, 50), size=(size, size)))
+        files.append((path.stem, path))
+    return files
+
+
+class TestDecode:
+    def test_rgb(self) -> None:
+        chip = decode(jpeg((200, 100, 50), size=(20, 10)))
+        assert chip.shape == (10, 20, 3)
+        assert chip.dtype == np.uint8
+        np.testing.assert_allclose(chip.mean((0, 1)), [200, 100, 50], atol=3)
+
+    def test_four_components_with_no_black_are_255_minus_cmy(self) -> None:
+        chip = decode(jpeg((55, 155, 205, 0), "CMYK"))
+        np.testing.assert_allclose(chip.mean((0, 1)), [200, 100, 50], atol=3)
+
+    def test_grey_has_three_equal_channels(self) -> None:
+        chip = decode(jpeg((77,), "L"))
+        assert chip.shape == (16, 16, 3)
+        np.testing.assert_allclose(chip, 77, atol=2)
+
+    def test_truncated(self) -> None:
+        whole = jpeg((1, 2, 3), size=(64, 64))
+        with pytest.raises(ArchiveError, match="cannot be decoded"):
+            decode(whole[: len(whole) - 40])
+
+    @pytest.mark.parametrize(("data", "message"), [(b"", "is empty"), (b"no picture at all", "not a JPEG")])
+    def test_no_picture(self, data: bytes, message: str) -> None:
+        with pytest.raises(ArchiveError, match=message):
+            decode(data)
+
+
+class TestResize:
+    def test_averages_what_is_made_smaller(self) -> None:
+        stripes = np.zeros((64, 64, 3), dtype=np.uint8)
+        stripes[::2] = 200
+        small = resize(stripes, 16)
+        assert small.shape == (16, 16, 3)
+        assert small.dtype == np.uint8
+        np.testing.assert_allclose(small[2:-2].astype(int), 100, atol=2)
+
+    def test_same_size_is_the_same_chip(self) -> None:
+        chip = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        np.testing.assert_array_equal(resize(chip, 8), chip)
+
+
+class TestChipStore:
+    def test_holds_what_decode_and_resize_give(self, tmp_path: Path) -> None:
+        files = write_chips(tmp_path / "chips", 3, size=32)
+        store = ChipStore.open(tmp_path / "cache", "hash", 16, files)
+        assert store.names == ("train_0", "train_1", "train_2")
+        assert store.size == 16
+        assert store.pixels.dtype == np.uint8
+        assert store.pixels.shape == (3, 16, 16, 3)
+        for (_, path), chip in zip(files, store.pixels, strict=True):
+            np.testing.assert_array_equal(chip, resize(decode(path.read_bytes()), 16))
+
+    def test_keeps_the_order_given(self, tmp_path: Path) -> None:
+        files = write_chips(tmp_path / "chips", 12)
+        store = ChipStore.open(tmp_path / "cache", "hash", 16, files)
+        other = ChipStore.open(tmp_path / "cache", "hash", 16, files[::-1], threads=1)
+        assert store.names == other.names[::-1] == tuple(name for name, _ in files)
+        np.testing.assert_array_equal(store.pixels, other.pixels[::-1])
+
+    def test_is_built_once(self, tmp_path: Path) -> None:
+        files = write_chips(tmp_path / "chips", 3)
+        before = ChipStore.open(tmp_path / "cache", "hash", 16, files)
+        shutil.rmtree(tmp_path / "chips")
+        after = ChipStore.open(tmp_path / "cache", "hash", 16, files)
+        np.testing.assert_array_equal(before.pixels, after.pixels)
+
+    def test_another_dataset_size_or_choice_of_chips_is_another_store(self, tmp_path: Path) -> None:
+        files = write_chips(tmp_path / "chips", 3)
+        sizes = [
+            ChipStore.open(tmp_path / "cache", "hash", 16, files).pixels.shape,
+            ChipStore.open(tmp_path / "cache", "hash", 8, files).pixels.shape,
+            ChipStore.open(tmp_path / "cache", "other", 16, files[:2]).pixels.shape,
+            ChipStore.open(tmp_path / "cache", "hash", 16, files[:1]).pixels.shape,
+        ]
+        assert sizes == [(3, 16, 16, 3), (3, 8, 8, 3), (2, 16, 16, 3), (1, 16, 16, 3)]
+
+    def test_cannot_be_written(self, tmp_path: Path) -> None:
+        store = ChipStore.open(tmp_path, "hash", 16, write_chips(tmp_path / "chips", 2))
+        with pytest.raises(ValueError, match="read-only"):
+            store.pixels[0] = 0
+
+    def test_index(self, tmp_path: Path) -> None:
+        store = ChipStore.open(tmp_path, "hash", 16, write_chips(tmp_path / "chips", 3))
+        rows = store.index(["train_2", "train_0"])
+        assert rows.dtype == np.int64
+        assert rows.tolist() == [2, 0]
+        with pytest.raises(ArchiveError, match="'train_9'"):
+            store.index(["train_0", "train_9"])
+
+    def test_progress(self, tmp_path: Path) -> None:
+        seen: list[tuple[int, int]] = []
+        files = write_chips(tmp_path / "chips", 300, size=8)
+        ChipStore.open(tmp_path, "hash", 8, files, progress=lambda done, total: seen.append((done, total)))
+        assert seen == [(256, 300), (300, 300)]
+
+    def test_a_broken_chip_is_named_and_leaves_nothing_behind(self, tmp_path: Path) -> None:
+        files = write_chips(tmp_path / "chips", 3)
+        files[1][1].write_bytes(b"broken")
+        with pytest.raises(ArchiveError, match=r"train_1.*not a JPEG"):
+            ChipStore.open(tmp_path / "cache", "hash", 16, files)
+        assert [path.suffix for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
+
+    def test_a_missing_chip_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(ArchiveError, match="train_7"):
+            ChipStore.open(tmp_path, "hash", 16, [("train_7", tmp_path / "train_7.jpg")])
+
+    def test_names_must_be_unique_and_some(self, tmp_path: Path) -> None:
+        files = write_chips(tmp_path / "chips", 1)
+        with pytest.raises(ArchiveError, match="share a name"):
+            ChipStore.open(tmp_path, "hash", 16, files * 2)
+        with pytest.raises(ArchiveError, match="no chips"):
+            ChipStore.open(tmp_path, "hash", 16, [])
+
+    def test_many_openers_build_one_store(self, tmp_path: Path) -> None:
+        files = write_chips(tmp_path / "chips", 40)
+        builds: list[int] = []
+        openers = [
+            threading.Thread(
+                target=ChipStore.open,
+                args=(tmp_path / "cache", "hash", 16, files),
+                kwargs={"progress": lambda done, _: builds.append(done)},
+            )
+            for _ in range(4)
+        ]
+        for opener in openers:
+            opener.start()
+        for opener in openers:
+            opener.join()
+        assert builds == [40]
+
+    def test_what_a_killed_process_left_is_not_used(self, tmp_path: Path) -> None:
+        files = write_chips(tmp_path / "chips", 600)
+        victim = multiprocessing.get_context("spawn").Process(
+            target=_build_slowly, args=(tmp_path / "cache", files)
+        )
+        victim.start()
+        _wait_for(lambda: list((tmp_path / "cache").glob("*.part/half")))
+        assert victim.pid is not None
+        os.kill(victim.pid, signal.SIGKILL)
+        victim.join()
+        store = ChipStore.open(tmp_path / "cache", "hash", 16, files)
+        assert store.pixels.shape[0] == len(store.names) == 600
+        np.testing.assert_array_equal(store.pixels[-1], decode(dict(files)[store.names[-1]].read_bytes()))
+        assert not list((tmp_path / "cache").glob("*.part"))
+
+    def test_unused_stores_make_room_longest_unused_first(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        files, cache = write_chips(tmp_path / "chips", 4), tmp_path / "cache"
+        kept = {size: ChipStore.open(cache, "hash", size, files).pixels for size in (8, 10, 12)}
+        stores = {size: next(cache.glob(f"chips-*-{size}px")) for size in kept}
+        for size, days in ((8, 2), (10, 3)):
+            os.utime(stores[size], times=(time.time() - days * 86_400,) * 2)
+        disk = 4 * 3 * (8 * 8 + 12 * 12 + 16 * 16)
+
+        def usage(_: Path) -> SimpleNamespace:
+            return SimpleNamespace(
+                free=disk - sum(file.stat().st_size - 128 for file in cache.glob("*/*.npy"))
+            )
+
+        monkeypatch.setattr(shutil, "disk_usage", usage)
+        assert isinstance(ChipStore.open(cache, "hash", 16, files).pixels, np.memmap)
+        assert {size for size in stores if stores[size].exists()} == {8, 12}
+        assert kept[10].sum() > 0  # mapped before, readable still
+
+        os.utime(stores[12], times=(0, 0))
+        with FileLock(stores[12].with_suffix(".lock")):
+            ChipStore.open(cache, "other", 16, files)
+        assert {size for size in stores if stores[size].exists()} == {12}
+
+    def test_opening_a_store_is_using_it(self, tmp_path: Path) -> None:
+        files, cache = write_chips(tmp_path / "chips", 2), tmp_path / "cache"
+        ChipStore.open(cache, "hash", 8, files)
+        store = next(cache.glob("chips-*-8px"))
+        os.utime(store, times=(0, 0))
+        ChipStore.open(cache, "hash", 8, files)
+        assert store.stat().st_mtime > time.time() - 3600
+
+
+def _build_slowly(cache: Path, files: list[tuple[str, Path]]) -> None:
+    def stop(done: int, total: int) -> None:
+        (next(cache.glob("*.part")) / "half").touch()
+        time.sleep(60)
+
+    ChipStore.open(cache, "hash", 16, files, progress=stop)
+
+
+def _wait_for(condition: object, seconds: float = 30) -> None:
+    assert callable(condition)
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)

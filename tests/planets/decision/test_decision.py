@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from support.synthetic import make_labels
+
+from planets.decision.calibration import Calibration
+from planets.decision.decision import Decision, mix
+from planets.decision.f2_decoding import best_sets
+from planets.decision.thresholds import apply_thresholds
+from planets.labels import LABELS, WEATHER
+from planets.weather import one_weather
+
+RANDOM = np.random.default_rng(0)
+TARGETS = make_labels(60)
+ONE, OTHER = RANDOM.random((2, 60, 17)).astype(np.float32)
+
+PLAIN = Decision(
+    labels=LABELS,
+    shares=(1.0,),
+    tta=False,
+    calibration=None,
+    thresholds=tuple(np.linspace(0.1, 0.4, 17).tolist()),
+    weather_rule=False,
+)
+WHOLE = Decision(
+    labels=LABELS,
+    shares=(0.35, 0.65),
+    tta=True,
+    calibration=Calibration.fit(TARGETS, ONE),
+    thresholds=None,
+    weather_rule=True,
+)
+
+
+def changed(decision: Decision, **changes: object) -> Decision:
+    return Decision.model_validate(decision.model_dump() | changes)
+
+
+def test_one_network_with_thresholds() -> None:
+    probabilities = PLAIN.probabilities([ONE])
+    np.testing.assert_array_equal(probabilities, ONE)
+    assert PLAIN.thresholds is not None
+    np.testing.assert_array_equal(PLAIN.predict(probabilities), apply_thresholds(ONE, PLAIN.thresholds))
+
+
+def test_two_networks_with_everything() -> None:
+    probabilities = WHOLE.probabilities([ONE, OTHER])
+    assert WHOLE.calibration is not None
+    np.testing.assert_array_equal(probabilities, WHOLE.calibration(mix([ONE, OTHER], [0.35, 0.65])))
+    expected = one_weather(best_sets(probabilities), probabilities, LABELS)
+    np.testing.assert_array_equal(WHOLE.predict(probabilities), expected)
+
+
+@pytest.mark.parametrize("decision", [PLAIN, WHOLE])
+def test_survives_json_bit_for_bit(decision: Decision) -> None:
+    again = Decision.model_validate_json(decision.model_dump_json())
+    assert again == decision
+    scores = [ONE, OTHER][: len(decision.shares)]
+    np.testing.assert_array_equal(again.probabilities(scores), decision.probabilities(scores))
+
+
+def test_chips_are_decided_each_for_itself() -> None:
+    whole = WHOLE.predict(WHOLE.probabilities([ONE, OTHER]))
+    for row in range(5):
+        alone = WHOLE.predict(WHOLE.probabilities([ONE[row : row + 1], OTHER[row : row + 1]]))
+        np.testing.assert_array_equal(alone[0], whole[row])
+
+
+def test_a_mean_stays_within_0_and_1() -> None:
+    ones = np.ones((1, 17), dtype=np.float32)
+    assert mix([ones] * 3, [0.35, 0.55, 0.1]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": LABELS[:16]}, "as many thresholds"),
+        ({"labels": ("clear",) * 17}, "distinct labels"),
+        ({"thresholds": (-0.5,) * 17}, "greater than or equal to 0"),
+        ({"calibration": {"slopes": [1.0], "intercepts": [0.0]}}, "as many lines"),
+        ({"calibration": {"slopes": [1.0], "intercepts": []}}, "as many intercepts"),
+        ({"shares": (0.5, 0.4)}, "add up to 1"),
+        ({"shares": (1.0, 0.0)}, "greater than 0"),
+        ({"labels": tuple(f"x{label}" for label in LABELS), "weather_rule": True}, ", ".join(WEATHER)),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_refuses_what_does_not_fit(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        changed(PLAIN, **changes)

@@ -1,0 +1,198 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from support.synthetic import make_labels, make_parts, make_store
+
+from planets.config.evaluation import EvaluationSettings
+from planets.decision.thresholds import fit_thresholds
+from planets.errors import BundleError
+from planets.evaluation.cross_fit import halves
+from planets.evaluation.evaluation import evaluate
+from planets.evaluation.scores import ModelScores, PartScores
+from planets.evaluation.scoring import score_parts
+from planets.labels import LABELS
+from planets.metrics.f2 import f2_score
+from planets.training.model import create, head_keys
+from planets.training.trained_model import Fitted
+
+COUNT = 100
+TARGETS, PARTS = make_labels(COUNT), make_parts(COUNT)
+
+
+@pytest.fixture
+def fitted() -> Fitted:
+    torch.manual_seed(0)
+    return Fitted(
+        weights=create("test_resnet", 17).state_dict(),
+        architecture="test_resnet",
+        labels=LABELS,
+        image_size=32,
+        mean=(0.3, 0.35, 0.4),
+        std=(0.1, 0.15, 0.2),
+        metric="map",
+        score=0.5,
+        best_epoch=1,
+        history=[],
+    )
+
+
+def reordered(fitted: Fitted, order: list[int]) -> Fitted:
+    """Return the same model with its outputs, and so its labels, in another order."""
+    head = head_keys(create("test_resnet", 17))
+    weights = {key: value[order] if key in head else value for key, value in fitted.weights.items()}
+    return replace(fitted, weights=weights, labels=tuple(LABELS[i] for i in order))
+
+
+def scored(fitted: Fitted, labels: NDArray[np.uint8] = TARGETS, tta: bool = True) -> ModelScores:
+    return score_parts(fitted, make_store(TARGETS), labels, PARTS, tta)
+
+
+def settings(everything: str) -> EvaluationSettings:
+    names = ("tta", "calibration", "decoding", "weather_rule")
+    return EvaluationSettings.model_validate(dict.fromkeys(names, everything) | {"ensemble": True})
+
+
+def test_valid_is_scored_out_of_sample_and_test_with_thresholds_of_valid(fitted: Fitted) -> None:
+    found = evaluate([scored(fitted)], settings("never"), seed=3)
+    valid, test = found.valid, found.test
+    np.testing.assert_array_equal(valid.rows, np.flatnonzero(PARTS == "valid"))
+    np.testing.assert_array_equal(test.targets, TARGETS[PARTS == "test"])
+    np.testing.assert_array_equal(found.decision.thresholds, fit_thresholds(valid.targets, valid.scores))
+    half = halves(valid.targets, 3)
+    for here in (half, ~half):
+        thresholds = fit_thresholds(valid.targets[~here], valid.scores[~here])
+        np.testing.assert_array_equal(valid.predictions[here], valid.scores[here] >= thresholds)
+    np.testing.assert_array_equal(test.predictions, test.scores >= np.array(found.decision.thresholds))
+    assert found.report["valid"]["f2"] == f2_score(valid.targets, valid.predictions)
+    assert found.report["test"]["f2"] == f2_score(test.targets, test.predictions)
+    assert found.scores["test_f2"] == found.report["test"]["f2"]
+    assert json.loads(json.dumps(found.report)) == found.report
+
+
+def test_what_is_chosen_is_chosen_without_the_half_that_is_scored(fitted: Fitted) -> None:
+    """Other labels on one half of valid: not one prediction for that half changes, whatever is tried."""
+    scores = many(fitted)
+    half = halves(scores.valid.targets, 0)
+    changed = np.where(half[:, None], 1 - scores.valid.targets, scores.valid.targets)
+    other = replace(scores, valid=replace(scores.valid, targets=changed))
+    with mock.patch("planets.evaluation.evaluation.halves", return_value=half):
+        before, after = (evaluate([each], settings("auto")) for each in (scores, other))
+    np.testing.assert_array_equal(before.valid.predictions[half], after.valid.predictions[half])
+    np.testing.assert_array_equal(before.valid.probabilities[half], after.valid.probabilities[half])
+    assert (before.valid.predictions[~half] != after.valid.predictions[~half]).any()
+
+
+def many(fitted: Fitted) -> ModelScores:
+    """Enough chips to try everything on: the valid chips several times, with noise."""
+    scores = scored(fitted)
+    random = np.random.default_rng(0)
+    valid = scores.valid
+    targets = np.tile(valid.targets, (6, 1))
+    plain, turned = (
+        (0.3 * targets + 0.6 * random.random(targets.shape)).astype(np.float32) for _ in range(2)
+    )
+    return replace(scores, valid=PartScores(np.arange(len(targets)), targets, plain, turned))
+
+
+def test_test_labels_change_nothing_that_is_fitted(fitted: Fitted) -> None:
+    scores = many(fitted)
+    other = replace(scores, test=replace(scores.test, targets=1 - scores.test.targets))
+    first, second = (evaluate([each], settings("auto")) for each in (scores, other))
+    assert first.decision == second.decision
+    assert first.report["valid"] == second.report["valid"]
+    assert first.report["refinements"] == second.report["refinements"]
+    assert first.report["constant"]["tags"] == second.report["constant"]["tags"]
+
+
+def test_everything_can_be_on_and_each_is_reported(fitted: Fitted) -> None:
+    found = evaluate([many(fitted)], settings("always"))
+    decision = found.decision
+    assert decision.tta
+    assert decision.weather_rule
+    assert decision.calibration is not None
+    assert decision.thresholds is None
+    assert [trial["name"] for trial in found.report["refinements"]] == [
+        "tta", "calibration", "decoding", "weather_rule",
+    ]  # fmt: skip
+    assert all(found.report["decision"].values())
+    assert found.report["test"]["per_label"]["clear"]["threshold"] is None
+
+
+def test_without_turned_scores_there_is_no_augmentation(fitted: Fitted) -> None:
+    scores = scored(fitted, tta=False)
+    assert scores.valid.turned is None
+    assert not evaluate([scores], settings("always")).decision.tta
+
+
+class TestEnsemble:
+    def noisy(self, scores: ModelScores, spread: float, seed: int) -> ModelScores:
+        random = np.random.default_rng(seed)
+
+        def part(given: PartScores) -> PartScores:
+            odds = 3.0 * given.targets - 1.5 + random.normal(0, spread, given.targets.shape)
+            plain = (1 / (1 + np.exp(-odds))).astype(np.float32)
+            return replace(given, plain=plain, turned=None)
+
+        return replace(scores, valid=part(scores.valid), test=part(scores.test))
+
+    def test_is_evaluated_like_a_model_and_leaves_out_the_useless(self, fitted: Fitted) -> None:
+        scores = many(fitted)
+        models = [self.noisy(scores, spread, seed) for seed, spread in enumerate((2.0, 9.0, 2.0))]
+        together = evaluate(models, settings("never"))
+        assert together.members == (0, 2)
+        assert len(together.decision.shares) == 2
+        alone = [evaluate([model], settings("never")).report["valid"]["f2"] for model in models]
+        assert together.report["valid"]["f2"] > max(alone)
+
+    def test_of_one_model_is_that_model(self, fitted: Fitted) -> None:
+        scores = many(fitted)
+        alone, twice = (evaluate(models, settings("auto")) for models in ([scores], [scores, scores]))
+        assert twice.members == (0,)
+        assert twice.report == alone.report
+
+    def test_other_chips_are_refused(self, fitted: Fitted) -> None:
+        scores = scored(fitted)
+        other = replace(scores, test=replace(scores.test, rows=scores.test.rows + 1))
+        with pytest.raises(BundleError, match="other chips"):
+            evaluate([scores, other], settings("never"))
+
+
+def test_scores_survive_a_file(fitted: Fitted, tmp_path: Path) -> None:
+    for tta in (True, False):
+        scores = scored(fitted, tta=tta)
+        np.savez(tmp_path / "scores.npz", **scores.arrays())
+        with np.load(tmp_path / "scores.npz", allow_pickle=False) as opened:
+            again = ModelScores.of_arrays(opened)
+        assert again.labels == scores.labels
+        for part, other in ((scores.valid, again.valid), (scores.test, again.test)):
+            for name in ("rows", "targets", "plain", "turned"):
+                np.testing.assert_array_equal(getattr(part, name), getattr(other, name))
+
+
+def test_the_models_own_order_of_labels_counts(fitted: Fitted) -> None:
+    order = list(range(17))[::-1]
+    first, other = (
+        evaluate([scored(each)], settings("never")) for each in (fitted, reordered(fitted, order))
+    )
+    np.testing.assert_allclose(other.valid.scores, first.valid.scores[:, order], atol=1e-6)
+    np.testing.assert_array_equal(other.test.targets, first.test.targets[:, order])
+    assert other.report["test"]["map"] == pytest.approx(first.report["test"]["map"], abs=1e-6)
+
+
+def test_other_labels_or_sizes_are_refused(fitted: Fitted) -> None:
+    other = replace(fitted, labels=("lake", *LABELS[1:]))
+    with pytest.raises(BundleError, match="lake"):
+        scored(other)
+    with pytest.raises(BundleError, match="32 px, the chips are 16 px"):
+        score_parts(fitted, make_store(TARGETS, size=16), TARGETS, PARTS, False)
+
+
+def test_weights_of_another_network_are_refused(fitted: Fitted) -> None:
+    with pytest.raises(BundleError, match="do not fit test_efficientnet"):
+        scored(replace(fitted, architecture="test_efficientnet"))

@@ -1,0 +1,90 @@
+import json
+
+import numpy as np
+import pytest
+from support.synthetic import make_labels
+
+from planets.config.evaluation import EvaluationSettings
+from planets.evaluation.refinements import Refinements, choose, fit
+from planets.evaluation.scores import PartScores
+from planets.labels import LABELS
+from planets.metrics.f2 import f2_score
+
+COUNT = 400
+TARGETS = make_labels(COUNT)
+SETTINGS = EvaluationSettings(
+    tta="auto", calibration="auto", decoding="auto", weather_rule="auto", ensemble=False
+)
+
+
+def noisy(spread: float, scale: float = 1.0, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(0, spread, TARGETS.shape)
+    return (1 / (1 + np.exp(-scale * (3.0 * TARGETS - 1.5 + noise)))).astype(np.float32)
+
+
+def part(plain: np.ndarray, turned: np.ndarray | None = None, count: int = COUNT) -> PartScores:
+    return PartScores(
+        np.arange(count), TARGETS[:count], plain[:count], None if turned is None else turned[:count]
+    )
+
+
+def settings(**changes: str) -> EvaluationSettings:
+    return EvaluationSettings.model_validate(SETTINGS.model_dump() | changes)
+
+
+def test_what_helps_is_kept_and_what_hurts_is_not() -> None:
+    """Turned scores with less noise help; the weather rule hurts: these chips have several weathers."""
+    on, trials = choose(part(noisy(2), noisy(1)), LABELS, SETTINGS, seed=0)
+    by_name = {trial.name: trial for trial in trials}
+    assert list(by_name) == list(Refinements._fields)
+    assert on.tta
+    assert not on.weather_rule
+    assert by_name["tta"].gain.better
+    assert by_name["tta"].f2[1] - by_name["tta"].f2[0] == pytest.approx(by_name["tta"].gain.difference)
+    assert by_name["weather_rule"].gain.difference < 0
+
+
+def test_more_noise_is_not_kept() -> None:
+    on, _ = choose(part(noisy(1), noisy(2)), LABELS, SETTINGS, seed=0)
+    assert not on.tta
+
+
+def test_calibration_is_kept_where_scores_are_too_sure() -> None:
+    on, trials = choose(part(noisy(1.5, scale=4)), LABELS, settings(tta="never"), seed=0)
+    calibration = next(trial for trial in trials if trial.name == "calibration")
+    assert on.calibration
+    assert calibration.judged_by == "log_loss"
+    assert calibration.f2[0] == pytest.approx(calibration.f2[1], abs=0.01)
+
+
+def test_settings_overrule_the_measurement_which_is_still_reported() -> None:
+    asked = settings(tta="always", calibration="never", weather_rule="always", decoding="never")
+    on, trials = choose(part(noisy(1), noisy(2)), LABELS, asked, seed=0)
+    assert on == Refinements(tta=True, weather_rule=True)
+    assert [(trial.name, trial.kept) for trial in trials] == [("tta", True), ("weather_rule", True)]
+    assert trials[0].gain.difference < 0
+
+
+def test_few_chips_decide_nothing() -> None:
+    on, trials = choose(part(noisy(2), noisy(0.1), 12), LABELS, settings(decoding="always"), seed=0)
+    assert on == Refinements(decoding=True)
+    assert trials == ()
+
+
+def test_the_decision_that_is_fitted_has_what_was_chosen() -> None:
+    whole = part(noisy(2), noisy(1))
+    decision = fit(Refinements(tta=True, calibration=True, decoding=True), whole, LABELS)
+    assert decision.tta
+    assert decision.calibration is not None
+    assert decision.thresholds is None
+    plain = fit(Refinements(), whole, LABELS)
+    predictions = plain.predict(plain.probabilities([whole.plain]))
+    assert f2_score(TARGETS, predictions) > f2_score(TARGETS, whole.plain >= 0.5)
+
+
+def test_trials_are_json_and_one_line_each() -> None:
+    _, trials = choose(part(noisy(2)), LABELS, settings(tta="never"), seed=0)
+    for trial in trials:
+        document = json.loads(json.dumps(trial.document()))
+        assert set(document["gain"]) == {"difference", "low", "high", "p"}
+        assert f"{trial.name}: {trial.judged_by} {trial.gain.difference:+.4f}" in str(trial)

@@ -1,0 +1,330 @@
+"""Kaggle by its own client, against a stand-in on loopback that cuts, lies and refuses."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from support.kaggle_standin import HOSTS, KEY, SIGNATURE, TOKEN, USER, kaggle_on_loopback, zipped
+
+from planets.errors import (
+    ArchiveError,
+    BadDownload,
+    CredentialsRefused,
+    DiskFull,
+    NoCredentials,
+    NoNetwork,
+    SourceError,
+    TermsNotAccepted,
+    TooManyRequests,
+    UnknownDataset,
+)
+from planets.sources.kaggle import KaggleSource
+
+TABLE = b"image_name,tags\ntrain_0,clear primary\ntrain_1,haze primary\n"
+MEMBERS = {
+    "planet/planet/sample_submission.csv": b"image_name,tags\ntest_0,primary\n",
+    "planet/planet/test-jpg/test_0.jpg": b"a test chip" * 1000,
+    "planet/planet/train-jpg/train_0.jpg": b"a chip" * 20_000,
+    "planet/planet/train-jpg/train_1.jpg": b"another" * 20_000,
+    "planet/planet/train_classes.csv": TABLE,
+    "planet/planet/train-tif-v2.torrent": b"not for us",
+    "test-jpg-additional/test-jpg-additional/file_0.jpg": b"one more" * 100,
+    "test-jpg-additional/test-jpg-additional/.DS_Store": b"not for us",
+}
+NEEDED = {name: data for name, data in MEMBERS.items() if data != b"not for us"}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    with kaggle_on_loopback(tmp_path_factory.mktemp("kaggle")) as (kaggle, environment):
+        yield kaggle, environment
+
+
+@pytest.fixture
+def kaggle(running, monkeypatch):
+    kaggle, environment = running
+    kaggle.__init__(content=zipped(MEMBERS), answering=kaggle.answering)
+    for name in [name for name in os.environ if name.startswith("KAGGLE_")]:
+        monkeypatch.delenv(name)
+    for name, value in (environment | {"KAGGLE_USERNAME": USER, "KAGGLE_KEY": KEY}).items():
+        monkeypatch.setenv(name, value)
+    return kaggle
+
+
+class Fetched:
+    """A source whose lines are kept."""
+
+    def __init__(self, cache, dataset="owner/chips"):
+        self.lines = []
+        self.source = KaggleSource(cache, dataset, self.lines.append, first_wait=0.01)
+
+    def __call__(self):
+        return self.source.fetch()
+
+    @property
+    def said(self):
+        return "\n".join(self.lines)
+
+
+@pytest.fixture
+def fetch(kaggle, tmp_path):
+    return Fetched(tmp_path / "cache")
+
+
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_the_project_needs_is_unpacked_and_the_archive_is_gone(fetch, tmp_path):
+    folder = fetch()
+    assert files(folder) == NEEDED
+    assert {path.name for path in (tmp_path / "cache").iterdir()} == {folder.name, "kaggle-owner-chips.lock"}
+    assert "size, md5, crc32c as promised" in fetch.said
+    assert fetch.source.stamp() == "kaggle owner/chips v1"
+    assert len(fetch.lines) < 10
+
+
+def test_a_finished_download_is_not_done_again(kaggle, fetch, tmp_path):
+    fetch()
+    before = kaggle.downloads()
+    assert files(Fetched(tmp_path / "cache")()) == NEEDED
+    assert kaggle.downloads() == before
+
+
+def test_a_new_version_is_another_folder(kaggle, fetch, tmp_path):
+    first = fetch()
+    kaggle.version, kaggle.content = 2, zipped(MEMBERS | {"planet/planet/train-jpg/train_2.jpg": b"new"})
+    second = Fetched(tmp_path / "cache")
+    assert second() != first
+    assert second.source.stamp() == "kaggle owner/chips v2"
+
+
+def test_a_download_that_is_cut_goes_on_from_there(kaggle, fetch):
+    kaggle.cuts = [1000, 70_000, 100_000]
+    assert files(fetch()) == NEEDED
+    assert kaggle.ranges_asked() == ["bytes=1000-", "bytes=71000-", "bytes=171000-"]
+    assert kaggle.sent == len(kaggle.content)
+    assert fetch.said.count("broke off") == 3
+    assert "broke off after 71 kB (IncompleteRead(70000 bytes read, " in fetch.said
+
+
+def test_the_next_process_goes_on_too(kaggle, fetch, tmp_path):
+    kaggle.cuts = [50_000, 0, 0, 0, 0, 0]
+    with pytest.raises(NoNetwork):
+        fetch()
+    killed = tmp_path / "cache" / ".kaggle-owner-chips-v1-unpacking"
+    killed.mkdir()
+    assert files(Fetched(tmp_path / "cache")()) == NEEDED
+    assert kaggle.ranges_asked()[-1] == "bytes=50000-"
+    assert not killed.exists()
+    assert kaggle.sent == len(kaggle.content)
+
+
+def test_another_archive_is_not_glued_to_the_beginning_of_the_old_one(kaggle, fetch, tmp_path):
+    kaggle.cuts = [50_000, 0, 0, 0, 0, 0]
+    with pytest.raises(NoNetwork):
+        fetch()
+    kaggle.etag = '"two"'
+    assert files(Fetched(tmp_path / "cache")()) == NEEDED
+    assert kaggle.sent == 50_000 + len(kaggle.content)
+
+
+def test_a_server_that_knows_no_ranges_sends_it_all_again(kaggle, fetch):
+    kaggle.cuts, kaggle.ranges = [50_000], False
+    assert files(fetch()) == NEEDED
+    assert "from its beginning" in fetch.said
+
+
+def test_a_part_that_was_not_asked_for_is_not_taken(kaggle, fetch):
+    kaggle.cuts, kaggle.wrong_range = [50_000], True
+    with pytest.raises(BadDownload, match=r"bytes from 50,000 .* 'bytes 50001-"):
+        fetch()
+
+
+def test_a_promise_of_more_bytes_than_there_are_is_told(kaggle, fetch, tmp_path):
+    kaggle.promised, kaggle.hashes = len(kaggle.content) + 1000, ""
+    with pytest.raises(BadDownload, match=r"promised .* and has no more than"):
+        fetch()
+    assert not list((tmp_path / "cache").glob("*.zip"))
+
+
+def test_a_promise_of_fewer_bytes_than_there_are_is_told(kaggle, fetch, tmp_path):
+    kaggle.promised, kaggle.hashes = len(kaggle.content) - 1000, ""
+    with pytest.raises(BadDownload, match=r"is broken .* run again"):
+        fetch()
+    assert not list((tmp_path / "cache").glob("*.zip"))
+
+
+@pytest.mark.parametrize(("name", "value"), [("md5", "AAAAAAAAAAAAAAAAAAAAAA=="), ("crc32c", "AAAAAA==")])
+def test_another_checksum_is_told_and_nothing_is_kept(kaggle, fetch, tmp_path, name, value):
+    kaggle.hashes = f"{name}={value}"
+    with pytest.raises(BadDownload, match=f"arrived damaged: its {name} is"):
+        fetch()
+    assert not list((tmp_path / "cache").glob("*.zip"))
+
+
+def test_an_archive_without_chips_says_what_was_looked_for(kaggle, fetch, tmp_path):
+    kaggle.content = zipped({"somewhere/else.csv": b"1,2"})
+    with pytest.raises(ArchiveError, match=r"no chips found .*train-jpg"):
+        fetch()
+    assert not list((tmp_path / "cache").glob("*.zip"))
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
+
+
+def test_more_than_the_disk_holds_is_told_before_a_byte_of_it_comes(kaggle, fetch):
+    kaggle.promised = 10**16
+    with pytest.raises(
+        DiskFull, match=r"download needs 10,000,000,\d+ MB .* are free; free it, or let the cache"
+    ):
+        fetch()
+    assert kaggle.sent == 0
+
+
+def test_a_disk_that_becomes_full_is_told_and_what_came_is_kept(kaggle, fetch, tmp_path):
+    offer = fetch.source.account.archive(fetch.source.release)
+    (tmp_path / "cache").mkdir()
+    archive = tmp_path / "cache" / "kaggle-owner-chips-v1.zip"
+    archive.with_name(f"{archive.name}.json").write_text(json.dumps(offer.identity()))
+    archive.symlink_to("/dev/full")
+    with pytest.raises(DiskFull, match="became full"):
+        fetch()
+    assert archive.is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "remedy"),
+    [
+        (401, CredentialsRefused, "make a new token at https://www.kaggle.com/settings"),
+        (
+            403,
+            TermsNotAccepted,
+            "open https://www.kaggle.com/datasets/owner/chips with this account and accept",
+        ),
+        (404, UnknownDataset, "set dataset.kaggle to the owner/name"),
+        (400, SourceError, "run again later"),
+    ],
+)
+def test_a_refusal_says_what_to_do(kaggle, fetch, status, error, remedy):
+    kaggle.answers = [(status, {})]
+    with pytest.raises(error) as raised:
+        fetch()
+    assert type(raised.value) is error
+    assert f"Kaggle answers {status} for 'owner/chips' (Kaggle says {status})" in str(raised.value)
+    assert remedy in str(raised.value)
+    assert len(kaggle.asked) == 1
+
+
+def test_wrong_keys_are_refused(kaggle, fetch, monkeypatch):
+    monkeypatch.setenv("KAGGLE_KEY", "wrong")
+    with pytest.raises(CredentialsRefused, match="not accepted"):
+        fetch()
+
+
+def test_a_token_is_enough(kaggle, fetch, monkeypatch):
+    monkeypatch.delenv("KAGGLE_KEY")
+    monkeypatch.delenv("KAGGLE_USERNAME")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
+    assert files(fetch()) == NEEDED
+
+
+def test_an_expired_token_is_refused(kaggle, fetch, monkeypatch):
+    monkeypatch.delenv("KAGGLE_KEY")
+    monkeypatch.delenv("KAGGLE_USERNAME")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "expired")
+    with pytest.raises(CredentialsRefused, match="expired or revoked"):
+        fetch()
+
+
+def test_an_unknown_dataset_is_told(kaggle, tmp_path):
+    with pytest.raises(UnknownDataset, match="owner/chps"):
+        Fetched(tmp_path, "owner/chps")()
+
+
+def test_too_many_requests_are_waited_for(kaggle, fetch):
+    kaggle.answers = [(429, {"Retry-After": "0"}), (429, {})]
+    assert files(fetch()) == NEEDED
+    assert fetch.said.count("asking again in 0 s") == 2
+
+
+def test_too_many_requests_for_too_long_are_told(kaggle, fetch):
+    kaggle.answers = [(429, {"Retry-After": "3600"})]
+    with pytest.raises(TooManyRequests, match="asks to wait 60 minutes; run again later"):
+        fetch()
+
+
+def test_a_storage_that_is_busy_is_asked_again(kaggle, fetch):
+    kaggle.storage_answers = [(429, {"Retry-After": "0"}), (503, {})]
+    assert files(fetch()) == NEEDED
+
+
+def test_without_credentials_nothing_is_asked(kaggle, fetch, monkeypatch):
+    monkeypatch.delenv("KAGGLE_KEY")
+    with pytest.raises(NoCredentials, match=r"KAGGLE_USERNAME is set and KAGGLE_KEY is not: .*\.env\.local"):
+        fetch()
+    monkeypatch.delenv("KAGGLE_USERNAME")
+    with pytest.raises(NoCredentials, match=r"no Kaggle credentials here: .*KAGGLE_API_TOKEN"):
+        fetch.source.fetch()
+    assert kaggle.asked == []
+
+
+def test_without_a_network_the_remedies_are_told(kaggle, fetch, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(NoNetwork, match=r"cannot be reached \(.*refused.*\); check the network, the proxy"):
+        fetch()
+
+
+def test_a_kaggle_that_is_silent_is_not_waited_for_without_end(kaggle, fetch, monkeypatch):
+    monkeypatch.setattr("planets.sources.kaggle_account.ANSWER_SECONDS", 0.2)
+    kaggle.answering.clear()
+    try:
+        with pytest.raises(NoNetwork, match=r"cannot be reached \(no answer in time\)"):
+            fetch()
+    finally:
+        kaggle.answering.set()
+
+
+def test_without_a_network_what_lies_here_is_used_and_said(kaggle, fetch, monkeypatch, tmp_path):
+    fetch()
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    again = Fetched(tmp_path / "cache")
+    assert files(again()) == NEEDED
+    assert again.source.stamp() == "kaggle owner/chips v1"
+    assert "v1, which was downloaded here before, is used" in again.said
+
+
+def test_no_key_and_no_signature_is_printed_or_sent_elsewhere(kaggle, fetch):
+    kaggle.cuts = [10, 0, 0, 0, 0, 0]
+    with pytest.raises(NoNetwork) as raised:
+        fetch()
+    told = f"{fetch.said} {raised.value} {raised.value.__cause__}"
+    assert KEY not in told
+    assert SIGNATURE not in told
+    assert not [host for host, _, headers in kaggle.asked if host == HOSTS[1] and "Authorization" in headers]
+
+
+FETCH = """
+import pathlib, sys
+from planets.sources.kaggle import KaggleSource
+print(KaggleSource(pathlib.Path(sys.argv[1]), "owner/chips").fetch())
+"""
+
+
+def test_the_file_in_the_home_folder_is_read(kaggle, running, tmp_path):
+    home = tmp_path / "home"
+    (home / ".kaggle").mkdir(parents=True)
+    keys = home / ".kaggle" / "kaggle.json"
+    keys.write_text(json.dumps({"username": USER, "key": KEY}))
+    keys.chmod(0o600)
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("KAGGLE_")}
+    done = subprocess.run(
+        [sys.executable, "-c", FETCH, str(tmp_path / "cache")],
+        env=bare | running[1] | {"HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "cache" / "kaggle-owner-chips-v1")

@@ -1,0 +1,166 @@
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+import torch
+from safetensors.torch import save_file
+from support.synthetic import ENTRY
+from torch import nn
+
+from pipeline.config.settings import load_config
+from planets.errors import ConfigError, WeightsError
+from planets.training.model import build_model, create, head_keys, pretrained_statistics
+
+ARCHITECTURES = ["test_resnet", "resnet10t", "mobilenetv3_small_050", "test_convnext", "test_efficientnet"]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_parameter_learns_and_the_head_has_a_logit_for_each_label(architecture: str) -> None:
+    """The head is where the architecture keeps it; a head put on some other attribute never learns."""
+    torch.manual_seed(0)
+    network = build_model(ENTRY.model_copy(update={"architecture": architecture}))
+    before = {key: value.clone() for key, value in network.named_parameters()}
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    logits = network(torch.randn(4, 3, 32, 32))
+    assert logits.shape == (4, 17)
+    logits.square().mean().backward()
+    optimizer.step()
+    assert head_keys(network)
+    for key in head_keys(network):
+        assert not torch.equal(before[key], network.get_parameter(key)), key
+    assert all(value.requires_grad for value in network.parameters())
+    moved = [key for key, value in network.named_parameters() if not torch.equal(before[key], value)]
+    assert len(moved) > len(before) / 2
+
+
+def test_transformers_are_told_the_size() -> None:
+    network = create("test_vit", 17, image_size=64)
+    assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 17)
+
+
+def test_drop_rates_reach_the_network() -> None:
+    network = build_model(ENTRY, drop_rate=0.4, drop_path=0.3)
+    assert network.drop_rate == 0.4
+    assert max(getattr(module, "drop_prob", 0) or 0 for module in network.modules()) == pytest.approx(0.3)
+
+
+def test_stochastic_depth_where_there_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"vgg11 takes no drop_path_rate"):
+        build_model(ENTRY.model_copy(update={"architecture": "vgg11"}), drop_path=0.3)
+
+
+@pytest.mark.parametrize("profile", ["full", "sample"])
+def test_every_listed_model_has_a_head_that_learns_from_256_pixels(profile: str) -> None:
+    config = load_config(profile, [])
+    for entry in config.models:
+        settings = config.training_of(entry.name)
+        plain = entry.model_copy(update={"pretrained": False})
+        network = build_model(plain, 17, 256, settings.drop_rate, settings.drop_path)
+        logits = network(torch.randn(2, 3, 256, 256))
+        assert logits.shape == (2, 17), entry.name
+        logits.square().mean().backward()
+        for key in head_keys(network):
+            assert network.get_parameter(key).grad.abs().sum() > 0, (entry.name, key)
+        size = settings.image_size
+        assert build_model(plain, 17, size)(torch.zeros(1, 3, size, size)).shape == (1, 17), entry.name
+
+
+def test_entries_fit_both_sizes_of_gpu() -> None:
+    for memory in (16, 80):
+        config = load_config("full", [("gpu_memory", str(memory))])
+        sizes = {entry.name: config.training_of(entry.name).batch_size for entry in config.models}
+        assert sizes["resnet50"] == {16: 96, 80: 384}[memory]
+
+
+class TestNames:
+    def test_unknown_architecture(self) -> None:
+        with pytest.raises(ConfigError, match=r"no architecture 'resnet81'.*resnet18"):
+            build_model(ENTRY.model_copy(update={"architecture": "resnet81"}))
+
+    def test_unknown_weights_of_a_known_one(self) -> None:
+        with pytest.raises(ConfigError, match=r"no weights 'a9_in1k' of resnet18.*resnet18\.a1_in1k"):
+            build_model(ENTRY.model_copy(update={"architecture": "resnet18.a9_in1k"}))
+
+
+class TestPretrained:
+    def test_no_network(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+        with pytest.raises(WeightsError, match=r"model tiny.*Connect.*`weights:`.*`pretrained: false`"):
+            build_model(ENTRY.model_copy(update={"architecture": "resnet18.a1_in1k", "pretrained": True}))
+
+    def test_statistics_are_those_of_the_pretraining(self) -> None:
+        mean, std = pretrained_statistics(create("resnet10t", 17))
+        assert mean == (0.485, 0.456, 0.406)
+        assert std == (0.229, 0.224, 0.225)
+
+
+class TestFile:
+    @pytest.fixture
+    def trained(self) -> nn.Module:
+        torch.manual_seed(5)
+        return create("test_resnet", 1000)
+
+    def entry(self, file: Path) -> nn.Module:
+        torch.manual_seed(6)
+        return build_model(ENTRY.model_copy(update={"weights": str(file), "pretrained": True}))
+
+    def check(self, network: nn.Module, trained: nn.Module) -> None:
+        own, theirs, head = network.state_dict(), trained.state_dict(), head_keys(network)
+        assert all(torch.equal(own[key], theirs[key]) for key in own if key not in head)
+        assert all(own[key].shape[0] == 17 for key in head)
+
+    def test_safetensors(self, tmp_path: Path, trained: nn.Module) -> None:
+        save_file(trained.state_dict(), tmp_path / "weights.safetensors")
+        self.check(self.entry(tmp_path / "weights.safetensors"), trained)
+
+    def test_torch(self, tmp_path: Path, trained: nn.Module) -> None:
+        torch.save({"state_dict": trained.state_dict()}, tmp_path / "weights.pth")
+        self.check(self.entry(tmp_path / "weights.pth"), trained)
+
+    def test_a_head_of_the_same_size_is_taken_too(self, tmp_path: Path) -> None:
+        torch.manual_seed(7)
+        trained = create("test_resnet", 17)
+        save_file(trained.state_dict(), tmp_path / "weights.safetensors")
+        network = self.entry(tmp_path / "weights.safetensors")
+        assert all(
+            torch.equal(value, trained.state_dict()[key]) for key, value in network.state_dict().items()
+        )
+
+    def test_without_a_head(self, tmp_path: Path, trained: nn.Module) -> None:
+        body = {key: value for key, value in trained.state_dict().items() if key not in head_keys(trained)}
+        save_file(body, tmp_path / "weights.safetensors")
+        self.check(self.entry(tmp_path / "weights.safetensors"), trained)
+
+    def test_a_folder_is_searched_for_the_name_of_the_architecture(
+        self, tmp_path: Path, trained: nn.Module
+    ) -> None:
+        save_file(trained.state_dict(), tmp_path / "test_resnet.safetensors")
+        self.check(self.entry(tmp_path), trained)
+
+    def test_a_folder_without_it(self, tmp_path: Path) -> None:
+        with pytest.raises(WeightsError, match=r"has none of test_resnet\.safetensors"):
+            self.entry(tmp_path)
+
+    def test_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(WeightsError, match=r"no file .*nowhere\.pth"):
+            self.entry(tmp_path / "nowhere.pth")
+
+    @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+    @pytest.mark.parametrize("data", [b"", b"abc", b"\x80\x02}q", b"<html>404</html>"])
+    def test_broken(self, tmp_path: Path, name: str, data: bytes) -> None:
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(WeightsError, match="is no file of weights"):
+            self.entry(tmp_path / name)
+
+    def test_of_another_network(self, tmp_path: Path) -> None:
+        save_file(create("test_efficientnet", 17).state_dict(), tmp_path / "weights.safetensors")
+        with pytest.raises(WeightsError, match=r"not of this network.*missing.*not its own"):
+            self.entry(tmp_path / "weights.safetensors")
+
+    def test_one_tensor_short(self, tmp_path: Path, trained: nn.Module) -> None:
+        state = trained.state_dict()
+        state.pop(next(iter(state)))
+        save_file(state, tmp_path / "weights.safetensors")
+        with pytest.raises(WeightsError, match="1 of its"):
+            self.entry(tmp_path / "weights.safetensors")
