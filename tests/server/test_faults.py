@@ -11,9 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from support.embedded import Embedded, running
-from test_file_server import get, upload
-from test_process import refused
+from support.embedded import Embedded, refused, running
+from support.uploads import get, upload
 
 ANY_PORT = ("--api-port", "0", "--files-port", "0")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.embedded import Embedded
-from test_file_server import CONTENT, everything, get, upload
+from support.uploads import CONTENT, everything, get, upload
 
 quiet = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

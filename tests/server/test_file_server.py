@@ -2,28 +2,14 @@
 
 import os
 import socket
-import uuid
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.embedded import Answer, Embedded, fetch
-
-CONTENT = bytes(range(256)) * 40
-
-
-def upload(server: Embedded, path: str, content: bytes = CONTENT) -> Answer:
-    boundary = uuid.uuid4().hex
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{path}"; filename="{path}"\r\n\r\n'
-    body = head.encode("utf-8", "surrogateescape") + content + f"\r\n--{boundary}--\r\n".encode()
-    headers = {**server.bearer, "Content-Type": f"multipart/form-data; boundary={boundary}"}
-    return fetch(server.files + "/", "POST", body, headers)
-
-
-def get(server: Embedded, path: str, method: str = "GET", **headers: str) -> Answer:
-    return fetch(f"{server.files}/{quote(path)}", method, None, {**server.bearer, **headers})
+from support.embedded import Embedded, fetch
+from support.uploads import CONTENT, everything, get, upload
 
 
 def test_there_and_back(shared: Embedded) -> None:
@@ -163,8 +149,3 @@ def test_a_large_file_needs_little_memory(server: Embedded, tmp_path: Path) -> N
 @given(st.text(alphabet="ab./\\\x00\x01 é\u202e%", max_size=12), st.sampled_from(["GET", "DELETE"]))
 def test_no_path_breaks_the_server(shared: Embedded, path: str, method: str) -> None:
     assert get(shared, path, method).status in (200, 400, 403, 404)
-
-
-def everything(folder: Path) -> list[str]:
-    """The files below, less the database's own."""
-    return sorted(str(path) for path in folder.rglob("*") if path.is_file() and "server.db" not in path.name)

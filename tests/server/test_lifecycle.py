@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.embedded import Embedded, fetch, running
-from test_file_server import CONTENT, upload
+from support.uploads import CONTENT, upload
 
 from server.database import Database
 from server.errors import StartError

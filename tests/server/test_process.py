@@ -4,8 +4,6 @@ import json
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from http.client import HTTPException
@@ -13,17 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from support.embedded import Embedded, fetch, running, wait_for
-
-
-def refused(*options: str) -> str:
-    """Start a server that must not start; returns its one line."""
-    command = [sys.executable, "-m", "server", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 1, done
-    assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    return done.stderr
+from support.embedded import Embedded, fetch, refused, running, wait_for
 
 
 def test_it_says_where_it_listens_once_it_does(server: Embedded) -> None:

@@ -217,3 +217,13 @@ def agent(
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
+
+
+def refused(*options: str) -> str:
+    """Start a server that must not start; returns its one line."""
+    command = [sys.executable, "-m", "server", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1, done
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr
