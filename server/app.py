@@ -27,7 +27,7 @@ from server.retention import Retention
 from server.services.catalog import SERVICES
 from server.stores.queues import DEFAULT_TAG, ensure_queue
 from server.watchdog import Watchdog
-from server.web.shell.pages import Pages
+from server.web.routes import Pages
 
 API_METHODS = ["GET", "POST", "PUT"]
 FILE_METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE"]

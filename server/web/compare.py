@@ -7,8 +7,8 @@ from server import documents
 from server.documents import Document
 from server.web.runs import nodes, runs
 from server.web.runs.scores import scores
-from server.web.shell.visit import Shown, Visit
-from server.web.tasks import plots
+from server.web.shell.section import Shown, Visit
+from server.web.tasks import figures as plots
 
 MOST = 10
 UNCOMPARED = frozenset({"return", "properties"})

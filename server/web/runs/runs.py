@@ -10,7 +10,7 @@ from server import documents
 from server.documents import Document
 from server.web.runs import nodes
 from server.web.runs.scores import Score, scores
-from server.web.shell.visit import Shown, Visit
+from server.web.shell.section import Shown, Visit
 
 PAGE = 30
 AUTHOR = re.compile(r"Auto-generated at .{10,40} by (\S{1,80})")

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 from server.dispatch import Api
 from server.files.leftovers import Leftovers
-from server.web.models import actions as model_actions
-from server.web.queues import actions as queue_actions
+from server.web import model_actions, queue_actions
 from server.web.shell.form import Form
 from server.web.tasks import actions as task_actions
 

@@ -31,7 +31,7 @@ class Rendering:
         }
         self._environment.globals |= {"task_path": text.task_path, "seconds": text.seconds}
         # Macros by name: a block that is rendered alone sees no import of its template.
-        self._environment.globals["parts"] = self._environment.get_template("parts.html").module
+        self._environment.globals["macros"] = self._environment.get_template("macros.html").module
 
     def page(self, template: str, **values: Any) -> str:
         """A whole page."""

@@ -4,7 +4,7 @@ from server import documents
 from server.services.tasks.status import STATUSES
 from server.stores.projects import tree
 from server.web.runs import runs
-from server.web.shell.visit import Shown, Visit
+from server.web.shell.section import Shown, Visit
 
 PAGE = 50
 CHOICES = ("in_progress", "queued", "completed", "failed", "stopped", "published", "created")

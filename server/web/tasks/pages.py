@@ -8,8 +8,9 @@ from server.documents import Document
 from server.stores.queues import watchers
 from server.web.runs import runs
 from server.web.shell import text
-from server.web.shell.visit import Shown, Visit
-from server.web.tasks import console, plots
+from server.web.shell.section import Shown, Visit
+from server.web.tasks import console
+from server.web.tasks import figures as plots
 
 ACTIVE = frozenset({"queued", "in_progress"})
 

@@ -4,11 +4,12 @@ import json
 from dataclasses import dataclass
 
 from server.documents import Document
-from server.web.datasets import sample_chips as chips
+from server.web import sample_chips as chips
 from server.web.runs import runs
 from server.web.shell import text
-from server.web.shell.visit import NotThere, Picture, Shown, Visit
-from server.web.tasks import plots, task_page
+from server.web.shell.section import NotThere, Picture, Shown, Visit
+from server.web.tasks import figures as plots
+from server.web.tasks import pages as task_page
 
 TAGGED = "EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = 'dataset')"
 CONTENT = "Dataset Content"

@@ -23,20 +23,21 @@ from server.dispatch import Api, set_session
 from server.errors import ApiError, Unauthorized
 from server.files.leftovers import Leftovers
 from server.files.tree import Tree
-from server.web import compare
-from server.web.datasets import datasets
-from server.web.models import models as registry
-from server.web.queues import queues as entries
-from server.web.queues import workers
-from server.web.runs import run_page, runs
+from server.web import compare, datasets, workers
+from server.web import models as registry
+from server.web import queues as entries
+from server.web.runs import pages as run_page
+from server.web.runs import runs
 from server.web.shell import actions
 from server.web.shell.form import Form
 from server.web.shell.policy import policy
 from server.web.shell.rendering import Rendering
-from server.web.shell.visit import NotThere, Picture, Shown, Visit
-from server.web.tasks import plots, task_page, tasks
+from server.web.shell.section import NotThere, Picture, Shown, Visit
+from server.web.tasks import figures as plots
+from server.web.tasks import pages as task_page
+from server.web.tasks import tasks
 
-HERE = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
 THREADS = 4
 MOST_FIELDS = 2000
 
@@ -197,7 +198,7 @@ class Pages:
         return cookie or authorization
 
     def _stranger(self, request: Request, title: str = "Please open the page by its link") -> Response:
-        return self._html(request, self._rendering.page("stranger.html", title=title), 401)
+        return self._html(request, self._rendering.page("login.html", title=title), 401)
 
     def _message(self, request: Request, title: str, status: int, detail: str = "") -> Response:
         return self._html(request, self._rendering.page("message.html", title=title, detail=detail), status)

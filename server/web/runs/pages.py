@@ -7,8 +7,9 @@ from server.documents import Document
 from server.stores.queues import watchers
 from server.web.runs import dag, nodes, runs
 from server.web.runs.scores import scores
-from server.web.shell.visit import Shown, Visit
-from server.web.tasks import console, task_page
+from server.web.shell.section import Shown, Visit
+from server.web.tasks import console
+from server.web.tasks import pages as task_page
 
 LOG_WIDTH = 26
 SERVICES = "services"

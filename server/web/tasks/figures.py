@@ -13,7 +13,7 @@ from server.files.tree import Tree
 from server.services.events.series import curve, series
 from server.services.events.writer import IMAGE, PLOT, SCALAR
 from server.web.shell import text
-from server.web.shell.visit import NotThere, Visit
+from server.web.shell.section import NotThere, Visit
 
 SAMPLES = 1000
 MOST_PLOTS = 200

@@ -3,7 +3,7 @@
 from server import documents
 from server.stores.queues import is_alive
 from server.web.runs import runs
-from server.web.shell.visit import Shown, Visit
+from server.web.shell.section import Shown, Visit
 
 SHOWN_SECONDS = 24 * 3600
 

@@ -4,7 +4,7 @@ from server import documents
 from server.documents import Document
 from server.web.runs import runs
 from server.web.shell import text
-from server.web.shell.visit import Shown, Visit
+from server.web.shell.section import Shown, Visit
 
 PAGE = 50
 

@@ -4,7 +4,7 @@ from server import documents
 from server.stores import queue_entries as entries
 from server.stores.queues import watchers
 from server.web.runs import runs
-from server.web.shell.visit import Shown, Visit
+from server.web.shell.section import Shown, Visit
 
 
 def page(visit: Visit) -> Shown:
