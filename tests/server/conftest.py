@@ -1,13 +1,8 @@
-import json
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.embedded import Embedded, Sdk, running
+from support.embedded import Embedded, Sdk, running, sdk_runner
 
 
 @pytest.fixture
@@ -27,21 +22,4 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
 @pytest.fixture
 def sdk(shared: Embedded, tmp_path: Path) -> Sdk:
     """Runs SDK code in its own process (the session is global); returns what it assigns to ``result``."""
-
-    def run(code: str, timeout: float = 90) -> Any:
-        out = tmp_path / "result.json"
-        ending = f"\nimport json\nopen({str(out)!r}, 'w').write(json.dumps(result, default=str))\n"
-        script = tmp_path / "snippet.py"
-        script.write_text("result = None\n" + textwrap.dedent(code) + ending)
-        done = subprocess.run(
-            [sys.executable, str(script)],
-            env=shared.environment(tmp_path / "home"),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(out.read_text())
-
-    return run
+    return sdk_runner(shared, tmp_path)

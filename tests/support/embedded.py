@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 import urllib.error
 import urllib.request
@@ -217,6 +218,28 @@ def agent(
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
+
+
+def sdk_runner(server: Embedded, folder: Path) -> Sdk:
+    """Runs SDK code in its own process (the session is global); returns what it assigns to ``result``."""
+
+    def run(code: str, timeout: float = 90) -> Any:
+        out = folder / "result.json"
+        ending = f"\nimport json\nopen({str(out)!r}, 'w').write(json.dumps(result, default=str))\n"
+        script = folder / "snippet.py"
+        script.write_text("result = None\n" + textwrap.dedent(code) + ending)
+        done = subprocess.run(
+            [sys.executable, str(script)],
+            env=server.environment(folder / "home"),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(out.read_text())
+
+    return run
 
 
 def refused(*options: str) -> str:
