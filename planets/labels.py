@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from planets.errors import UnknownTag
+from planets.errors import PlanetsError
 
 WEATHER = ("clear", "partly_cloudy", "cloudy", "haze")
 """Exactly one of these is true of a chip; `cloudy` (nothing is seen) stands alone."""
@@ -35,6 +35,10 @@ LABELS = (*WEATHER, *LAND_COVER, *RARE)
 """The order of every label vector in this project. A bundle stores it and is read by it."""
 
 _INDEX = {label: index for index, label in enumerate(LABELS)}
+
+
+class UnknownTag(PlanetsError):
+    """A tag that is none of the 17 labels."""
 
 
 def encode(tags: Iterable[str]) -> NDArray[np.uint8]:

@@ -14,10 +14,10 @@ import yaml
 from pipeline.config.refresh import steps_to_refresh, words
 from pipeline.config.timm_names import require_names
 from planets.archive.layout import find_archive, source_stamp
+from planets.config import ConfigError
 from planets.config.evaluation import ENSEMBLE
 from planets.config.project import Config, DatasetSource
 from planets.config.training import ModelEntry
-from planets.errors import ConfigError
 from planets.sources.source import fetch_local
 from steps.clearml.code_version import code_of
 

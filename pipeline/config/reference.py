@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
+from planets.config import ConfigError
 from planets.config.project import Config
 from planets.config.training import ModelEntry
-from planets.errors import ConfigError
 
 BEGIN = "<!-- below: written by `make docs` from planets/config/project.py and configs/; edit those -->"
 """Where a page's written part begins; what stands above it is a person's."""

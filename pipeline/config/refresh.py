@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from planets.errors import ConfigError
+from planets.config import ConfigError
 
 
 def steps_to_refresh(text: str, steps: Sequence[str]) -> frozenset[str]:

@@ -9,9 +9,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from planets.config import ConfigError
 from planets.config.project import CONFIGS, Config
 from planets.config.training import ModelEntry, TrainingSettings
-from planets.errors import ConfigError
 
 Tree = dict[str, Any]
 

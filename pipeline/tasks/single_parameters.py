@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pipeline.config.parameters import DESCRIPTIONS as OF_A_RUN
 from pipeline.config.parameters import PER_MODEL, TRAINING, Run
 from pipeline.config.parameters import arguments as of_a_run
+from planets.config import ConfigError
 from planets.config.project import Config
-from planets.errors import ConfigError
 
 SOURCE = ("dataset_source", "dataset_path")
 

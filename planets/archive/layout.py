@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planets.archive.table import Row, read_table
-from planets.errors import ArchiveError
+from planets.chips import ArchiveError
 
 CHIPS = "train-jpg"
 TABLE = "train_classes.csv"

@@ -9,7 +9,7 @@ from iterstrat.ml_stratifiers import IterativeStratification
 from numpy.typing import NDArray
 
 from planets.archive.parts import PARTS
-from planets.errors import ConfigError
+from planets.config import ConfigError
 
 
 def stratified_split(

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from planets.errors import ArchiveError, UnknownTag
-from planets.labels import LABELS, parse
+from planets.chips import ArchiveError
+from planets.labels import LABELS, UnknownTag, parse
 
 COLUMNS = ("image_name", "tags")
 

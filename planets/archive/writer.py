@@ -17,11 +17,15 @@ from PIL import Image
 from planets.archive.audit import Audit, Chip, count_labels, first
 from planets.archive.layout import CHIPS, TABLE, Archive, find_archive, source_stamp
 from planets.archive.table import Row, write_table
+from planets.chips import ArchiveError
 from planets.chips.jpeg import decode
-from planets.errors import ArchiveError, BadChips
 from planets.labels import WEATHER
 
 __all__ = ["Archive", "Audit", "Chip", "Row", "audit", "find_archive", "source_stamp", "write_archive"]
+
+
+class BadChips(ArchiveError):
+    """More chips are missing or unreadable than the configuration allows."""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,7 @@
 """The bundle: a trained model with everything needed to use it."""
+
+from planets.errors import PlanetsError
+
+
+class BundleError(PlanetsError):
+    """A bundle is incomplete, broken, or was made for other labels or chips."""

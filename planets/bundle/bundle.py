@@ -22,11 +22,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from planets.bundle import BundleError
 from planets.bundle.manifest import INFO, METRICS, BundleInfo, MemberInfo, read_json
+from planets.chips import ArchiveError
 from planets.chips.batches import blocks
 from planets.chips.jpeg import DECODER, RESIZER
 from planets.decision.decision import Decision
-from planets.errors import ArchiveError, BundleError
 from planets.evaluation.scores import BATCH_SIZE
 from planets.labels import decode as decode_labels
 

@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from planets.bundle.onnx_member import INPUT, OUTPUT, open_session, session_scores
-from planets.errors import ExportError
+from planets.errors import PlanetsError
 from planets.evaluation.inference import predict_scores
 from planets.training.augment import affine
 
 TOLERANCE = 1e-5
 """The most by which a probability by the graph may differ from that by the network."""
+
+
+class ExportError(PlanetsError):
+    """A network cannot be exported to ONNX, or its graph scores chips differently."""
 
 
 class _Whole(nn.Module):

@@ -9,9 +9,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from planets.bundle import BundleError
 from planets.chips.jpeg import DECODER, RESIZER
 from planets.decision.decision import Decision
-from planets.errors import BundleError
 
 INFO, METRICS, MEMBERS, FIGURES = "bundle.json", "metrics.json", "members", "figures"
 

@@ -11,10 +11,10 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as faults
 
+from planets.bundle import BundleError
 from planets.bundle.manifest import MemberInfo, read_member
-from planets.cores import usable_cores
-from planets.errors import BundleError
 from planets.evaluation.tta import TURNS, mean_of_turns, turned
+from planets.system import usable_cores
 
 INPUT, OUTPUT = "chips", "logits"
 """The graph's input, uint8 `(N, size, size, 3)` as chips are decoded, and its output, float32 `(N, L)`."""

@@ -13,9 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from planets.bundle import BundleError
 from planets.bundle.manifest import MemberInfo, read_member
-from planets.errors import BundleError
 from planets.evaluation.inference import predict_scores
+from planets.training import TrainingError
 from planets.training.model import restore
 from planets.training.trained_model import Fitted
 
@@ -76,7 +77,10 @@ class Member:
         except SafetensorError as error:
             raise BundleError(f"{folder / info.file} holds no weights ({error}); make it again") from error
         member = cls(info, weights, graph, labels)
-        member.network  # noqa: B018  whether the weights fit is told now, not at the first prediction
+        try:
+            member.network  # noqa: B018  weights that do not fit are an error here, not at the first prediction
+        except TrainingError as error:
+            raise BundleError(f"{folder / info.file}: {error}") from error
         return member
 
     def save(self, folder: Path) -> None:

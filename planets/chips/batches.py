@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from planets.chips import ArchiveError
 from planets.chips.jpeg import decode, resize
 from planets.chips.stream import ahead
-from planets.cores import usable_cores
-from planets.errors import ArchiveError
+from planets.system import usable_cores
 
 
 class Block(NamedTuple):

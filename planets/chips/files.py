@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from planets.errors import ArchiveError
+from planets.chips import ArchiveError
 
 SUFFIXES = (".jpg", ".jpeg")
 """What pictures end with, in any case of letters."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from planets.errors import ArchiveError
+from planets.chips import ArchiveError
 
 DECODER = "pillow-rgb"
 """Name of what `decode` does; a bundle stores it, and one made by another decoder is refused."""

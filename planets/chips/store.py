@@ -18,11 +18,11 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from planets.chips import ArchiveError
 from planets.chips.eviction import lock_of, make_room
 from planets.chips.jpeg import DECODER, RESIZER, read_chip
 from planets.chips.stream import Pixels, StreamedPixels
-from planets.cores import usable_cores
-from planets.errors import ArchiveError
+from planets.system import usable_cores
 
 _BATCH = 256
 """Chips that are decoded before they are written: bounds the memory, 50 MB at 256 px."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planets.chips.jpeg import read_chip
-from planets.cores import usable_cores
+from planets.system import usable_cores
 
 
 class StreamedPixels:

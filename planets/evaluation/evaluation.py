@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from planets.config.evaluation import EvaluationSettings
 from planets.decision.calibration import log_loss
 from planets.decision.decision import Decision, mix
-from planets.errors import BundleError
+from planets.evaluation import EvaluationError
 from planets.evaluation.cross_fit import halves
 from planets.evaluation.ensemble_weights import choose_shares
 from planets.evaluation.refinements import Trial, choose, fit
@@ -107,7 +107,7 @@ def evaluate(models: Sequence[ModelScores], settings: EvaluationSettings, seed: 
         seed: of the halves of valid, of the bootstrap and of the comparisons.
 
     Raises:
-        BundleError: the networks were scored on other chips, or for labels in another order.
+        EvaluationError: the networks were scored on other chips, or for labels in another order.
     """
     _require_same(models)
     labels = models[0].labels
@@ -195,4 +195,6 @@ def _require_same(models: Sequence[ModelScores]) -> None:
     for model in models[1:]:
         pairs = ((model.valid, first.valid), (model.test, first.test))
         if model.labels != first.labels or not all(np.array_equal(a.rows, b.rows) for a, b in pairs):
-            raise BundleError("the networks were scored on other chips or labels; evaluate them in one run")
+            raise EvaluationError(
+                "the networks were scored on different chips or labels; evaluate them in one run"
+            )

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planets.chips.store import ChipStore
-from planets.errors import BundleError
+from planets.evaluation import EvaluationError
 from planets.evaluation.inference import predict_turns
 from planets.evaluation.scores import PARTS, ModelScores, PartScores
 from planets.evaluation.tta import TURNS, mean_of_turns
@@ -28,7 +28,7 @@ def score_parts(
         tta: score the turned chips as well, which takes 8 times as long.
 
     Raises:
-        BundleError: the network was made for other labels or another size of chips.
+        EvaluationError: the network was made for other labels or another size of chips.
     """
     _require_fit(fitted, store)
     # The columns of the targets are brought into the order of the model's outputs, never the other way round.
@@ -45,6 +45,6 @@ def score_parts(
 
 def _require_fit(fitted: Fitted, store: ChipStore) -> None:
     if sorted(fitted.labels) != sorted(LABELS):
-        raise BundleError(f"the model is for the labels {', '.join(fitted.labels)}; train it on ours")
+        raise EvaluationError(f"the model is for the labels {', '.join(fitted.labels)}; train it on ours")
     if store.size != fitted.image_size:
-        raise BundleError(f"the model is for {fitted.image_size} px, the chips are {store.size} px")
+        raise EvaluationError(f"the model is for {fitted.image_size} px, the chips are {store.size} px")

@@ -1,1 +1,7 @@
 """Using a bundle: predictions for a folder, a submission, the command line."""
+
+from planets.errors import PlanetsError
+
+
+class PredictionError(PlanetsError):
+    """Predictions cannot be made or written: bad options, paths, or state of a folder."""

@@ -15,7 +15,7 @@ from planets.bundle.bundle import Bundle
 from planets.bundle.manifest import INFO
 from planets.chips.batches import Block, blocks
 from planets.chips.files import Picture
-from planets.errors import PredictionError
+from planets.serving import PredictionError
 from planets.serving.resume_log import Job, Ledger, Row
 
 Progress = Callable[[int], None]

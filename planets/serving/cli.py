@@ -9,7 +9,7 @@ from rich.console import Console
 
 from planets.bundle.bundle import Bundle
 from planets.chips.files import Picture, find_pictures
-from planets.errors import PredictionError
+from planets.serving import PredictionError
 from planets.serving.batch import (
     Unreadable,
     beside,

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+from planets.bundle import BundleError
 from planets.bundle.bundle import Bundle
 from planets.bundle.manifest import INFO
 from planets.bundle.onnx_member import OnnxMember
-from planets.errors import BundleError, PredictionError
+from planets.serving import PredictionError
 
 Runtime = Literal["onnx", "torch"]
 """What runs the networks: ONNX Runtime on the processor, or torch, on the GPU if there is one."""

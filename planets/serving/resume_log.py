@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from planets.chips.files import Picture, Stamp
-from planets.errors import PredictionError
+from planets.serving import PredictionError
 
 Job = Mapping[str, str]
 """What rows depend on besides the pictures: the bundle, the runtime, the folder."""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from planets.archive.layout import LAYOUTS
 from planets.archive.table import COLUMNS
+from planets.chips import ArchiveError
 from planets.chips.files import SUFFIXES, Picture, named_pictures
-from planets.errors import ArchiveError
 from planets.serving.batch import replacing
 from planets.serving.resume_log import Ledger
 

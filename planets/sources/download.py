@@ -10,11 +10,10 @@ from requests import RequestException, Response
 from requests.exceptions import ConnectionError as ConnectionBroken
 from urllib3.exceptions import HTTPError as BrokenBody
 
-from planets.disk import full_disk_told, megabytes, require_room
-from planets.errors import BadDownload
-from planets.progress import Lines, Say
+from planets.sources import BadDownload
 from planets.sources.http_errors import reason, wait_before_retry
 from planets.sources.remote_file import Offer
+from planets.system import ByteProgress, Say, megabytes, reports_full_disk, require_space
 
 TIMEOUT = (10.0, 60.0)
 """Seconds for the connection, and for the next bytes of the body."""
@@ -47,7 +46,7 @@ def download(file: Path, ask: Callable[[], Offer], say: Say, first_wait: float =
         offer = ask()
         have = _held(file, offer)
         if offer.size is not None:
-            require_room(file.parent, offer.size - have, "the download")
+            require_space(file.parent, offer.size - have, "the download")
         try:
             _receive(file, offer, have, say)
             break
@@ -82,7 +81,7 @@ def _receive(file: Path, offer: Offer, have: int, say: Say) -> None:
     """Append the bytes from `have` on to `file`, or all of them where the server knows no ranges."""
     if have == offer.size:
         return
-    with _open(offer, have) as response, full_disk_told(file.parent):
+    with _open(offer, have) as response, reports_full_disk(file.parent):
         start = _start(response, offer, have)
         if start:
             say(f"{megabytes(start)} of {file.name} are here already")
@@ -90,7 +89,7 @@ def _receive(file: Path, offer: Offer, have: int, say: Say) -> None:
             say(
                 f"the server sends {file.name} from its beginning: it knows no ranges, or the file is another"
             )
-        lines = Lines(file.name, offer.size, say)
+        lines = ByteProgress(file.name, offer.size, say)
         done = start
         with file.open("ab" if start else "wb") as out:
             for chunk in _chunks(response):

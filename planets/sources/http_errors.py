@@ -7,14 +7,7 @@ from requests import RequestException, Response
 from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import Timeout
 
-from planets.errors import (
-    CredentialsRefused,
-    NoNetwork,
-    SourceError,
-    TermsNotAccepted,
-    TooManyRequests,
-    UnknownDataset,
-)
+from planets.sources import SourceError
 
 BY_HAND = "or download the data by hand and use DATASET_SOURCE=local DATASET_PATH=/its/folder"
 NEW_TOKEN = (
@@ -26,6 +19,30 @@ PASSING = (429, 500, 502, 503, 504)
 
 LONGEST_WAIT = 120.0
 """Seconds. A server that asks for more is told of, and not waited for."""
+
+
+class NoCredentials(SourceError):
+    """This environment holds no Kaggle credentials."""
+
+
+class CredentialsRefused(SourceError):
+    """Kaggle rejects the credentials."""
+
+
+class TermsNotAccepted(SourceError):
+    """The account may not read the dataset, usually because it has not accepted the terms."""
+
+
+class UnknownDataset(SourceError):
+    """Kaggle has no dataset of this name."""
+
+
+class TooManyRequests(SourceError):
+    """Kaggle asks for a longer wait than a worker should spend."""
+
+
+class NoNetwork(SourceError):
+    """Kaggle, or the storage it redirects to, is unreachable."""
 
 
 def refusal(error: RequestException, dataset: str) -> SourceError:

@@ -10,12 +10,11 @@ from filelock import FileLock
 from requests import RequestException
 
 from planets.archive.layout import CHIPS, SUBMISSION, TABLE, TEST_CHIPS, locate
-from planets.errors import NoCredentials, NoNetwork
-from planets.progress import Say
 from planets.sources.download import download
-from planets.sources.http_errors import refusal
+from planets.sources.http_errors import NoCredentials, NoNetwork, refusal
 from planets.sources.kaggle_account import Account, Release
 from planets.sources.unpack import unpack
+from planets.system import Say
 
 _LABEL = re.compile(r"v\d+|\d{8}T\d{6}")
 

@@ -14,10 +14,17 @@ from typing import Any, TypeVar
 
 from requests import RequestException, Timeout
 
-from planets.errors import CredentialsRefused, NoCredentials
-from planets.progress import Say
-from planets.sources.http_errors import BY_HAND, NEW_TOKEN, reason, refusal, wait_before_retry
+from planets.sources.http_errors import (
+    BY_HAND,
+    NEW_TOKEN,
+    CredentialsRefused,
+    NoCredentials,
+    reason,
+    refusal,
+    wait_before_retry,
+)
 from planets.sources.remote_file import Offer
+from planets.system import Say
 
 TRIES = 4
 ANSWER_SECONDS = 60.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import google_crc32c
 from requests import PreparedRequest, Response
 
-from planets.errors import BadDownload
+from planets.sources import BadDownload
 
 _BLOCK = 1 << 20
 

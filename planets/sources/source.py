@@ -10,7 +10,7 @@ from typing import Protocol
 from filelock import FileLock
 
 from planets.archive.layout import source_stamp
-from planets.errors import SourceError
+from planets.sources import SourceError
 from planets.sources.kaggle import KaggleSource
 
 

@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile
 
 from planets.archive.writer import new_folder
-from planets.disk import full_disk_told, require_room
-from planets.errors import ArchiveError, BadDownload, UnsafeArchive
-from planets.progress import Lines, Say
-from planets.sources.zip_members import Member, safe_members
+from planets.chips import ArchiveError
+from planets.sources import BadDownload
+from planets.sources.zip_members import Member, UnsafeArchive, safe_members
+from planets.system import ByteProgress, Say, reports_full_disk, require_space
 
 BATCH = 64_000_000
 """Bytes of members that come out before the archive is cut shorter."""
@@ -45,8 +45,8 @@ def unpack(
         with ZipFile(archive) as opened:
             members = safe_members(archive, opened.infolist(), archive.stat().st_size)
             chosen = [member for member in members if wanted(member.path)]
-            require_room(archive.parent, extra_room(chosen, archive.stat().st_size, batch), "unpacking")
-            with new_folder(folder) as new, full_disk_told(archive.parent):
+            require_space(archive.parent, extra_room(chosen, archive.stat().st_size, batch), "unpacking")
+            with new_folder(folder) as new, reports_full_disk(archive.parent):
                 _move(opened, archive, chosen, new, say, batch)
                 check(new)
     except (BadZipFile, zlib.error, EOFError) as error:
@@ -77,7 +77,7 @@ def _move(
     opened: ZipFile, archive: Path, members: Sequence[Member], folder: Path, say: Say, batch: int
 ) -> None:
     """Write each member, the last one first, and cut the archive off where it is done with."""
-    lines = Lines("unpacking", sum(member.entry.file_size for member in members), say)
+    lines = ByteProgress("unpacking", sum(member.entry.file_size for member in members), say)
     done = since = 0
     for member in reversed(members):
         target = folder / member.path

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipInfo
 
-from planets.errors import UnsafeArchive
+from planets.sources import SourceError
 
 MOST = 20
 """An archive that unpacks to more than so many times its size is a bomb: pictures do not shrink at all."""
@@ -16,6 +16,10 @@ ALLOWANCE = 64_000_000
 
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _ENCRYPTED = 0x1
+
+
+class UnsafeArchive(SourceError):
+    """An archive has a member that could leave its folder, or is a zip bomb; nothing was unpacked."""
 
 
 @dataclass(frozen=True)

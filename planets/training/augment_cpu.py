@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from planets.cores import usable_cores
+from planets.system import usable_cores
 from planets.training.augment import Changes, affine
 
 _CHUNK = 16

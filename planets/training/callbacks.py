@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from planets.config.training import ModelEntry, TrainingSettings
-from planets.errors import TrainingError
+from planets.training import TrainingError
 from planets.training.module import ChipClassifier
 
 CHECKPOINT = "last.ckpt"

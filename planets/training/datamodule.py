@@ -14,7 +14,7 @@ from torch import Tensor
 from planets.chips.store import ChipStore
 from planets.chips.stream import ahead
 from planets.config.training import TrainingSettings
-from planets.errors import TrainingError
+from planets.training import TrainingError
 from planets.training.augment import Changes, augment, draw_changes, no_changes, train_size
 from planets.training.augment_cpu import augment_fused
 from planets.training.mixing import Mix, draw_mix, mix_batch

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch.multiprocessing.spawn import ProcessContext, ProcessRaisedException, spawn
 
-from planets.cores import usable_cores
-from planets.errors import TrainingError
+from planets.system import usable_cores
+from planets.training import TrainingError
 from planets.training.callbacks import Reporter
 from planets.training.rank import Rank
 from planets.training.trained_model import Fitted

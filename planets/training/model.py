@@ -12,8 +12,10 @@ from safetensors import SafetensorError
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
+from planets.config import ConfigError
 from planets.config.training import ModelEntry
-from planets.errors import BundleError, ConfigError, WeightsError
+from planets.errors import PlanetsError
+from planets.training import TrainingError
 
 _UNREADABLE = (
     SafetensorError,
@@ -31,6 +33,10 @@ _SUFFIXES = (".safetensors", ".pth", ".bin")
 """What files of weights end with, in the order in which a folder is searched."""
 
 Channels = tuple[float, float, float]
+
+
+class WeightsError(PlanetsError):
+    """Pretrained weights are missing, unreadable or of another network; the message names the remedies."""
 
 
 def build_model(
@@ -96,14 +102,14 @@ def restore(architecture: str, num_labels: int, image_size: int, weights: dict[s
     """Make a network and give it all of its weights, in evaluation mode; needs no connection.
 
     Raises:
-        BundleError: timm has no such architecture, or the weights are of another network.
+        TrainingError: timm has no such architecture, or the weights are of another network.
     """
     try:
         network = create(architecture, num_labels, image_size)
         network.load_state_dict(weights)
     except (ConfigError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
-        raise BundleError(
+        raise TrainingError(
             f"the weights do not fit {architecture} with {num_labels} labels ({reason}); use the version of "
             "timm that they were made with"
         ) from error

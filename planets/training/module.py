@@ -15,8 +15,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.lr_scheduler import LambdaLR
 
 from planets.config.training import TrainingSettings
-from planets.errors import TrainingError
 from planets.metrics.f2 import FIXED_CUT, f2_score, mean_average_precision
+from planets.training import TrainingError
 from planets.training.losses import training_loss
 from planets.training.model import head_keys
 from planets.training.optimizers import require_optimizer

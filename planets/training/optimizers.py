@@ -6,7 +6,7 @@ import difflib
 
 from timm.optim import list_optimizers
 
-from planets.errors import ConfigError
+from planets.config import ConfigError
 
 
 def require_optimizer(name: str) -> None:

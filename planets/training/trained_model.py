@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from planets.errors import BundleError
+from planets.training import TrainingError
 
 _HEADER = "planets"
 
@@ -78,7 +78,7 @@ class Fitted:
         """Read a file that `save` wrote.
 
         Raises:
-            BundleError: the file is missing, broken or was not written by a training of this project.
+            TrainingError: the file is missing, broken or was not written by a training of this project.
         """
         try:
             with safe_open(file, framework="pt") as opened:
@@ -87,4 +87,4 @@ class Fitted:
             header |= {key: tuple(header[key]) for key in ("labels", "mean", "std")}
             return cls(weights=weights, **{field.name: header[field.name] for field in fields(cls)[1:]})
         except (SafetensorError, OSError, ValueError, KeyError) as error:
-            raise BundleError(f"{file} holds no trained model ({error!r}); train it again") from error
+            raise TrainingError(f"{file} holds no trained model ({error!r}); train it again") from error

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from planets.chips.store import ChipStore
 from planets.config.training import ModelEntry, TrainingSettings
-from planets.errors import TrainingError
 from planets.labels import LABELS
+from planets.training import TrainingError
 from planets.training.callbacks import Journal, Reporter
 from planets.training.datamodule import ChipsDataModule, channel_statistics
 from planets.training.model import build_model, pretrained_statistics

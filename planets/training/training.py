@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from planets.chips.store import ChipStore
 from planets.config.training import ModelEntry, TrainingSettings
-from planets.errors import TrainingError
+from planets.training import TrainingError
 from planets.training.callbacks import Reporter
 from planets.training.distributed import train_together
 from planets.training.trained_model import Fitted

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.config.parameters import PER_MODEL, Run, arguments, dump
 from pipeline.config.settings import load_config
-from planets.errors import ConfigError
+from planets.config import ConfigError
 
 CONFIG = load_config("sample")
 NAMES = [entry.name for entry in CONFIG.models]

@@ -4,8 +4,8 @@ import pytest
 
 from pipeline.config.reference import BEGIN, settings, update
 from pipeline.config.settings import load_config
+from planets.config import ConfigError
 from planets.config.project import CONFIGS
-from planets.errors import ConfigError
 
 PAGE = CONFIGS.parent / "docs" / "configuration.md"
 

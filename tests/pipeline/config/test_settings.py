@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from pipeline.config.settings import load_config
+from planets.config import ConfigError
 from planets.config.project import CONFIGS
-from planets.errors import ConfigError
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from importlib.metadata import version
 import pytest
 
 from pipeline.config.timm_names import require_names
-from planets.errors import ConfigError
+from planets.config import ConfigError
 
 ASK = """
 import pathlib, sys

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from planets.archive.split import PARTS, stratified_split
-from planets.errors import ConfigError
+from planets.config import ConfigError
 
 SHARES = np.array([0.93, 0.7, 0.3, 0.2, 0.1, 0.05, 0.01])
 

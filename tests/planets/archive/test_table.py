@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planets.archive.table import Row, read_table, write_table
-from planets.errors import ArchiveError, UnknownTag
-from planets.labels import LABELS
+from planets.chips import ArchiveError
+from planets.labels import LABELS, UnknownTag
 
 
 def table(folder: Path, content: str | bytes) -> Path:

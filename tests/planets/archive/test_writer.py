@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from planets.archive.writer import Audit, Chip, audit, find_archive, source_stamp, write_archive
-from planets.errors import ArchiveError, BadChips
+from planets.archive.writer import Audit, BadChips, Chip, audit, find_archive, source_stamp, write_archive
+from planets.chips import ArchiveError
 from planets.labels import LABELS
 
 LAYOUTS = ["", "planet", "planet/planet"]

@@ -10,10 +10,11 @@ from safetensors.torch import load_file, save_file
 from support.bundles import PARTS, PLAIN, SIZES, TARGETS, WHOLE, Made, make
 from support.synthetic import jpeg, make_pixels, write_chips
 
+from planets.bundle import BundleError
 from planets.bundle.bundle import Bundle
 from planets.bundle.manifest import MemberInfo
+from planets.chips import ArchiveError
 from planets.config.evaluation import EvaluationSettings
-from planets.errors import ArchiveError, BundleError
 from planets.labels import LABELS, encode
 from planets.metrics.f2 import f2_score
 

@@ -10,11 +10,11 @@ from support.bundles import PARTS, PLAIN, SIZES, TARGETS, WHOLE, make, network
 from support.synthetic import make_labels, make_pixels, write_chips
 from torch import nn
 
+from planets.bundle import BundleError
 from planets.bundle.bundle import Bundle
-from planets.bundle.export import TOLERANCE, export
+from planets.bundle.export import TOLERANCE, ExportError, export
 from planets.bundle.onnx_member import OnnxMember, open_session, session_scores
 from planets.config.evaluation import EvaluationSettings
-from planets.errors import BundleError, ExportError
 from planets.evaluation.inference import predict_scores
 from planets.evaluation.tta import TURNS, turned
 from planets.training.augment import turn

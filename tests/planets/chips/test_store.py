@@ -13,9 +13,9 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+from planets.chips import ArchiveError
 from planets.chips.jpeg import decode, resize
 from planets.chips.store import ChipStore
-from planets.errors import ArchiveError
 
 
 def jpeg(colour: tuple[int, ...], mode: str = "RGB", size: tuple[int, int] = (16, 16)) -> bytes:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from support.synthetic import make_labels, make_pixels, write_chips
 
+from planets.chips import ArchiveError
 from planets.chips.store import ChipStore
 from planets.chips.stream import StreamedPixels, ahead
-from planets.errors import ArchiveError
 
 
 def test_decodes_what_a_store_holds(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ from support.synthetic import make_labels, make_parts, make_store
 
 from planets.config.evaluation import EvaluationSettings
 from planets.decision.thresholds import fit_thresholds
-from planets.errors import BundleError
+from planets.evaluation import EvaluationError
 from planets.evaluation.cross_fit import halves
 from planets.evaluation.evaluation import evaluate
 from planets.evaluation.scores import ModelScores, PartScores
 from planets.evaluation.scoring import score_parts
 from planets.labels import LABELS
 from planets.metrics.f2 import f2_score
+from planets.training import TrainingError
 from planets.training.model import create, head_keys
 from planets.training.trained_model import Fitted
 
@@ -159,7 +160,7 @@ class TestEnsemble:
     def test_other_chips_are_refused(self, fitted: Fitted) -> None:
         scores = scored(fitted)
         other = replace(scores, test=replace(scores.test, rows=scores.test.rows + 1))
-        with pytest.raises(BundleError, match="other chips"):
+        with pytest.raises(EvaluationError, match="different chips"):
             evaluate([scores, other], settings("never"))
 
 
@@ -187,12 +188,12 @@ def test_the_models_own_order_of_labels_counts(fitted: Fitted) -> None:
 
 def test_other_labels_or_sizes_are_refused(fitted: Fitted) -> None:
     other = replace(fitted, labels=("lake", *LABELS[1:]))
-    with pytest.raises(BundleError, match="lake"):
+    with pytest.raises(EvaluationError, match="lake"):
         scored(other)
-    with pytest.raises(BundleError, match="32 px, the chips are 16 px"):
+    with pytest.raises(EvaluationError, match="32 px, the chips are 16 px"):
         score_parts(fitted, make_store(TARGETS, size=16), TARGETS, PARTS, False)
 
 
 def test_weights_of_another_network_are_refused(fitted: Fitted) -> None:
-    with pytest.raises(BundleError, match="do not fit test_efficientnet"):
+    with pytest.raises(TrainingError, match="do not fit test_efficientnet"):
         scored(replace(fitted, architecture="test_efficientnet"))

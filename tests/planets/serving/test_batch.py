@@ -7,9 +7,10 @@ import pytest
 from support.synthetic import jpeg, make_labels, make_pixels, write_chips
 from support.using import run, table
 
+from planets.chips import ArchiveError
 from planets.chips.files import find_pictures
-from planets.errors import ArchiveError, PredictionError
 from planets.labels import LABELS
+from planets.serving import PredictionError
 from planets.serving.batch import predict_all
 from planets.serving.predictor import Predictor
 from planets.serving.resume_log import Ledger, Row

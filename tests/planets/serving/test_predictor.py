@@ -6,8 +6,9 @@ import pytest
 from support.synthetic import jpeg, make_labels, make_pixels, write_chips
 
 from planets import Predictor
-from planets.errors import ArchiveError, PredictionError
+from planets.chips import ArchiveError
 from planets.labels import LABELS
+from planets.serving import PredictionError
 
 
 def test_takes_paths_and_contents(bundle_folder: Path, tmp_path: Path) -> None:

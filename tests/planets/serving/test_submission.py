@@ -6,7 +6,7 @@ import pytest
 from support.synthetic import jpeg, make_labels, make_pixels
 from support.using import run, table
 
-from planets.errors import ArchiveError
+from planets.chips import ArchiveError
 from planets.serving.submission import find_test
 
 NAMES = ["test_2", "test_0", "file_1", "test_1", "file_0"]

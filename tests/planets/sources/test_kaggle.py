@@ -8,19 +8,18 @@ import sys
 import pytest
 from support.kaggle_standin import HOSTS, KEY, SIGNATURE, TOKEN, USER, kaggle_on_loopback, zipped
 
-from planets.errors import (
-    ArchiveError,
-    BadDownload,
+from planets.chips import ArchiveError
+from planets.sources import BadDownload, SourceError
+from planets.sources.http_errors import (
     CredentialsRefused,
-    DiskFull,
     NoCredentials,
     NoNetwork,
-    SourceError,
     TermsNotAccepted,
     TooManyRequests,
     UnknownDataset,
 )
 from planets.sources.kaggle import KaggleSource
+from planets.system import DiskFull
 
 TABLE = b"image_name,tags\ntrain_0,clear primary\ntrain_1,haze primary\n"
 MEMBERS = {
@@ -176,7 +175,7 @@ def test_an_archive_without_chips_says_what_was_looked_for(kaggle, fetch, tmp_pa
 def test_more_than_the_disk_holds_is_told_before_a_byte_of_it_comes(kaggle, fetch):
     kaggle.promised = 10**16
     with pytest.raises(
-        DiskFull, match=r"download needs 10,000,000,\d+ MB .* are free; free it, or let the cache"
+        DiskFull, match=r"download needs 10,000,000,\d+ MB .* are free; free some space, or move the cache"
     ):
         fetch()
     assert kaggle.sent == 0

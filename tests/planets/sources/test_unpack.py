@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 import pytest
 from support.kaggle_standin import zipped
 
-from planets.errors import BadDownload, DiskFull, UnsafeArchive
+from planets.sources import BadDownload
 from planets.sources.unpack import extra_room, unpack
-from planets.sources.zip_members import safe_members
+from planets.sources.zip_members import UnsafeArchive, safe_members
+from planets.system import DiskFull
 
 GOOD = {"train-jpg/train_0.jpg": b"chip" * 100, "train_classes.csv": b"image_name,tags\n"}
 
@@ -167,7 +168,7 @@ def test_the_disk_never_holds_much_more_than_the_archive(tmp_path):
 
 
 def test_too_little_room_is_told_and_the_archive_stays(tmp_path, monkeypatch):
-    monkeypatch.setattr("planets.disk.RESERVE", 10**18)
+    monkeypatch.setattr("planets.system.RESERVE", 10**18)
     with pytest.raises(DiskFull, match="unpacking needs"):
         unpacked(tmp_path, zipped(GOOD))
     assert snapshot(tmp_path) == {"some.zip"}

@@ -10,8 +10,8 @@ from PIL import Image
 
 from planets.archive.table import read_table
 from planets.archive.writer import audit, find_archive
+from planets.chips import ArchiveError
 from planets.chips.jpeg import decode
-from planets.errors import ArchiveError
 from planets.labels import LABELS, WEATHER
 from planets.labels import encode as vector
 from planets.synthetic.drawing import PAINTERS, draw, encode

@@ -8,7 +8,7 @@ from support.synthetic import SETTINGS, make_labels, make_parts, make_store, wri
 from planets.chips.store import ChipStore
 from planets.chips.stream import StreamedPixels
 from planets.config.training import TrainingSettings
-from planets.errors import TrainingError
+from planets.training import TrainingError
 from planets.training.augment import augment, normalise
 from planets.training.datamodule import Batch, Batches, ChipsDataModule, channel_statistics
 

@@ -8,8 +8,8 @@ from support.synthetic import ENTRY
 from torch import nn
 
 from pipeline.config.settings import load_config
-from planets.errors import ConfigError, WeightsError
-from planets.training.model import build_model, create, head_keys, pretrained_statistics
+from planets.config import ConfigError
+from planets.training.model import WeightsError, build_model, create, head_keys, pretrained_statistics
 
 ARCHITECTURES = ["test_resnet", "resnet10t", "mobilenetv3_small_050", "test_convnext", "test_efficientnet"]
 

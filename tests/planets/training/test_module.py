@@ -4,8 +4,8 @@ import torch
 from support.synthetic import ENTRY, SETTINGS, make_labels
 from torch import nn
 
-from planets.errors import TrainingError
 from planets.metrics.f2 import f2_score, mean_average_precision
+from planets.training import TrainingError
 from planets.training.model import build_model
 from planets.training.module import ChipClassifier, learning_rate_factor
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from support.synthetic import ENTRY, SETTINGS, make_labels, make_parts, make_store
 
+from planets.config import ConfigError
 from planets.config.training import ModelEntry
-from planets.errors import BundleError, ConfigError, TrainingError
 from planets.labels import LABELS
+from planets.training import TrainingError
 from planets.training.trained_model import Fitted
 from planets.training.trainer import precision_for
 from planets.training.training import fit, processes
@@ -236,11 +237,11 @@ class TestFitted:
     @pytest.mark.parametrize("data", [b"", b"not tensors"])
     def test_broken(self, data: bytes, tmp_path: Path) -> None:
         (tmp_path / "model.safetensors").write_bytes(data)
-        with pytest.raises(BundleError, match="holds no trained model"):
+        with pytest.raises(TrainingError, match="holds no trained model"):
             Fitted.load(tmp_path / "model.safetensors")
 
     def test_missing(self, tmp_path: Path) -> None:
-        with pytest.raises(BundleError, match="nowhere"):
+        with pytest.raises(TrainingError, match="nowhere"):
             Fitted.load(tmp_path / "nowhere")
 
 

@@ -1,0 +1,98 @@
+"""What a job needs from its host: processor cores, free disk space, and progress lines on a console."""
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from planets.errors import PlanetsError
+
+RESERVE = 200_000_000
+"""Bytes that stay free for whatever else writes to the disk meanwhile."""
+
+PROGRESS_SECONDS = 5.0
+"""Least time between two progress lines, except for the last."""
+
+Say = Callable[[str], None]
+"""Receives a line for a person, as `print` does."""
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+class DiskFull(PlanetsError):
+    """The disk has less free space than the data needs; the message names both."""
+
+
+def usable_cores() -> int:
+    """Return the number of cores this process may use; all cores where the system has no affinity."""
+    # macOS and Windows have no sched_getaffinity; Linux containers may bind a process to fewer cores.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def require_space(folder: Path, needed: int, purpose: str) -> None:
+    """Check that the disk of `folder` has `needed` bytes free beside `RESERVE`.
+
+    Raises:
+        DiskFull: it has not; the message begins with `purpose`, such as "the download".
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed + RESERVE:
+        raise DiskFull(
+            f"{purpose} needs {megabytes(needed + RESERVE)} on the disk of {folder}, "
+            f"{megabytes(free)} are free; {_remedy(folder)}"
+        )
+
+
+@contextmanager
+def reports_full_disk(folder: Path) -> Iterator[None]:
+    """Turn "no space left" and "quota exceeded" in the block into DiskFull, which names `folder`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        raise DiskFull(f"the disk of {folder} became full ({error.strerror}); {_remedy(folder)}") from error
+
+
+def megabytes(count: int) -> str:
+    """Format bytes for a person: `1,600 MB`, `1.6 MB`, `16 kB`."""
+    if count < 1e6:
+        return f"{count / 1e3:,.0f} kB"
+    return f"{count / 1e6:,.0f} MB" if count >= 1e7 else f"{count / 1e6:,.1f} MB"
+
+
+class ByteProgress:
+    """Progress lines for a download or an unpacking: at most one in 5 seconds and one per percent.
+
+    Lines instead of a bar, because a worker's console is stored and read later.
+    """
+
+    def __init__(self, activity: str, total: int | None, say: Say) -> None:
+        """Begin each line with `activity`; `total` is in bytes, None where the server states no size."""
+        self._activity, self._total, self._say = activity, total, say
+        self._started = self._reported = time.monotonic()
+        self._initial: int | None = None
+        self._percent = -1
+
+    def __call__(self, done: int) -> None:
+        """Report that `done` bytes are complete, those of an earlier attempt included."""
+        if self._initial is None:
+            self._initial = done
+        percent = 100 * done // self._total if self._total else self._percent + 1
+        now = time.monotonic()
+        if done != self._total and (now - self._reported < PROGRESS_SECONDS or percent <= self._percent):
+            return
+        self._reported, self._percent = now, percent
+        speed = megabytes(int((done - self._initial) / max(now - self._started, 1e-3)))
+        of_total = f" of {megabytes(self._total)} ({percent} %)" if self._total else ""
+        self._say(f"{self._activity}: {megabytes(done)}{of_total}, {speed}/s")
+
+
+def _remedy(folder: Path) -> str:
+    return (
+        f"free some space, or move the cache to another disk (sdk.storage.cache.default_base_dir in "
+        f"clearml.conf, PLANETS_STACK for the embedded server), and run again: {folder} keeps what it has"
+    )
