@@ -26,7 +26,7 @@ from planets.chips.store import ChipStore
 from planets.config.project import Config
 from planets.decision.thresholds import apply_thresholds, fit_thresholds
 from planets.evaluation.inference import predict_scores
-from planets.labels import LABELS, encode
+from planets.labels import LABELS, to_vector
 from planets.metrics.f2 import f2_score
 from planets.synthetic.sample import make_sample
 from planets.training.callbacks import CHECKPOINT
@@ -65,7 +65,7 @@ def run_ours(chips: Chips, config: Config, epochs: int, seed: int, folder: Path)
 def sample(folder: Path) -> Chips:
     archive = find_archive(make_sample(folder / "sample", 3000, seed=7))
     names = [row.name for row in archive.rows]
-    labels = np.stack([encode(row.tags) for row in archive.rows])
+    labels = np.stack([to_vector(row.tags) for row in archive.rows])
     parts = stratified_split(labels, names, 0.15, 0.15, 42)
     return Chips(names, [archive.chips / f"{name}.jpg" for name in names], labels, parts)
 

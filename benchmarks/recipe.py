@@ -24,7 +24,7 @@ from planets.archive.split import stratified_split
 from planets.chips.store import ChipStore
 from planets.decision.thresholds import apply_thresholds, fit_thresholds
 from planets.evaluation.inference import predict_scores
-from planets.labels import encode
+from planets.labels import to_vector
 from planets.metrics.f2 import f2_score, mean_average_precision
 from planets.synthetic.sample import make_sample
 from planets.training.model import restore
@@ -67,7 +67,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         archive = find_archive(make_sample(Path(folder) / "sample", 3000, seed=7))
         names = [row.name for row in archive.rows]
-        labels = np.stack([encode(row.tags) for row in archive.rows])
+        labels = np.stack([to_vector(row.tags) for row in archive.rows])
         parts = stratified_split(labels, names, 0.15, 0.15, 42)
         files = [(name, archive.chips / f"{name}.jpg") for name in names]
         store = ChipStore.open(Path(folder) / "cache", "sample", base.image_size, files)

@@ -8,7 +8,7 @@ import numpy as np
 from iterstrat.ml_stratifiers import IterativeStratification
 from numpy.typing import NDArray
 
-from planets.archive.parts import PARTS
+from planets.archive import SPLITS
 from planets.config import ConfigError
 
 
@@ -36,8 +36,8 @@ def stratified_split(
     digests, group_of = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
     merged = np.zeros((len(digests), labels.shape[1]), dtype=np.bool_)
     np.logical_or.at(merged, group_of, labels.astype(np.bool_))
-    parts = np.array(PARTS)[_assign(merged, np.array([1 - valid - test, valid, test]), seed)][group_of]
-    empty = [part for part in PARTS if part not in parts]
+    parts = np.array(SPLITS)[_assign(merged, np.array([1 - valid - test, valid, test]), seed)][group_of]
+    empty = [part for part in SPLITS if part not in parts]
     if empty:
         raise ConfigError(
             f"split: {len(digests)} distinct chips are too few for valid {valid} and test {test}: "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planets.chips import ArchiveError
-from planets.labels import LABELS, UnknownTag, parse
+from planets.labels import LABELS, UnknownTag, parse_tags
 
 COLUMNS = ("image_name", "tags")
 
@@ -110,7 +110,7 @@ def _name(path: Path, line: int, cell: str) -> str:
 
 
 def _tags(path: Path, line: int, cell: str) -> frozenset[str]:
-    tags = parse(cell)
+    tags = parse_tags(cell)
     if not tags:
         raise ArchiveError(f"{path}, line {line}: no tags; name at least one label, or delete the line")
     for tag in sorted(tags.difference(LABELS)):

@@ -29,7 +29,7 @@ from planets.chips.batches import blocks
 from planets.chips.jpeg import DECODER, RESIZER
 from planets.decision.decision import Decision
 from planets.evaluation.scores import BATCH_SIZE
-from planets.labels import decode as decode_labels
+from planets.labels import to_tags
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxscript", "pillow", "timm", "torch")
 
@@ -143,7 +143,7 @@ class Bundle:
     def tags(self, probabilities: NDArray[np.float32]) -> list[list[str]]:
         """Return the tags of each row of probabilities `(N, L)`, by the bundle's decision."""
         predictions = self.info.decision.predict(probabilities)
-        return [decode_labels(row, self.info.labels) for row in predictions]
+        return [to_tags(row, self.info.labels) for row in predictions]
 
     def predict(self, images: Sequence[bytes | Path]) -> tuple[NDArray[np.float32], list[list[str]]]:
         """Return the probabilities `(N, L)` and the tags of JPEG files, given by path or by content.

@@ -7,7 +7,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from planets.archive.parts import PARTS
+from planets.archive import SPLITS
 from planets.bundle.manifest import BundleInfo
 from planets.labels import WEATHER
 from planets.metrics.significance import Comparison, said
@@ -117,7 +117,7 @@ def _data(info: BundleInfo) -> Iterator[str]:
             ("source", SOURCES.get(info.source, info.source)),
             ("content (SHA-256)", f"`{info.content_hash}`"),
             ("ClearML dataset", f"`{info.dataset_id}`"),
-            *((f"{part} chips", f"{info.parts[part]:,}") for part in PARTS if part in info.parts),
+            *((f"{part} chips", f"{info.parts[part]:,}") for part in SPLITS if part in info.parts),
             ("seed of the split", str(info.split_seed)),
         ],
     )

@@ -15,8 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from planets.decision.calibration import Calibration
 from planets.decision.f2_decoding import best_sets
 from planets.decision.thresholds import apply_thresholds
-from planets.labels import WEATHER
-from planets.weather import one_weather
+from planets.labels import WEATHER, one_weather
 
 
 class Decision(BaseModel):

@@ -23,7 +23,7 @@ from planets.evaluation.cross_fit import halves
 from planets.evaluation.ensemble_weights import choose_shares
 from planets.evaluation.refinements import Trial, choose, fit
 from planets.evaluation.scores import ModelScores, PartScores
-from planets.labels import decode
+from planets.labels import to_tags
 from planets.metrics.f2 import best_constant, f2_per_sample, summary
 
 
@@ -186,7 +186,7 @@ def _report(valid: Judged, test: Judged, made: _Made, seed: int) -> dict[str, An
             "decoding": decision.thresholds is None,
             "weather_rule": decision.weather_rule,
         },
-        "constant": {"tags": decode(constant, decision.labels), "f2": constant_f2},
+        "constant": {"tags": to_tags(constant, decision.labels), "f2": constant_f2},
     }
 
 

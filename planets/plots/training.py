@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from planets.archive.parts import PARTS
+from planets.archive import SPLITS
 from planets.chips.store import ChipStore
 from planets.config.training import TrainingSettings
-from planets.labels import LABELS, decode
+from planets.labels import LABELS, to_tags
 from planets.plots.palette import FOREST, RIVER, SAND, blank, grid, headline, save, styled
 from planets.training.augment import denormalise
 from planets.training.datamodule import ChipsDataModule, channel_statistics
@@ -44,7 +44,7 @@ def batch_figure(
             if place < len(chips):
                 axes.imshow(chips[place], interpolation="nearest")
                 axes.set_title(
-                    _caption(decode(targets[place], labels)), fontsize=7, fontweight="normal", pad=3
+                    _caption(to_tags(targets[place], labels)), fontsize=7, fontweight="normal", pad=3
                 )
         headline(figure, title)
     return figure
@@ -75,7 +75,7 @@ def label_histogram(
     with styled():
         figure = blank(8.6, 0.36 * len(names) + 1.3)
         axes = figure.subplots()
-        for offset, (part, colour) in enumerate(zip(PARTS, (FOREST, RIVER, SAND), strict=True)):
+        for offset, (part, colour) in enumerate(zip(SPLITS, (FOREST, RIVER, SAND), strict=True)):
             counts = labels[parts == part].sum(0)[order]
             chips = int((parts == part).sum())
             axes.barh(

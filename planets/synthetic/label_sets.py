@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from planets.labels import encode, parse
+from planets.labels import parse_tags, to_vector
 
 FREQUENCIES = Path(__file__).with_name("label_sets.csv")
 """The 411 sets among the 40,479 rows of the Kaggle data set nikitarom/planets-dataset, with their counts."""
@@ -28,8 +28,8 @@ class Frequencies:
 def frequencies() -> Frequencies:
     """Read the table of label sets, those with the same rare labels side by side."""
     with FREQUENCIES.open(encoding="utf-8", newline="") as file:
-        rows = [(parse(row["tags"]), int(row["count"])) for row in csv.DictReader(file)]
-    rows.sort(key=lambda row: encode(row[0])[::-1].tolist())
+        rows = [(parse_tags(row["tags"]), int(row["count"])) for row in csv.DictReader(file)]
+    rows.sort(key=lambda row: to_vector(row[0])[::-1].tolist())
     return Frequencies(tuple(tags for tags, _ in rows), np.array([count for _, count in rows]))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from planets.archive.layout import find_archive
 from planets.chips.store import ChipStore
-from planets.labels import encode
+from planets.labels import to_vector
 from steps.clearml import datasets
 from steps.clearml import task as tracking
 
@@ -49,7 +49,7 @@ def read_chips(dataset_id: str) -> RegisteredChips:
     return RegisteredChips(
         names=tuple(row.name for row in archive.rows),
         files=tuple(archive.chips / f"{row.name}.jpg" for row in archive.rows),
-        labels=np.stack([encode(row.tags) for row in archive.rows]),
+        labels=np.stack([to_vector(row.tags) for row in archive.rows]),
         content=datasets.content_of(dataset_id),
         source=datasets.source_of(dataset_id),
     )

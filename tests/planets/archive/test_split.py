@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from planets.archive.split import PARTS, stratified_split
+from planets.archive import SPLITS
+from planets.archive.split import stratified_split
 from planets.config import ConfigError
 
 SHARES = np.array([0.93, 0.7, 0.3, 0.2, 0.1, 0.05, 0.01])
@@ -19,8 +20,8 @@ def chips(count: int, seed: int = 0) -> tuple[NDArray[np.uint8], list[str]]:
 def test_parts_have_their_shares_of_chips_and_of_every_label() -> None:
     labels, groups = chips(4000)
     parts = stratified_split(labels, groups, 0.15, 0.1, seed=1)
-    assert set(parts) == set(PARTS)
-    for part, share in zip(PARTS, (0.75, 0.15, 0.1), strict=True):
+    assert set(parts) == set(SPLITS)
+    for part, share in zip(SPLITS, (0.75, 0.15, 0.1), strict=True):
         assert (parts == part).mean() == pytest.approx(share, abs=0.01)
         counts = labels[parts == part].sum(0)
         np.testing.assert_allclose(counts, labels.sum(0) * share, atol=12)
@@ -62,7 +63,7 @@ def test_fifty_chips(seed: int) -> None:
 def test_chips_without_labels_are_divided_too() -> None:
     labels, groups = chips(100)
     parts = stratified_split(np.zeros_like(labels), groups, 0.2, 0.2, seed=0)
-    assert [int((parts == part).sum()) for part in PARTS] == [60, 20, 20]
+    assert [int((parts == part).sum()) for part in SPLITS] == [60, 20, 20]
 
 
 def test_an_empty_part_is_refused() -> None:

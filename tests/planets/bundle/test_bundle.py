@@ -15,7 +15,7 @@ from planets.bundle.bundle import Bundle
 from planets.bundle.manifest import MemberInfo
 from planets.chips import ArchiveError
 from planets.config.evaluation import EvaluationSettings
-from planets.labels import LABELS, encode
+from planets.labels import LABELS, to_vector
 from planets.metrics.f2 import f2_score
 
 
@@ -68,7 +68,7 @@ def test_gives_exactly_the_f2_that_was_reported(
     rows = np.flatnonzero(PARTS == "test")
     probabilities, tags = bundle.predict([files[row][1] for row in rows])
     np.testing.assert_array_equal(probabilities, found.test.probabilities)
-    predictions = np.stack([encode(each) for each in tags])
+    predictions = np.stack([to_vector(each) for each in tags])
     assert f2_score(TARGETS[rows], predictions) == bundle.info.scores["test_f2"] == found.report["test"]["f2"]
 
 

@@ -7,8 +7,7 @@ from planets.decision.calibration import Calibration
 from planets.decision.decision import Decision, mix
 from planets.decision.f2_decoding import best_sets
 from planets.decision.thresholds import apply_thresholds
-from planets.labels import LABELS, WEATHER
-from planets.weather import one_weather
+from planets.labels import LABELS, WEATHER, one_weather
 
 RANDOM = np.random.default_rng(0)
 TARGETS = make_labels(60)

@@ -12,8 +12,7 @@ from planets.archive.table import read_table
 from planets.archive.writer import audit, find_archive
 from planets.chips import ArchiveError
 from planets.chips.jpeg import decode
-from planets.labels import LABELS, WEATHER
-from planets.labels import encode as vector
+from planets.labels import LABELS, WEATHER, to_vector
 from planets.synthetic.drawing import PAINTERS, draw, encode
 from planets.synthetic.label_sets import draw_label_sets, frequencies
 from planets.synthetic.sample import make_sample, plan_sample
@@ -30,7 +29,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def f2_of_constant(truth: NDArray[np.int64], tags: list[str]) -> float:
     """Mean over the rows of 5 tp / (4 |true| + |predicted|)."""
-    predicted = vector(tags).astype(np.int64)
+    predicted = to_vector(tags).astype(np.int64)
     return float((5 * (truth * predicted).sum(1) / (4 * truth.sum(1) + predicted.sum())).mean())
 
 
@@ -127,7 +126,7 @@ class TestLabelSets:
     def test_the_table_is_that_of_the_real_rows(self) -> None:
         real = frequencies()
         assert (len(real.sets), int(real.counts.sum())) == (411, 40479)
-        marginals = np.stack([vector(tags) for tags in real.sets]).T @ real.counts
+        marginals = np.stack([to_vector(tags) for tags in real.sets]).T @ real.counts
         assert dict(zip(LABELS, marginals.tolist(), strict=True)) == {
             "primary": 37513, "clear": 28431, "agriculture": 12315, "road": 8071, "water": 7411,
             "partly_cloudy": 7261, "cultivation": 4477, "habitation": 3660, "haze": 2697, "cloudy": 2089,
@@ -149,7 +148,7 @@ class TestLabelSets:
     def test_constant_predictions_score_as_on_the_real_labels(
         self, tags: str, score: float, number: int, seed: int
     ) -> None:
-        truth = np.stack([vector(drawn) for drawn in draw_label_sets(number, rng(seed))]).astype(np.int64)
+        truth = np.stack([to_vector(drawn) for drawn in draw_label_sets(number, rng(seed))]).astype(np.int64)
         assert f2_of_constant(truth, tags.split()) == pytest.approx(score, abs=0.005)
 
     @pytest.mark.parametrize("number", [100, 1000])

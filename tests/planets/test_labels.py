@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from planets.labels import LABELS, WEATHER, encode
-from planets.weather import one_weather
+from planets.labels import LABELS, WEATHER, one_weather, to_vector
 
 COLUMNS = [LABELS.index(label) for label in WEATHER]
 CLOUDY = LABELS.index("cloudy")
@@ -38,9 +37,9 @@ def test_the_likeliest_weather_is_taken_in_any_order_of_labels() -> None:
     labels = LABELS[::-1]
     probabilities = np.full((1, 17), 0.1, dtype=np.float32)
     probabilities[0, labels.index("haze")] = 0.3
-    predictions = encode(["clear", "haze", "road"])[None, ::-1]
+    predictions = to_vector(["clear", "haze", "road"])[None, ::-1]
     made = one_weather(predictions, probabilities, labels)
-    np.testing.assert_array_equal(made[0, ::-1], encode(["haze", "road"]))
+    np.testing.assert_array_equal(made[0, ::-1], to_vector(["haze", "road"]))
 
 
 def test_labels_without_weather_are_refused() -> None:
