@@ -25,7 +25,7 @@ from planets.decision.decision import Decision
 from planets.labels import LABELS
 from planets.synthetic.drawing import draw_jpeg
 from planets.training.model import create
-from planets.training.trained_model import Fitted
+from planets.training.trained_model import TrainedModel
 
 ROUNDS = 7
 RUNTIMES = {"torch": None, "onnx": OnnxMember.load}
@@ -35,7 +35,9 @@ def untrained(folder: Path, architecture: str, size: int) -> Path:
     """Save a bundle of a network as it is before any training: its speed is that of a trained one."""
     torch.manual_seed(0)
     weights = create(architecture, len(LABELS), size).state_dict()
-    fitted = Fitted(weights, architecture, LABELS, size, (0.3, 0.35, 0.4), (0.1,) * 3, "map", 0.0, 1, [])
+    fitted = TrainedModel(
+        weights, architecture, LABELS, size, (0.3, 0.35, 0.4), (0.1,) * 3, "map", 0.0, 1, []
+    )
     member = Member.of(fitted, "untrained", "none", noise(4, size))
     decision = Decision(
         labels=LABELS,

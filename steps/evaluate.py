@@ -30,7 +30,7 @@ def evaluate_model(
     from planets.evaluation.evaluation import evaluate
     from planets.evaluation.scoring import score_parts
     from planets.plots.report import save_figures
-    from planets.training.trained_model import Fitted
+    from planets.training.trained_model import TrainedModel
     from steps.clearml import task as tracking
     from steps.clearml.artifacts import store_arrays
     from steps.clearml.chips import open_store, read_chips
@@ -40,7 +40,7 @@ def evaluate_model(
     require_code("evaluate", code_version)
     chosen = EvaluationSettings.model_validate(json.loads(settings) | {"ensemble": False})
     model_id = tracking.trained_model(train_id)
-    fitted = Fitted.load(tracking.model_weights(model_id))
+    fitted = TrainedModel.load(tracking.model_weights(model_id))
     chips = read_chips(dataset_id)
     store = open_store(chips, fitted.image_size)
     parts = chips.parts(split_id)

@@ -18,7 +18,7 @@ from planets.bundle.manifest import MemberInfo, read_member
 from planets.evaluation.inference import predict_scores
 from planets.training import TrainingError
 from planets.training.model import restore
-from planets.training.trained_model import Fitted
+from planets.training.trained_model import TrainedModel
 
 COMPARED = 32
 """So many chips are enough to see whether a graph is that of its network."""
@@ -34,7 +34,7 @@ class Member:
     labels: int
 
     @classmethod
-    def of(cls, fitted: Fitted, name: str, licence: str, chips: NDArray[np.uint8]) -> Member:
+    def of(cls, fitted: TrainedModel, name: str, licence: str, chips: NDArray[np.uint8]) -> Member:
         """Make a member of a trained network, and its ONNX graph.
 
         Args:

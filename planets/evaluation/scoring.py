@@ -12,11 +12,11 @@ from planets.evaluation.scores import PARTS, ModelScores, PartScores
 from planets.evaluation.tta import TURNS, mean_of_turns
 from planets.labels import LABELS
 from planets.training.model import restore
-from planets.training.trained_model import Fitted
+from planets.training.trained_model import TrainedModel
 
 
 def score_parts(
-    fitted: Fitted, store: ChipStore, labels: NDArray[np.uint8], parts: NDArray[np.str_], tta: bool
+    fitted: TrainedModel, store: ChipStore, labels: NDArray[np.uint8], parts: NDArray[np.str_], tta: bool
 ) -> ModelScores:
     """Score valid and test by a trained network.
 
@@ -43,7 +43,7 @@ def score_parts(
     return ModelScores(fitted.labels, **scored)
 
 
-def _require_fit(fitted: Fitted, store: ChipStore) -> None:
+def _require_fit(fitted: TrainedModel, store: ChipStore) -> None:
     if sorted(fitted.labels) != sorted(LABELS):
         raise EvaluationError(f"the model is for the labels {', '.join(fitted.labels)}; train it on ours")
     if store.size != fitted.image_size:

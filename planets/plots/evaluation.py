@@ -167,7 +167,7 @@ def _bins(
 def history_figure(
     history: Sequence[Mapping[str, float]], best_epoch: int, title: str = "Training"
 ) -> Figure:
-    """Draw loss and scores over the epochs; `history` and `best_epoch` are those of `Fitted`."""
+    """Draw loss and scores over the epochs; `history` and `best_epoch` are those of `TrainedModel`."""
     epochs = [row["epoch"] for row in history]
     with styled():
         figure = blank(9, 3.9)

@@ -11,11 +11,11 @@ from planets.evaluation.evaluation import Evaluation
 from planets.plots.errors import errors_figure, mistakes_figure
 from planets.plots.evaluation import calibration_figure, history_figure, label_figure, precision_recall_figure
 from planets.plots.palette import save
-from planets.training.trained_model import Fitted
+from planets.training.trained_model import TrainedModel
 
 
 def save_figures(
-    folder: Path, name: str, evaluation: Evaluation, store: ChipStore, fitted: Fitted | None = None
+    folder: Path, name: str, evaluation: Evaluation, store: ChipStore, fitted: TrainedModel | None = None
 ) -> dict[str, Path]:
     """Draw the figures of the model `name` into `folder`, and return the file of each by its title.
 

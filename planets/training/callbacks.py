@@ -25,7 +25,7 @@ class Journal(Callback):
     """Keeps a training's books, in memory and in its checkpoint, so that a resumed one has them too.
 
     Attributes:
-        history: a row for each epoch run; `Fitted` says what is in it.
+        history: a row for each epoch run; `TrainedModel` says what is in it.
         weights: state of the network in the best epoch, on the CPU.
         best_epoch: that epoch, from 1 on; 0 before there is one.
     """

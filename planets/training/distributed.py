@@ -15,14 +15,14 @@ from planets.system import usable_cores
 from planets.training import TrainingError
 from planets.training.callbacks import Reporter
 from planets.training.rank import Rank
-from planets.training.trained_model import Fitted
+from planets.training.trained_model import TrainedModel
 from planets.training.trainer import Job, train
 
 _spawn: Any = spawn
 _RESULT = "together.safetensors"
 
 
-def train_together(job: Job, world: int, reporter: Reporter | None) -> Fitted:
+def train_together(job: Job, world: int, reporter: Reporter | None) -> TrainedModel:
     """Do a job with `world` processes; `reporter` is called in this one.
 
     Raises:
@@ -39,7 +39,7 @@ def train_together(job: Job, world: int, reporter: Reporter | None) -> Fitted:
         # Whatever ends this process's part ends theirs.
         for child in children.processes:
             child.kill()
-    return Fitted.load(job.workdir / _RESULT)
+    return TrainedModel.load(job.workdir / _RESULT)
 
 
 def _tell(told: Connection, reporter: Reporter | None) -> None:

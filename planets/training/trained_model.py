@@ -17,7 +17,7 @@ _HEADER = "planets"
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class TrainedModel:
     """The result of one training.
 
     Attributes:
@@ -74,7 +74,7 @@ class Fitted:
         part.replace(file)
 
     @classmethod
-    def load(cls, file: Path) -> Fitted:
+    def load(cls, file: Path) -> TrainedModel:
         """Read a file that `save` wrote.
 
         Raises:

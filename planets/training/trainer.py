@@ -25,7 +25,7 @@ from planets.training.datamodule import ChipsDataModule, channel_statistics
 from planets.training.model import build_model, pretrained_statistics
 from planets.training.module import ChipClassifier
 from planets.training.rank import ALONE, Rank
-from planets.training.trained_model import Fitted
+from planets.training.trained_model import TrainedModel
 
 _UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError)
 
@@ -43,7 +43,7 @@ class Job:
     resume_from: Path | None
 
 
-def train(job: Job, reporter: Reporter | None = None, rank: Rank = ALONE) -> Fitted:
+def train(job: Job, reporter: Reporter | None = None, rank: Rank = ALONE) -> TrainedModel:
     """Do this process's part of a job; the result is whole in the process of index 0.
 
     Raises:
@@ -68,7 +68,7 @@ def train(job: Job, reporter: Reporter | None = None, rank: Rank = ALONE) -> Fit
     if job.resume_from:
         _check_checkpoint(job.resume_from, journal)
     _run(_trainer(settings, journal, job.workdir, rank), module, data, job.resume_from)
-    return Fitted(
+    return TrainedModel(
         weights=journal.weights,
         architecture=job.entry.architecture,
         labels=LABELS,

@@ -13,7 +13,7 @@ from planets.config.training import ModelEntry, TrainingSettings
 from planets.training import TrainingError
 from planets.training.callbacks import Reporter
 from planets.training.distributed import train_together
-from planets.training.trained_model import Fitted
+from planets.training.trained_model import TrainedModel
 from planets.training.trainer import Job, train
 
 
@@ -26,7 +26,7 @@ def fit(
     workdir: Path,
     reporter: Reporter | None = None,
     resume_from: Path | None = None,
-) -> Fitted:
+) -> TrainedModel:
     """Train one model on the train part and keep the weights that score best on the valid part.
 
     The same seed gives the same numbers on a CPU, resumed or not. On a GPU, kernels may add in any order.

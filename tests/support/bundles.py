@@ -16,7 +16,7 @@ from planets.evaluation.evaluation import Evaluation, evaluate
 from planets.evaluation.scoring import score_parts
 from planets.labels import LABELS
 from planets.training.model import create
-from planets.training.trained_model import Fitted
+from planets.training.trained_model import TrainedModel
 
 COUNT = 80
 TARGETS, PARTS = make_labels(COUNT), make_parts(COUNT)
@@ -40,14 +40,14 @@ Made = tuple[Bundle, Evaluation, list[tuple[str, Path]]]
 
 
 @cache
-def network(seed: int, size: int, architecture: str = "test_resnet") -> Fitted:
+def network(seed: int, size: int, architecture: str = "test_resnet") -> TrainedModel:
     """Untrained, but with a head whose scores are spread like those of a trained one."""
     torch.manual_seed(seed)
     made = create(architecture, 17)
     with torch.no_grad():
         made.get_classifier().weight *= 20
     weights = {key: value.clone() for key, value in made.state_dict().items()}
-    return Fitted(weights, architecture, LABELS, size, (0.3,) * 3, (0.1,) * 3, "map", 0.5, 1, [])
+    return TrainedModel(weights, architecture, LABELS, size, (0.3,) * 3, (0.1,) * 3, "map", 0.5, 1, [])
 
 
 @cache

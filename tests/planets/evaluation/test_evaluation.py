@@ -20,16 +20,16 @@ from planets.labels import LABELS
 from planets.metrics.f2 import f2_score
 from planets.training import TrainingError
 from planets.training.model import create, head_keys
-from planets.training.trained_model import Fitted
+from planets.training.trained_model import TrainedModel
 
 COUNT = 100
 TARGETS, PARTS = make_labels(COUNT), make_parts(COUNT)
 
 
 @pytest.fixture
-def fitted() -> Fitted:
+def fitted() -> TrainedModel:
     torch.manual_seed(0)
-    return Fitted(
+    return TrainedModel(
         weights=create("test_resnet", 17).state_dict(),
         architecture="test_resnet",
         labels=LABELS,
@@ -43,14 +43,14 @@ def fitted() -> Fitted:
     )
 
 
-def reordered(fitted: Fitted, order: list[int]) -> Fitted:
+def reordered(fitted: TrainedModel, order: list[int]) -> TrainedModel:
     """Return the same model with its outputs, and so its labels, in another order."""
     head = head_keys(create("test_resnet", 17))
     weights = {key: value[order] if key in head else value for key, value in fitted.weights.items()}
     return replace(fitted, weights=weights, labels=tuple(LABELS[i] for i in order))
 
 
-def scored(fitted: Fitted, labels: NDArray[np.uint8] = TARGETS, tta: bool = True) -> ModelScores:
+def scored(fitted: TrainedModel, labels: NDArray[np.uint8] = TARGETS, tta: bool = True) -> ModelScores:
     return score_parts(fitted, make_store(TARGETS), labels, PARTS, tta)
 
 
@@ -59,7 +59,7 @@ def settings(everything: str) -> EvaluationSettings:
     return EvaluationSettings.model_validate(dict.fromkeys(names, everything) | {"ensemble": True})
 
 
-def test_valid_is_scored_out_of_sample_and_test_with_thresholds_of_valid(fitted: Fitted) -> None:
+def test_valid_is_scored_out_of_sample_and_test_with_thresholds_of_valid(fitted: TrainedModel) -> None:
     found = evaluate([scored(fitted)], settings("never"), seed=3)
     valid, test = found.valid, found.test
     np.testing.assert_array_equal(valid.rows, np.flatnonzero(PARTS == "valid"))
@@ -76,7 +76,7 @@ def test_valid_is_scored_out_of_sample_and_test_with_thresholds_of_valid(fitted:
     assert json.loads(json.dumps(found.report)) == found.report
 
 
-def test_what_is_chosen_is_chosen_without_the_half_that_is_scored(fitted: Fitted) -> None:
+def test_what_is_chosen_is_chosen_without_the_half_that_is_scored(fitted: TrainedModel) -> None:
     """Other labels on one half of valid: not one prediction for that half changes, whatever is tried."""
     scores = many(fitted)
     half = halves(scores.valid.targets, 0)
@@ -89,7 +89,7 @@ def test_what_is_chosen_is_chosen_without_the_half_that_is_scored(fitted: Fitted
     assert (before.valid.predictions[~half] != after.valid.predictions[~half]).any()
 
 
-def many(fitted: Fitted) -> ModelScores:
+def many(fitted: TrainedModel) -> ModelScores:
     """Enough chips to try everything on: the valid chips several times, with noise."""
     scores = scored(fitted)
     random = np.random.default_rng(0)
@@ -101,7 +101,7 @@ def many(fitted: Fitted) -> ModelScores:
     return replace(scores, valid=PartScores(np.arange(len(targets)), targets, plain, turned))
 
 
-def test_test_labels_change_nothing_that_is_fitted(fitted: Fitted) -> None:
+def test_test_labels_change_nothing_that_is_fitted(fitted: TrainedModel) -> None:
     scores = many(fitted)
     other = replace(scores, test=replace(scores.test, targets=1 - scores.test.targets))
     first, second = (evaluate([each], settings("auto")) for each in (scores, other))
@@ -111,7 +111,7 @@ def test_test_labels_change_nothing_that_is_fitted(fitted: Fitted) -> None:
     assert first.report["constant"]["tags"] == second.report["constant"]["tags"]
 
 
-def test_everything_can_be_on_and_each_is_reported(fitted: Fitted) -> None:
+def test_everything_can_be_on_and_each_is_reported(fitted: TrainedModel) -> None:
     found = evaluate([many(fitted)], settings("always"))
     decision = found.decision
     assert decision.tta
@@ -125,7 +125,7 @@ def test_everything_can_be_on_and_each_is_reported(fitted: Fitted) -> None:
     assert found.report["test"]["per_label"]["clear"]["threshold"] is None
 
 
-def test_without_turned_scores_there_is_no_augmentation(fitted: Fitted) -> None:
+def test_without_turned_scores_there_is_no_augmentation(fitted: TrainedModel) -> None:
     scores = scored(fitted, tta=False)
     assert scores.valid.turned is None
     assert not evaluate([scores], settings("always")).decision.tta
@@ -142,7 +142,7 @@ class TestEnsemble:
 
         return replace(scores, valid=part(scores.valid), test=part(scores.test))
 
-    def test_is_evaluated_like_a_model_and_leaves_out_the_useless(self, fitted: Fitted) -> None:
+    def test_is_evaluated_like_a_model_and_leaves_out_the_useless(self, fitted: TrainedModel) -> None:
         scores = many(fitted)
         models = [self.noisy(scores, spread, seed) for seed, spread in enumerate((2.0, 9.0, 2.0))]
         together = evaluate(models, settings("never"))
@@ -151,20 +151,20 @@ class TestEnsemble:
         alone = [evaluate([model], settings("never")).report["valid"]["f2"] for model in models]
         assert together.report["valid"]["f2"] > max(alone)
 
-    def test_of_one_model_is_that_model(self, fitted: Fitted) -> None:
+    def test_of_one_model_is_that_model(self, fitted: TrainedModel) -> None:
         scores = many(fitted)
         alone, twice = (evaluate(models, settings("auto")) for models in ([scores], [scores, scores]))
         assert twice.members == (0,)
         assert twice.report == alone.report
 
-    def test_other_chips_are_refused(self, fitted: Fitted) -> None:
+    def test_other_chips_are_refused(self, fitted: TrainedModel) -> None:
         scores = scored(fitted)
         other = replace(scores, test=replace(scores.test, rows=scores.test.rows + 1))
         with pytest.raises(EvaluationError, match="different chips"):
             evaluate([scores, other], settings("never"))
 
 
-def test_scores_survive_a_file(fitted: Fitted, tmp_path: Path) -> None:
+def test_scores_survive_a_file(fitted: TrainedModel, tmp_path: Path) -> None:
     for tta in (True, False):
         scores = scored(fitted, tta=tta)
         np.savez(tmp_path / "scores.npz", **scores.arrays())
@@ -176,7 +176,7 @@ def test_scores_survive_a_file(fitted: Fitted, tmp_path: Path) -> None:
                 np.testing.assert_array_equal(getattr(part, name), getattr(other, name))
 
 
-def test_the_models_own_order_of_labels_counts(fitted: Fitted) -> None:
+def test_the_models_own_order_of_labels_counts(fitted: TrainedModel) -> None:
     order = list(range(17))[::-1]
     first, other = (
         evaluate([scored(each)], settings("never")) for each in (fitted, reordered(fitted, order))
@@ -186,7 +186,7 @@ def test_the_models_own_order_of_labels_counts(fitted: Fitted) -> None:
     assert other.report["test"]["map"] == pytest.approx(first.report["test"]["map"], abs=1e-6)
 
 
-def test_other_labels_or_sizes_are_refused(fitted: Fitted) -> None:
+def test_other_labels_or_sizes_are_refused(fitted: TrainedModel) -> None:
     other = replace(fitted, labels=("lake", *LABELS[1:]))
     with pytest.raises(EvaluationError, match="lake"):
         scored(other)
@@ -194,6 +194,6 @@ def test_other_labels_or_sizes_are_refused(fitted: Fitted) -> None:
         score_parts(fitted, make_store(TARGETS, size=16), TARGETS, PARTS, False)
 
 
-def test_weights_of_another_network_are_refused(fitted: Fitted) -> None:
+def test_weights_of_another_network_are_refused(fitted: TrainedModel) -> None:
     with pytest.raises(TrainingError, match="do not fit test_efficientnet"):
         scored(replace(fitted, architecture="test_efficientnet"))

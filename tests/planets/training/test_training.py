@@ -11,7 +11,7 @@ from planets.config import ConfigError
 from planets.config.training import ModelEntry
 from planets.labels import LABELS
 from planets.training import TrainingError
-from planets.training.trained_model import Fitted
+from planets.training.trained_model import TrainedModel
 from planets.training.trainer import precision_for
 from planets.training.training import fit, processes
 
@@ -20,7 +20,7 @@ COUNT = 120
 
 def train(
     workdir: Path, resume_from: Path | None = None, entry: ModelEntry = ENTRY, **changes: Any
-) -> Fitted:
+) -> TrainedModel:
     labels = make_labels(COUNT)
     reporter = changes.pop("reporter", None)
     size = changes.get("image_size", 32)
@@ -29,7 +29,7 @@ def train(
     return fit(entry, settings, make_store(labels, size), labels, parts, workdir, reporter, resume_from)
 
 
-def assert_same_weights(one: Fitted, other: Fitted) -> None:
+def assert_same_weights(one: TrainedModel, other: TrainedModel) -> None:
     assert one.weights.keys() == other.weights.keys()
     for key, value in one.weights.items():
         torch.testing.assert_close(value, other.weights[key], rtol=0, atol=0)
@@ -223,11 +223,11 @@ def test_a_cpu_never_trains_in_bf16() -> None:
         precision_for("bf16-mixed")
 
 
-class TestFitted:
+class TestTrainedModel:
     def test_round_trip(self, tmp_path: Path) -> None:
         fitted = train(tmp_path, epochs=1)
         fitted.save(tmp_path / "model.safetensors")
-        again = Fitted.load(tmp_path / "model.safetensors")
+        again = TrainedModel.load(tmp_path / "model.safetensors")
         assert_same_weights(again, fitted)
         assert again.description() == fitted.description()
         assert again.labels == LABELS
@@ -238,11 +238,11 @@ class TestFitted:
     def test_broken(self, data: bytes, tmp_path: Path) -> None:
         (tmp_path / "model.safetensors").write_bytes(data)
         with pytest.raises(TrainingError, match="holds no trained model"):
-            Fitted.load(tmp_path / "model.safetensors")
+            TrainedModel.load(tmp_path / "model.safetensors")
 
     def test_missing(self, tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match="nowhere"):
-            Fitted.load(tmp_path / "nowhere")
+            TrainedModel.load(tmp_path / "nowhere")
 
 
 class TestTogether:
