@@ -14,17 +14,17 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server import clock
+from server import documents
 from server.credentials import Credentials
+from server.data_folder import DataFolder
 from server.database import Database
 from server.dispatch import Api
 from server.errors import StartError, Unavailable
 from server.files.file_server import Files
 from server.files.tree import Tree
-from server.folder import DataFolder
 from server.guard import Guard
 from server.retention import Retention
-from server.services.catalog import SERVICES
+from server.services import discover
 from server.stores.queues import DEFAULT_TAG, ensure_queue
 from server.watchdog import Watchdog
 from server.web.routes import Pages
@@ -106,8 +106,8 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
     credentials = Credentials.of(folder.path)
     database = Database(folder.database)
     with database.write() as db:
-        ensure_queue(db, "default", clock.now(), (DEFAULT_TAG,))
-    calls = Api(database, credentials, SERVICES)
+        ensure_queue(db, "default", documents.now(), (DEFAULT_TAG,))
+    calls = Api(database, credentials, discover())
     public = settings.public_host or settings.host
     hosts = frozenset(name.lower() for name in (settings.host, public, *settings.allowed_hosts))
     tree = Tree(folder.files)

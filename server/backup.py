@@ -13,9 +13,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from server.data_folder import DataFolder
+from server.database import migrations, version
 from server.errors import BackupError, StartError
-from server.folder import DataFolder
-from server.migrations import migrations, version
 
 DATABASE = "server.db"
 KEYS = ("credentials.json", "signing.key")

@@ -4,13 +4,13 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import time
 from pathlib import Path
 from typing import Any
 
 from server import identity
+from server.data_folder import write_private
 from server.errors import InvalidCredentials, InvalidToken, StartError, Unauthorized
 
 DAY = 24 * 3600
@@ -148,17 +148,6 @@ class Credentials:
 
     def _signature(self, head: str, body: str) -> str:
         return _encode(hmac.digest(self._signing_key, f"{head}.{body}".encode(), hashlib.sha256))
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file of mode 0600 whole: a reader sees the old one or the new one, never a half."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(path)
 
 
 def _encode(data: bytes) -> str:

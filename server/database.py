@@ -3,17 +3,22 @@
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 
+import regex
+
 from server.errors import ApiError, InvalidArgument, InvalidRegex, StartError, Unavailable
-from server.migrations import migrate, migrations
-from server.patterns import SECONDS, Patterns
 
 log = logging.getLogger("server")
 
 BUSY_SECONDS = 5.0
+LONGEST_PATTERN = 10_000
+REGEXP_SECONDS = 2.0
 
 # What SQLite says when the place fails and not the statement: it may well work a minute later.
 PLACE_FAILS = {
@@ -27,7 +32,10 @@ PLACE_FAILS = {
 # What it says when a client's filters ask for too much, and what the client is told. REGEXP is the only
 # function of ours.
 TOO_MUCH = {
-    "user-defined function raised": (InvalidRegex, f"The regular expression takes more than {SECONDS:.0f} s"),
+    "user-defined function raised": (
+        InvalidRegex,
+        f"The regular expression takes more than {REGEXP_SECONDS:.0f} s",
+    ),
     "Expression tree is too large": (
         InvalidArgument,
         "Validation error: too many conditions, the database takes about 1000",
@@ -150,3 +158,70 @@ def _too_much(error: sqlite3.OperationalError) -> ApiError | None:
         if str(error).startswith(beginning):
             return kind(message)
     return None
+
+
+class Patterns(threading.local):
+    """SQL's REGEXP: the matches of one transaction share REGEXP_SECONDS."""
+
+    def __init__(self) -> None:
+        """In each thread that comes, nothing is spent yet."""
+        self._left = REGEXP_SECONDS
+
+    def begin(self) -> None:
+        """A new transaction may spend the whole time again."""
+        self._left = REGEXP_SECONDS
+
+    def matches(self, pattern: str, value: object) -> bool:
+        """Whether it is found in ``value``; raises TimeoutError when the time is spent."""
+        if not isinstance(value, str):
+            return False
+        if self._left <= 0:
+            raise TimeoutError
+        began = time.perf_counter()
+        try:
+            return compiled(pattern).search(value, concurrent=True, timeout=self._left) is not None
+        finally:
+            self._left -= time.perf_counter() - began
+
+
+@lru_cache(maxsize=256)
+def compiled(pattern: str) -> regex.Pattern[str]:
+    """The pattern, ready to be used; raises InvalidRegex."""
+    if len(pattern) > LONGEST_PATTERN:
+        raise InvalidRegex(f"Regular expression of {len(pattern)} characters: {LONGEST_PATTERN} are allowed")
+    try:
+        return regex.compile(pattern)
+    except (regex.error, RecursionError, OverflowError, ValueError) as error:
+        raise InvalidRegex(f"Invalid regular expression {pattern!r:.80}: {error}") from error
+
+
+def migrations() -> tuple[str, ...]:
+    """The SQL of every migration, the first one first."""
+    folder = resources.files("server") / "migrations"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda f: f.name)
+    return tuple(file.read_text(encoding="utf-8") for file in files)
+
+
+def migrate(connection: sqlite3.Connection, changes: tuple[str, ...]) -> None:
+    """Bring the database to the newest schema; raises StartError for one that a newer server wrote.
+
+    Each change and its number are one transaction: a change that fails, or a server that is killed in the
+    middle of one, leaves the schema of the change before.
+    """
+    found = version(connection)
+    if found > len(changes):
+        raise StartError(
+            f"a newer server wrote it (schema {found}); this one knows schemas up to {len(changes)}"
+        )
+    for number, sql in enumerate(changes[found:], start=found + 1):
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\n;PRAGMA user_version = {number};\nCOMMIT;")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """How many migrations the database has seen; 0 for an empty file."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server import clock, identity
-from server.arguments import Arguments
-from server.body import is_batch, parse_lines, parse_object, read_body
+from server import documents, identity
 from server.credentials import COOKIE, TOKEN_LIFE, Credentials
 from server.database import Database
 from server.documents import Document, dump, new_id
 from server.errors import ApiError, UnknownEndpoint
+from server.requests import Arguments, is_batch, parse_lines, parse_object, read_body
 
 log = logging.getLogger("server")
 
@@ -138,7 +137,7 @@ class Api:
     def _handle(self, endpoint: Endpoint, values: Document, lines: list[bytes], address: str) -> Document:
         transaction = self._database.write if endpoint.writes else self._database.read
         with transaction() as db:
-            call = Call(db, Arguments(values), lines, self._credentials, clock.now(), address)
+            call = Call(db, Arguments(values), lines, self._credentials, documents.now(), address)
             return endpoint.handler(call)
 
     def _note_unknown(self, name: str) -> None:

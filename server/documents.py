@@ -2,7 +2,9 @@
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -108,3 +110,24 @@ def _known(table: str) -> str:
     if table not in TABLES:
         raise KeyError(table)
     return table
+
+
+def now() -> str:
+    """This moment as a timestamp."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def seconds_between(start: str, end: str) -> int:
+    """Whole seconds from ``start`` to ``end``, never negative."""
+    return max(0, int((parse_time(end) - parse_time(start)).total_seconds()))
+
+
+def parse_time(timestamp: str) -> datetime:
+    """Raises ValueError for what is not ISO 8601; a timestamp without a zone is taken as UTC."""
+    moment = datetime.fromisoformat(timestamp)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def milliseconds() -> int:
+    """This moment as events carry it: milliseconds since the epoch."""
+    return int(time.time() * 1000)

@@ -3,25 +3,27 @@
 import json
 import math
 import re
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
 
-from server import clock
-from server.arguments import Arguments, wrong_type
-from server.documents import Document, project_fields
+from server import documents
+from server.database import compiled
+from server.documents import Document
 from server.errors import InvalidArgument
-from server.patterns import compiled
-from server.tags import tag_condition
+from server.requests import Arguments, wrong_type
 
 FIELD = re.compile(r"[^\"\\\x00]{1,300}")
 LITERAL = re.compile(r"\^((?:[^\\^$.|?*+()\[\]{}]|\\[^A-Za-z0-9])*)\$")
 COMPARISON = re.compile(r"(>=|<=|>|<|==|=)?\s*(\S.*)", re.DOTALL)
 JOINTS = {"_all_": " AND ", "_and_": " AND ", "_any_": " OR ", "_or_": " OR "}
 SEARCHED = ("id", "name", "comment")
-LARGEST_PAGE = 10_000
+
+# words
+ALL = frozenset({"__$all", "__$and"})
+ANY = frozenset({"__$or", "__$any"})
+NOT = "__$not"
 
 
 @dataclass(frozen=True)
@@ -90,29 +92,6 @@ def translate(collection: Collection, arguments: Arguments) -> Query:
         if name in arguments:
             _search(collection, query, arguments.mapping(name), joint)
     return query
-
-
-def fetch(
-    db: sqlite3.Connection, collection: Collection, arguments: Arguments, query: Query
-) -> tuple[list[Document], str | None]:
-    """The page of documents asked for, and the scroll id of the next page where scrolling was asked for."""
-    parameters = list(query.parameters)
-    order = _order(collection, arguments.texts("order_by"), parameters)
-    limit, offset = _page(arguments)
-    sql = f"SELECT doc FROM {collection.table} WHERE {query.where} ORDER BY {order} LIMIT ? OFFSET ?"
-    rows = db.execute(sql, (*parameters, limit, offset)).fetchall()
-    scroll = str(offset + len(rows)) if "size" in arguments else None
-    return [json.loads(row["doc"]) for row in rows], scroll
-
-
-def answer(
-    collection: Collection, arguments: Arguments, documents: list[Document], scroll: str | None
-) -> Document:
-    """The data of a ``get_all``: only the fields asked for."""
-    fields = [name for name in arguments.texts("only_fields") if name != "*"]
-    if fields:
-        documents = [project_fields(document, fields) for document in documents]
-    return {collection.answer: documents} | ({"scroll_id": scroll} if scroll is not None else {})
 
 
 def literal(pattern: str) -> str | None:
@@ -196,7 +175,7 @@ def _dates(collection: Collection, query: Query, name: str, texts: list[str]) ->
         if match is None:
             raise InvalidArgument(f"Validation error: {name}: {text!r:.80} is not a comparison with a date")
         try:
-            moment = clock.parse(match[2]).astimezone(UTC).isoformat(timespec="microseconds")
+            moment = documents.parse_time(match[2]).astimezone(UTC).isoformat(timespec="microseconds")
         except (ValueError, OverflowError) as error:
             raise InvalidArgument(f"Validation error: {name}: {text!r:.80} is not a date") from error
         parameters: list[Any] = []
@@ -204,23 +183,48 @@ def _dates(collection: Collection, query: Query, name: str, texts: list[str]) ->
         query.add(f"{expression} {match[1] or '='} ?", *parameters, moment)
 
 
-def _order(collection: Collection, fields: list[str], parameters: list[Any]) -> str:
-    terms = []
-    for name in fields:
-        direction = "DESC" if name.startswith("-") else "ASC"
-        terms.append(f"{collection.expression(name.removeprefix('-'), parameters)} {direction}")
-    return ", ".join([*terms, "rowid"])
+def tag_condition(field: str, tags: list[str]) -> tuple[str, *tuple[Any, ...]]:
+    """SQL over the list ``field`` of the document, followed by the values bound to it."""
+    conditions = [_group(field, group) for group in _groups(tags)]
+    values = [tag for group in _groups(tags) for tag, _ in group]
+    return " AND ".join(conditions) or "1", *values
 
 
-def _page(arguments: Arguments) -> tuple[int, int]:
-    if "size" in arguments:
-        scroll = arguments.maybe_text("scroll_id") or "0"
-        offset = int(scroll[:18]) if scroll.isascii() and scroll.isdigit() else 0
-        return min(max(arguments.integer("size", 0), 1), LARGEST_PAGE), offset
-    size, page = arguments.integer("page_size", 0), arguments.integer("page", 0)
-    if size < 0 or page < 0:
-        raise InvalidArgument("Validation error: page and page_size cannot be negative")
-    if not size:
-        return -1, 0
-    size = min(size, LARGEST_PAGE)
-    return size, size * min(page, 2**40)
+def _groups(tags: list[str]) -> list[list[tuple[str, bool]]]:
+    """Groups of (tag, wanted): a document passes if of every group at least one holds."""
+    groups: list[list[tuple[str, bool]]] = []
+    alternatives: list[tuple[str, bool]] | None = []
+    negate = False
+    for tag in tags:
+        if tag in ALL or tag in ANY:
+            _close(groups, alternatives)
+            alternatives = [] if tag in ANY else None
+        elif tag == NOT:
+            negate = True
+        elif tag.startswith("-") and not negate:
+            groups.append([(tag[1:], False)])
+        else:
+            _append(groups, alternatives, (tag, not negate))
+            negate = False
+    _close(groups, alternatives)
+    return groups
+
+
+def _append(
+    groups: list[list[tuple[str, bool]]], alternatives: list[tuple[str, bool]] | None, term: tuple[str, bool]
+) -> None:
+    if alternatives is None:
+        groups.append([term])
+    else:
+        alternatives.append(term)
+
+
+def _close(groups: list[list[tuple[str, bool]]], alternatives: list[tuple[str, bool]] | None) -> None:
+    if alternatives:
+        groups.append(alternatives)
+
+
+def _group(field: str, group: list[tuple[str, bool]]) -> str:
+    path = f"$.{field}"
+    has = f"EXISTS (SELECT 1 FROM json_each(doc, '{path}') WHERE value = ?)"
+    return "(" + " OR ".join(has if wanted else f"NOT {has}" for _, wanted in group) + ")"

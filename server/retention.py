@@ -14,9 +14,8 @@ from server import documents
 from server.database import Database
 from server.documents import Document
 from server.errors import Unavailable
-from server.files.leftovers import remove_file
-from server.files.tree import Tree
-from server.services.events.writer import IMAGE
+from server.files.tree import Tree, remove_file
+from server.stores.events import IMAGE
 from server.stores.tasks import save_task
 
 log = logging.getLogger("server")

@@ -6,12 +6,12 @@ import sqlite3
 import time
 from datetime import timedelta
 
-from server import clock, documents
+from server import documents
 from server.database import Database
 from server.documents import Document
 from server.errors import Unavailable
-from server.services.tasks.status import STOPPING, settle
 from server.stores import queue_entries as entries
+from server.stores.tasks import STOPPING, settle
 
 log = logging.getLogger("server")
 
@@ -72,14 +72,14 @@ class Watchdog:
 
     def _silent(self, task: Document, now: float) -> float:
         """Seconds since the last sign of life that could have reached us."""
-        heard = clock.parse(task["last_update"]).timestamp()
+        heard = documents.parse_time(task["last_update"]).timestamp()
         return now - max(heard, self._awake_since)
 
     def _end(self, db: sqlite3.Connection, task_id: str, now: float) -> None:
         task = documents.find(db, "tasks", task_id)
         if task is None or task["status"] != "in_progress" or not self._is_overdue(task, now):
             return
-        moment = clock.now()
+        moment = documents.now()
         fields = {"status_changed": moment, "status_message": "", **self._verdict(task, now)}
         settle(db, task, fields, moment, completed=moment)
         log.warning("task %s: %s", task_id, fields["status_reason"])
@@ -105,5 +105,5 @@ def _queue_again(db: sqlite3.Connection, task_id: str) -> None:
     taken = db.execute("SELECT 1 FROM entries WHERE task = ?", (task_id,)).fetchone()
     if taken or not queue or documents.find(db, "queues", queue) is None:
         return
-    entries.push_front(db, queue, task_id, clock.now())
+    entries.push_front(db, queue, task_id, documents.now())
     log.warning("task %s was taken from its queue and never started: it waits again", task_id)

@@ -1,17 +1,16 @@
 """The models service: the registry of trained weights."""
 
-from server import documents
+import sqlite3
+
+from server import documents, identity
+from server.answers import answer, each, fetch, resolve
 from server.dispatch import Call, Service
-from server.documents import Document
+from server.documents import Document, new_id
 from server.errors import InvalidModel, ModelIsReady
-from server.query import answer, fetch, translate
-from server.services.bulk import each
-from server.services.expand import resolve
-from server.services.metadata import merged
-from server.services.tasks.parts import attach_model
-from server.stores.models import MODELS, blank_model, load_model, save_model
+from server.query import Collection, translate
+from server.requests import Arguments, wrong_type
 from server.stores.projects import destination
-from server.stores.tasks import load_task, save_task, touch
+from server.stores.tasks import attach_model, load_task, save_task, touch
 
 service = Service("models")
 
@@ -217,3 +216,62 @@ def _tag(call: Call, model_id: str, archive: bool) -> bool:
     kept = [tag for tag in model["system_tags"] if tag != "archived"]
     save_model(call.db, call.now, model | {"system_tags": [*kept, "archived"] if archive else kept})
     return True
+
+
+def merged(kept: Document, arguments: Arguments, replace_flag: str = "replace_metadata") -> Document:
+    """The metadata after the request's ``metadata`` items came in."""
+    items = {_key(item): item for item in arguments.mappings("metadata")}
+    return items if arguments.flag(replace_flag) else kept | items
+
+
+def _key(item: Document) -> str:
+    key = item.get("key")
+    if not isinstance(key, str):
+        raise wrong_type("metadata", "array of objects with a key", item)
+    return key
+
+
+MODELS = Collection(
+    table="models",
+    answer="models",
+    columns={"id": "id", "name": "name", "project": "project", "task": "task"},
+    values=frozenset({"project", "task", "framework", "uri", "user", "ready", "parent"}),
+    dates=frozenset({"created", "last_update", "last_change"}),
+)
+
+
+def load_model(db: sqlite3.Connection, model_id: str) -> Document:
+    """Raises InvalidModel for an id that no model has."""
+    model = documents.find(db, "models", model_id)
+    if model is None:
+        raise InvalidModel(f"Invalid model id: id={model_id}, company={identity.COMPANY}")
+    return model
+
+
+def blank_model(now: str) -> Document:
+    """What a new model holds before anything is said about it."""
+    return {
+        "id": new_id(),
+        "company": identity.COMPANY,
+        "user": identity.USER,
+        "name": "",
+        "created": now,
+        "tags": [],
+        "system_tags": [],
+        "design": {},
+        "labels": {},
+        "ready": True,
+        "last_update": now,
+        "last_change": now,
+        "last_changed_by": identity.USER,
+        "metadata": {},
+        "last_iteration": 0,
+        "last_metrics": {},
+    }
+
+
+def save_model(db: sqlite3.Connection, now: str, model: Document) -> Document:
+    """Store the model whole, marked as changed; returns the marks."""
+    marks = {"last_change": now, "last_changed_by": identity.USER, "last_update": now}
+    documents.save(db, "models", model | marks)
+    return marks

@@ -4,12 +4,12 @@ import re
 import sqlite3
 
 from server import documents
-from server.arguments import Arguments
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidArgument
-from server.services.tasks.clone import clone_task
-from server.services.tasks.queueing import enqueue_task
+from server.requests import Arguments
+from server.services.tasks.fields import clone_task
+from server.services.tasks.status import enqueue_task
 from server.stores.tasks import load_task, save_task
 
 service = Service("pipelines")

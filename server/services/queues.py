@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from server import documents, identity
+from server.answers import answer, fetch
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import NotUnique, QueueNotEmpty
-from server.query import answer, fetch, translate
-from server.services.tasks.queueing import enqueue_task
-from server.services.tasks.status import change
+from server.query import translate
+from server.services.tasks.status import change, enqueue_task
 from server.stores import queue_entries as entries
 from server.stores.queues import (
     QUEUES,

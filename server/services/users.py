@@ -1,12 +1,27 @@
-"""The users service: the one user there is."""
+"""The users and auth services."""
 
 import json
 
 from server import identity
+from server.credentials import TOKEN_LIFE
 from server.dispatch import Call, Service
 from server.documents import Document, dump
 
+auth = Service("auth")
 service = Service("users")
+
+
+@auth.reads("login")
+def login(call: Call) -> Document:
+    """Whoever gets here has shown a key pair or a token that still holds."""
+    return {"token": call.credentials.token(call.arguments.integer("expiration_sec", TOKEN_LIFE))}
+
+
+@auth.reads("link")
+def link(call: Call) -> Document:
+    """A one-time token that opens the page: no call of ClearML's, made for the launcher."""
+    return {"token": call.credentials.link()}
+
 
 PROFILE: Document = {
     "id": identity.USER,

@@ -3,10 +3,10 @@
 import sqlite3
 
 from server import documents, identity
-from server.arguments import Arguments
 from server.documents import Document, find, insert, new_id, save
 from server.errors import InvalidArgument, InvalidProject, NotUnique
 from server.query import Collection
+from server.requests import Arguments
 
 PROJECTS = Collection(
     table="projects",

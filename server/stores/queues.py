@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from server import clock, documents, identity
+from server import documents, identity
 from server.documents import Document
 from server.errors import InvalidArgument, InvalidQueue, NoDefaultQueue
 from server.query import Collection
@@ -89,4 +89,4 @@ def is_watched(db: sqlite3.Connection, queue: str) -> bool:
 def is_alive(worker: Document) -> bool:
     """Whether the worker was heard of within its own timeout, in seconds."""
     timeout: int = worker["timeout"]
-    return clock.seconds_between(worker["last_activity_time"], clock.now()) <= timeout
+    return documents.seconds_between(worker["last_activity_time"], documents.now()) <= timeout

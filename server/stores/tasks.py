@@ -1,11 +1,14 @@
-"""Tasks as documents: found, made, marked as changed."""
+"""Tasks as documents."""
 
 import sqlite3
+from hashlib import md5
 
-from server import clock, documents, identity
+from server import documents, identity
 from server.documents import Document
 from server.errors import InvalidTask
 from server.query import Collection
+from server.stores import queue_entries as entries
+from server.stores.projects import touch_project
 
 TASKS = Collection(
     table="tasks",
@@ -23,6 +26,24 @@ TASKS = Collection(
     values=frozenset({"project", "parent", "status", "type", "user"}),
     dates=frozenset({"created", "started", "completed", "status_changed", "last_update", "last_change"}),
 )
+
+
+STATUSES = frozenset(
+    (
+        "created",
+        "queued",
+        "in_progress",
+        "stopped",
+        "published",
+        "publishing",
+        "closed",
+        "failed",
+        "completed",
+        "unknown",
+    )
+)
+FINAL = frozenset({"published", "publishing", "closed"})
+STOPPING = "stopping"
 
 
 def load_task(db: sqlite3.Connection, task_id: str) -> Document:
@@ -80,5 +101,72 @@ def touch(task: Document, now: str, updated: bool = True) -> Document:
     marks = {"last_change": now, "last_changed_by": identity.USER} | ({"last_update": now} if updated else {})
     task.update(marks)
     if updated and task["status"] == "in_progress" and "started" in task:
-        task["active_duration"] = clock.seconds_between(task["started"], now)
+        task["active_duration"] = documents.seconds_between(task["started"], now)
     return marks
+
+
+def key(name: str) -> str:
+    """The clients look metrics up by the md5 of their name."""
+    return md5(name.encode("utf-8"), usedforsecurity=False).hexdigest()
+
+
+def remember_scalar(task: Document, metric: str, variant: str, value: float, iteration: int) -> None:
+    """Fold one report into ``last_metrics``; an older iteration does not replace the last value."""
+    variants = task["last_metrics"].setdefault(key(metric), {})
+    entry = variants.get(key(variant))
+    if entry is None:
+        variants[key(variant)] = _first(metric, variant, value, iteration)
+        return
+    entry["count"] += 1
+    entry["mean_value"] += (value - entry["mean_value"]) / entry["count"]
+    entry["value"] = value
+    if value < entry["min_value"]:
+        entry |= {"min_value": value, "min_value_iteration": iteration}
+    if value > entry["max_value"]:
+        entry |= {"max_value": value, "max_value_iteration": iteration}
+
+
+def remember_event(task: Document, kind: str, metric: str, iteration: int, timestamp: int) -> None:
+    """Fold any event into ``metric_stats`` and ``last_iteration``."""
+    stats = task["metric_stats"].setdefault(key(metric), {"metric": metric, "event_stats_by_type": {}})
+    stats["event_stats_by_type"][kind] = {"last_update": timestamp}
+    task["last_iteration"] = max(task["last_iteration"], iteration)
+
+
+def _first(metric: str, variant: str, value: float, iteration: int) -> Document:
+    return {
+        "metric": metric,
+        "variant": variant,
+        "value": value,
+        "min_value": value,
+        "min_value_iteration": iteration,
+        "max_value": value,
+        "max_value_iteration": iteration,
+        "first_value": value,
+        "first_value_iteration": iteration,
+        "count": 1,
+        "mean_value": value,
+    }
+
+
+def settle(db: sqlite3.Connection, task: Document, fields: Document, now: str, **extra: object) -> Document:
+    """Store a change of status, whoever made it; a task that does not wait is in no queue."""
+    if fields["status"] != "queued":
+        entries.remove(db, task["id"])
+    # The run's time counts up to this very moment, so it is marked before the status moves on.
+    marks = touch(task, now)
+    task |= fields | extra
+    save_task(db, task)
+    touch_project(db, task.get("project"), now)
+    return fields | marks | extra
+
+
+def expected(task: Document, statuses: frozenset[str]) -> str:
+    """What is said of a task whose status the call does not allow."""
+    return f"Invalid task status: task={task['id']}, status={task['status']}, expected={sorted(statuses)}"
+
+
+def attach_model(task: Document, kind: str, name: str, model: str, now: str) -> None:
+    """Put the model on the ``kind`` side of the task, over one of the same name."""
+    kept = [item for item in task["models"].get(kind, []) if item["name"] != name]
+    task["models"][kind] = [*kept, {"name": name, "model": model, "updated": now}]

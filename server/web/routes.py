@@ -16,13 +16,12 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Redire
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from server.body import read_body
 from server.credentials import COOKIE, Credentials
 from server.database import Database
 from server.dispatch import Api, set_session
 from server.errors import ApiError, Unauthorized
-from server.files.leftovers import Leftovers
-from server.files.tree import Tree
+from server.files.tree import Leftovers, Tree
+from server.requests import read_body
 from server.web import compare, datasets, workers
 from server.web import models as registry
 from server.web import queues as entries

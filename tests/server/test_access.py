@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from support.embedded import Answer, Embedded, fetch, running
 
-from server.services.catalog import SERVICES
+from server.services import discover
 
-ENDPOINTS = sorted(name for service in SERVICES for name in service.endpoints)
+ENDPOINTS = sorted(name for service in discover() for name in service.endpoints)
 PAGES = ["/", "/projects/p/experiments/t/output/log", "/projects/p/tasks/t", "/pipelines/p/experiments/t"]
 STRANGERS = {
     "nothing": ({}, 20),

@@ -15,10 +15,9 @@ import pytest
 from support.embedded import Embedded, fetch, running
 from support.uploads import CONTENT, upload
 
-from server.database import Database
+from server.database import Database, migrations
 from server.errors import StartError
 from server.files.tree import Tree
-from server.migrations import migrations
 from server.retention import Retention
 
 

@@ -11,14 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.embedded import Embedded, fetch
 
-from server.arguments import Arguments
-from server.body import parse_object
 from server.documents import project_fields
 from server.errors import BadRequest
-from server.query import literal, translate
-from server.services.catalog import SERVICES
+from server.query import literal, tag_condition, translate
+from server.requests import Arguments, parse_object
+from server.services import discover
 from server.stores.tasks import TASKS
-from server.tags import tag_condition
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +218,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=6,
 )
-ENDPOINTS = sorted(name for service in SERVICES for name in service.endpoints)
+ENDPOINTS = sorted(name for service in discover() for name in service.endpoints)
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

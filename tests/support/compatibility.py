@@ -6,7 +6,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from server.services.catalog import SERVICES
+from server.services import discover
 
 TESTS = Path(__file__).resolve().parents[1]
 PAGE = TESTS.parent / "server" / "COMPATIBILITY.md"
@@ -56,7 +56,7 @@ def named_in_tests() -> set[str]:
 
 def lines() -> Iterator[str]:
     known, tested = known_calls(), named_in_tests()
-    served = {name for service in SERVICES for name in service.endpoints}
+    served = {name for service in discover() for name in service.endpoints}
     for name in sorted(known | served):
         marks = ["yes" if name in group else "" for group in (known, served, tested & served)]
         yield f"| {name} | {' | '.join(marks)} |"

@@ -6,10 +6,9 @@ from typing import Any
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidArgument
-from server.services.events.last_metrics import SINGLE_VALUE_ITERATION
-from server.services.events.scalars import curves
-from server.services.events.series import series
-from server.services.events.writer import LOG, SCALAR, TYPES, VECTOR, add_events
+from server.services.events.curves import curves
+from server.services.events.writer import add_events
+from server.stores.events import LOG, SCALAR, SINGLE_VALUE_ITERATION, TYPES, VECTOR, series
 from server.stores.tasks import load_task, save_task, touch
 
 service = Service("events")

@@ -1,44 +1,19 @@
 """Events in: each line checked on its own, stored, and folded into what the task remembers."""
 
 import math
-import sqlite3
-from dataclasses import dataclass
 from typing import Any
 
 from server import documents
-from server.arguments import LARGEST
-from server.body import parse_object
-from server.clock import milliseconds
 from server.dispatch import Call
-from server.documents import Document, dump
+from server.documents import Document, milliseconds
 from server.errors import ApiError, EventsNotAdded
-from server.services.events.last_metrics import remember_event, remember_scalar
-from server.stores.tasks import save_task, touch
-
-LOG = "log"
-SCALAR = "training_stats_scalar"
-PLOT = "plot"
-IMAGE = "training_debug_image"
-VECTOR = "training_stats_vector"
-TYPES = frozenset({LOG, SCALAR, PLOT, IMAGE, VECTOR})
+from server.requests import LARGEST_INTEGER, parse_object
+from server.stores.events import SCALAR, TYPES, Event, store
+from server.stores.tasks import remember_event, remember_scalar, save_task, touch
 
 # Flags of the request that the clients put into every line.
 FLAGS = ("allow_locked", "model_event", "method")
 LOCKED = frozenset({"published", "publishing"})
-
-
-@dataclass(frozen=True)
-class Event:
-    """A line that passed the checks."""
-
-    task: str
-    type: str
-    metric: str
-    variant: str
-    iteration: int
-    timestamp: int
-    value: float | None
-    document: Document
 
 
 def add_events(call: Call, lines: list[bytes]) -> Document:
@@ -117,32 +92,6 @@ def read_event(document: Document) -> Event:
     )
 
 
-def store(db: sqlite3.Connection, event: Event) -> None:
-    """Insert the event; a report of the same metric, variant and iteration is replaced."""
-    keep = "" if event.type == LOG else _REPLACE
-    place = {"timestamp": event.timestamp} | ({} if event.type == LOG else {"iter": event.iteration})
-    columns = (
-        event.task,
-        event.type,
-        event.metric,
-        event.variant,
-        event.iteration,
-        event.timestamp,
-        event.value,
-    )
-    db.execute(_INSERT + keep, (*columns, dump(event.document | place)))
-
-
-_INSERT = (
-    "INSERT INTO events (task, type, metric, variant, iter, timestamp, value, doc)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_REPLACE = (
-    " ON CONFLICT (task, type, metric, variant, iter) WHERE type <> 'log'"
-    " DO UPDATE SET timestamp = excluded.timestamp, value = excluded.value, doc = excluded.doc"
-)
-
-
 def _remember(task: Document, event: Event) -> None:
     remember_event(task, event.type, event.metric, event.iteration, event.timestamp)
     if event.type == SCALAR and event.value is not None:
@@ -163,7 +112,7 @@ def _integer(document: Document, name: str, default: int) -> int:
     if value is None:
         return default
     number = _number(document, name)
-    if abs(number) > LARGEST:
+    if abs(number) > LARGEST_INTEGER:
         raise EventsNotAdded(f"Event field {name} is too large")
     return int(value)
 

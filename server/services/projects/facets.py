@@ -1,13 +1,14 @@
-"""What can be filtered by within projects: metrics, parameters, tags, parents."""
+"""Facets."""
 
 import json
 
 from server.dispatch import Call, Service
 from server.documents import Document
-from server.services.events.last_metrics import key
 from server.stores.projects import tree
+from server.stores.tasks import key
 
 service = Service("projects")
+organization = Service("organization")
 
 CHOSEN = "(? OR project IN (SELECT value FROM json_each(?)))"
 LARGEST_PAGE = 500
@@ -118,3 +119,11 @@ def _chosen(call: Call, argument: str) -> tuple[bool, str]:
     if call.arguments.flag("include_subprojects", True):
         chosen = [project for root in named for project in tree(call.db, root)]
     return not named, json.dumps(chosen)
+
+
+@organization.reads("get_tags")
+def get_tags(call: Call) -> Document:
+    """Every tag in use on tasks, models, projects and queues."""
+    tags = [tags_of(call, table, []) for table in ("tasks", "models", "projects", "queues")]
+    names = {name for found in tags for name in found}
+    return {name: sorted({tag for found in tags for tag in found.get(name, [])}) for name in sorted(names)}

@@ -1,14 +1,21 @@
 """The projects service."""
 
+import json
+import sqlite3
+
 from server import documents
+from server.answers import answer, fetch
 from server.dispatch import Call, Service
 from server.documents import Document, save
 from server.errors import NotUnique, ProjectNotEmpty
-from server.query import answer, fetch, translate
-from server.services.projects import contents as project_contents
+from server.query import translate
+from server.services.tasks.removal import delete_task
 from server.stores.projects import PROJECTS, ensure_project, load_project, named, rename, tree
 
 service = Service("projects")
+
+INSIDE = "project IN (SELECT value FROM json_each(?))"
+ARCHIVED = "EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = 'archived')"
 
 
 @service.writes("create")
@@ -45,7 +52,7 @@ def get_all_ex(call: Call) -> Document:
     for project in found:
         project["hidden"] = "hidden" in project["system_tags"]
         if call.arguments.flag("include_stats"):
-            project["stats"] = {"active": project_contents.statistics(call.db, project["id"])}
+            project["stats"] = {"active": _statistics(call.db, project["id"])}
     fields = call.arguments.texts("only_fields")
     data = answer(PROJECTS, call.arguments, found, scroll)
     if fields and "*" not in fields:
@@ -83,7 +90,7 @@ def move(call: Call) -> Document:
 def validate_delete(call: Call) -> Document:
     """What a delete of the project would take along, in numbers."""
     project = load_project(call.db, call.arguments.text("project"))
-    return project_contents.inventory(call.db, tree(call.db, project["id"]))
+    return _inventory(call.db, tree(call.db, project["id"]))
 
 
 @service.writes("delete")
@@ -91,15 +98,15 @@ def delete(call: Call) -> Document:
     """Delete a project and those below; tasks and models go only with ``delete_contents``."""
     project = load_project(call.db, call.arguments.text("project"))
     ids = tree(call.db, project["id"])
-    contents = project_contents.inventory(call.db, ids)
+    contents = _inventory(call.db, ids)
     if contents["non_archived_tasks"] and not call.arguments.flag("force"):
         raise ProjectNotEmpty(
             f"Project has associated non-archived tasks: id={project['id']}, use force=true to delete"
         )
     if call.arguments.flag("delete_contents"):
-        project_contents.delete(call, ids)
+        _delete_contents(call, ids)
     else:
-        project_contents.disown(call.db, ids)
+        _disown(call.db, ids)
     for project_id in ids:
         documents.delete(call.db, "projects", project_id)
     deleted = contents["tasks"] if call.arguments.flag("delete_contents") else 0
@@ -136,3 +143,38 @@ def _found(call: Call) -> tuple[list[Document], str | None]:
     if call.arguments.flag("shallow_search"):
         query.add("parent IS NULL")
     return fetch(call.db, PROJECTS, call.arguments, query)
+
+
+def _inventory(db: sqlite3.Connection, projects: list[str]) -> dict[str, int]:
+    """How many tasks and models are in the projects, and how many of those are not archived."""
+    ids = json.dumps(projects)
+    counts: dict[str, int] = {}
+    for table in ("tasks", "models"):
+        sql = f"SELECT count(*) AS n, coalesce(sum(NOT {ARCHIVED}), 0) AS alive FROM {table} WHERE {INSIDE}"
+        row = db.execute(sql, (ids,)).fetchone()
+        counts |= {table: row["n"], f"non_archived_{table}": row["alive"]}
+    return counts
+
+
+def _statistics(db: sqlite3.Connection, project: str) -> Document:
+    """status -> number of tasks that are not archived."""
+    sql = f"SELECT status, count(*) AS n FROM tasks WHERE project = ? AND NOT {ARCHIVED} GROUP BY status"
+    counts = {row["status"]: row["n"] for row in db.execute(sql, (project,))}
+    return {"status_count": counts, "total_tasks": sum(counts.values())}
+
+
+def _delete_contents(call: Call, projects: list[str]) -> None:
+    """Delete the tasks and models of the projects."""
+    ids = (json.dumps(projects),)
+    for task in documents.where(call.db, "tasks", INSIDE, ids):
+        delete_task(call.db, task)
+    for model in documents.where(call.db, "models", INSIDE, ids):
+        documents.delete(call.db, "models", model["id"])
+
+
+def _disown(db: sqlite3.Connection, projects: list[str]) -> None:
+    """Leave the tasks and models without a project."""
+    for table in ("tasks", "models"):
+        for document in documents.where(db, table, INSIDE, (json.dumps(projects),)):
+            document.pop("project", None)
+            save(db, table, document)

@@ -1,11 +1,13 @@
-"""The fields of a task that a client may set, read from a request and checked for shape."""
+"""The fields of a task: read from requests, copied to clones."""
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
-from server.arguments import Arguments, wrong_type
-from server.documents import Document
+from server.documents import Document, new_id
 from server.errors import InvalidArgument
+from server.requests import Arguments, wrong_type
+from server.stores.tasks import blank_task
 
 TEXTS = ("name", "type", "comment", "parent", "project")
 LISTS = ("tags", "system_tags")
@@ -96,3 +98,45 @@ def _read_model(kind: str, item: Any, now: str) -> Document:
     if not isinstance(item.get("name", ""), str):
         raise wrong_type(f"models.{kind}.name", "string", item["name"])
     return {"name": item["model"], **item, "updated": now}
+
+
+COPIED = ("type", "comment", "project", "script", "hyperparams", "configuration", "container", "tags")
+DROPPED_TAGS = frozenset({"development", "archived"})
+
+
+def clone_task(source: Document, arguments: Arguments, now: str) -> Document:
+    """A draft with the source as its parent, changed by the ``new_task_*`` arguments."""
+    task = blank_task(new_id(), now)
+    task |= {name: copy.deepcopy(source[name]) for name in COPIED if name in source}
+    task["name"] = f"Clone Of {source['name']}"
+    task["parent"] = source["id"]
+    task["system_tags"] = [tag for tag in source["system_tags"] if tag not in DROPPED_TAGS]
+    task["execution"] = _execution(source, arguments)
+    task["models"] = {"input": copy.deepcopy(source["models"].get("input", [])), "output": []}
+    if "destination" in source["output"]:
+        task["output"] = {"destination": source["output"]["destination"]}
+    return task | _overrides(arguments)
+
+
+def _execution(source: Document, arguments: Arguments) -> Document:
+    execution = {name: value for name, value in source["execution"].items() if name != "queue"}
+    inputs = [artifact for artifact in execution.get("artifacts", []) if artifact.get("mode") == "input"]
+    overrides = read_execution(arguments.mapping("execution_overrides"))
+    return copy.deepcopy({**execution, "artifacts": inputs, **overrides})
+
+
+def _overrides(arguments: Arguments) -> Document:
+    fields: Document = {}
+    for name in ("name", "comment", "parent", "project"):
+        if f"new_task_{name}" in arguments:
+            fields[name] = arguments.text(f"new_task_{name}")
+    for name in ("tags", "system_tags"):
+        if f"new_task_{name}" in arguments:
+            fields[name] = arguments.texts(f"new_task_{name}")
+    if "new_task_hyperparams" in arguments:
+        fields["hyperparams"] = read_hyperparams(arguments.mapping("new_task_hyperparams"))
+    if "new_task_configuration" in arguments:
+        fields["configuration"] = read_items("configuration", arguments.mapping("new_task_configuration"))
+    if "new_task_container" in arguments:
+        fields["container"] = arguments.mapping("new_task_container")
+    return fields

@@ -5,7 +5,7 @@ from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidArgument, InvalidModel, InvalidTaskStatus
 from server.services.tasks.fields import read_artifact, sort_artifacts
-from server.stores.tasks import load_task, save_task, touch
+from server.stores.tasks import attach_model, load_task, save_task, touch
 
 service = Service("tasks")
 
@@ -133,12 +133,6 @@ def delete_models(call: Call) -> Document:
         kept = [model for model in task["models"].get(kind, []) if model["name"] != name]
         task["models"] |= {kind: kept} if kind in ("input", "output") else {}
     return _saved(call, task)
-
-
-def attach_model(task: Document, kind: str, name: str, model: str, now: str) -> None:
-    """Put the model on the ``kind`` side of the task, over one of the same name."""
-    kept = [item for item in task["models"].get(kind, []) if item["name"] != name]
-    task["models"][kind] = [*kept, {"name": name, "model": model, "updated": now}]
 
 
 def _unlocked(call: Call) -> Document:

@@ -3,10 +3,10 @@
 import sqlite3
 
 from server import documents, identity
+from server.answers import each
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidTaskStatus
-from server.services.bulk import each
 from server.stores import queue_entries as entries
 from server.stores.tasks import blank_execution, load_task, save_task, touch
 

@@ -3,14 +3,12 @@
 import json
 
 from server import documents, identity
+from server.answers import answer, each, fetch, resolve
 from server.dispatch import Call, Service
 from server.documents import Document, new_id
 from server.errors import InvalidProject, InvalidTaskStatus
-from server.query import Query, answer, fetch, translate
-from server.services.bulk import each
-from server.services.expand import resolve
-from server.services.tasks.clone import clone_task
-from server.services.tasks.fields import read_task_fields
+from server.query import Query, translate
+from server.services.tasks.fields import clone_task, read_task_fields
 from server.stores.projects import destination, ensure_project, touch_project, tree
 from server.stores.tasks import TASKS, blank_task, load_task, save_task, touch
 

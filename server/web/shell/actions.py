@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from server.dispatch import Api
-from server.files.leftovers import Leftovers
+from server.files.tree import Leftovers
 from server.web import model_actions, queue_actions
 from server.web.shell.form import Form
 from server.web.tasks import actions as task_actions

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from server import clock
+from server import documents
 from server.documents import Document
 
 LINKED_SCHEMES = frozenset({"http", "https"})
@@ -60,7 +60,7 @@ def parsed_time(timestamp: object) -> datetime | None:
     if not isinstance(timestamp, str):
         return None
     try:
-        return clock.parse(timestamp)
+        return documents.parse_time(timestamp)
     except ValueError:
         return None
 

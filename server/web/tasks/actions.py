@@ -3,7 +3,7 @@
 from server.dispatch import Api
 from server.documents import Document
 from server.errors import InvalidArgument
-from server.files.leftovers import Leftovers
+from server.files.tree import Leftovers
 from server.web.shell.form import Form
 from server.web.shell.text import task_path
 

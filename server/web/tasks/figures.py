@@ -10,8 +10,7 @@ from urllib.parse import unquote, urlsplit
 from server.documents import Document
 from server.errors import ApiError
 from server.files.tree import Tree
-from server.services.events.series import curve, series
-from server.services.events.writer import IMAGE, PLOT, SCALAR
+from server.stores.events import IMAGE, PLOT, SCALAR, curve, series
 from server.web.shell import text
 from server.web.shell.section import NotThere, Visit
 

@@ -1,8 +1,8 @@
 """The list of tasks, of all projects or of one."""
 
 from server import documents
-from server.services.tasks.status import STATUSES
 from server.stores.projects import tree
+from server.stores.tasks import STATUSES
 from server.web.runs import runs
 from server.web.shell.section import Shown, Visit
 

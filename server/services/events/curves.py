@@ -6,8 +6,7 @@ from typing import Any
 from server.dispatch import Call
 from server.documents import Document
 from server.errors import InvalidArgument
-from server.services.events.series import curve, series
-from server.services.events.writer import SCALAR
+from server.stores.events import SCALAR, curve, series
 
 SAMPLES = 6000
 KEYS = {"iter": "iter", "timestamp": "timestamp", "iso_time": "timestamp"}

@@ -1,12 +1,94 @@
-"""A call's arguments, read by name and type: a wrong one is the API's own error, never a crash."""
+"""Requests: bodies read within limits, arguments read by name and type."""
 
+import json
+import zlib
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
+
+from starlette.requests import Request
 
 from server.documents import Document
-from server.errors import InvalidArgument, MissingArgument
+from server.errors import BadRequest, BodyTooLarge, InvalidArgument, MissingArgument
 
-LARGEST = 2**63 - 1
+LARGEST_BODY = 64 * 2**20
+DEEPEST = 200
+BATCH_TYPES = frozenset({"application/json-lines", "application/x-ndjson"})
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body, decompressed; raises BodyTooLarge beyond LARGEST_BODY bytes of either form."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > LARGEST_BODY:
+            raise BodyTooLarge(f"Request body larger than {LARGEST_BODY} bytes")
+        chunks.append(chunk)
+    body = b"".join(chunks)
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    return body if encoding == "identity" or not body else _decompressed(body, encoding)
+
+
+def is_batch(request: Request) -> bool:
+    """Whether the body is JSON lines."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() in BATCH_TYPES
+
+
+def parse_object(text: bytes) -> Document:
+    """One JSON object; nothing at all counts as an empty one."""
+    if not text.strip():
+        return {}
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+        if text.count(b"[") + text.count(b"{") > DEEPEST:
+            _check_depth(value)
+        if b"\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"Invalid JSON body: {error!s:.200}") from error
+    if not isinstance(value, dict):
+        raise InvalidArgument("Validation error: the body must be a JSON object")
+    return value
+
+
+def parse_lines(body: bytes) -> list[bytes]:
+    """The lines of a batch that hold anything, not parsed yet."""
+    return [line for line in body.split(b"\n") if line.strip()]
+
+
+def _decompressed(body: bytes, encoding: str) -> bytes:
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise BadRequest(f"Unsupported content encoding: {encoding:.40}")
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    try:
+        data = inflater.decompress(body, LARGEST_BODY + 1)
+    except zlib.error as error:
+        raise BadRequest(f"Invalid {encoding} body: {error}") from error
+    if len(data) > LARGEST_BODY:
+        raise BodyTooLarge(f"Request body larger than {LARGEST_BODY} bytes when decompressed")
+    return data
+
+
+def _check_depth(value: object) -> None:
+    # SQLite's JSON functions give up at 1000 levels; no document of a client comes near this limit.
+    layer = [value]
+    for _ in range(DEEPEST):
+        layer = [child for item in layer for child in _children(item)]
+        if not layer:
+            return
+    raise ValueError(f"nested deeper than {DEEPEST} levels")
+
+
+def _children(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+LARGEST_INTEGER = 2**63 - 1
 T = TypeVar("T")
 
 
@@ -61,7 +143,7 @@ class Arguments:
             value = int(value[:20])
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if not isinstance(value, int) or isinstance(value, bool) or abs(value) > LARGEST:
+        if not isinstance(value, int) or isinstance(value, bool) or abs(value) > LARGEST_INTEGER:
             raise wrong_type(name, "integer", value)
         return value
 

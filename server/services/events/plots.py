@@ -6,7 +6,7 @@ from typing import Any
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidArgument
-from server.services.events.writer import IMAGE, PLOT
+from server.stores.events import IMAGE, PLOT
 
 service = Service("events")
 

@@ -1,15 +1,19 @@
-"""The series of a task: what it reported under one metric and variant.
-
-They are found and thinned by searches in the index: what a look costs depends on the series and on the points
-that are answered, not on the events that are stored.
-"""
+"""Events."""
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from server.services.events.last_metrics import SINGLE_VALUE_ITERATION
-from server.services.events.writer import SCALAR
+from server.documents import Document, dump
 
+LOG = "log"
+SCALAR = "training_stats_scalar"
+PLOT = "plot"
+IMAGE = "training_debug_image"
+VECTOR = "training_stats_vector"
+TYPES = frozenset({LOG, SCALAR, PLOT, IMAGE, VECTOR})
+
+SINGLE_VALUE_ITERATION = -(2**31)
 DENSE = 5
 """Up to so many stored points for one answered, reading all of them is faster than searching for each."""
 
@@ -34,6 +38,20 @@ WITH RECURSIVE walk (place) AS (
 )
 SELECT iter, timestamp, value {_SERIES} IN walk ORDER BY iter
 """
+
+
+@dataclass(frozen=True)
+class Event:
+    """A line that passed the checks."""
+
+    task: str
+    type: str
+    metric: str
+    variant: str
+    iteration: int
+    timestamp: int
+    value: float | None
+    document: Document
 
 
 def series(
@@ -67,3 +85,29 @@ def curve(db: sqlite3.Connection, task: str, metric: str, variant: str, samples:
         return db.execute(_ALL, place).fetchall()[:: -(-count // samples) or 1]
     span = db.execute(_SPAN, place).fetchone()[0]
     return db.execute(_WALK, place | {"step": span // samples + 1}).fetchall()
+
+
+def store(db: sqlite3.Connection, event: Event) -> None:
+    """Insert the event; a report of the same metric, variant and iteration is replaced."""
+    keep = "" if event.type == LOG else _REPLACE
+    place = {"timestamp": event.timestamp} | ({} if event.type == LOG else {"iter": event.iteration})
+    columns = (
+        event.task,
+        event.type,
+        event.metric,
+        event.variant,
+        event.iteration,
+        event.timestamp,
+        event.value,
+    )
+    db.execute(_INSERT + keep, (*columns, dump(event.document | place)))
+
+
+_INSERT = (
+    "INSERT INTO events (task, type, metric, variant, iter, timestamp, value, doc)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_REPLACE = (
+    " ON CONFLICT (task, type, metric, variant, iter) WHERE type <> 'log'"
+    " DO UPDATE SET timestamp = excluded.timestamp, value = excluded.value, doc = excluded.doc"
+)

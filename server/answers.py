@@ -1,0 +1,123 @@
+"""Answers."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from server import documents, identity
+from server.dispatch import Call
+from server.documents import Document, dig, project_fields
+from server.errors import ApiError, InvalidArgument
+from server.query import Collection, Query
+from server.requests import Arguments
+
+LARGEST_PAGE = 10_000
+
+
+def fetch(
+    db: sqlite3.Connection, collection: Collection, arguments: Arguments, query: Query
+) -> tuple[list[Document], str | None]:
+    """The page of documents asked for, and the scroll id of the next page where scrolling was asked for."""
+    parameters = list(query.parameters)
+    order = _order(collection, arguments.texts("order_by"), parameters)
+    limit, offset = _page(arguments)
+    sql = f"SELECT doc FROM {collection.table} WHERE {query.where} ORDER BY {order} LIMIT ? OFFSET ?"
+    rows = db.execute(sql, (*parameters, limit, offset)).fetchall()
+    scroll = str(offset + len(rows)) if "size" in arguments else None
+    return [json.loads(row["doc"]) for row in rows], scroll
+
+
+def answer(
+    collection: Collection, arguments: Arguments, documents: list[Document], scroll: str | None
+) -> Document:
+    """The data of a ``get_all``: only the fields asked for."""
+    fields = [name for name in arguments.texts("only_fields") if name != "*"]
+    if fields:
+        documents = [project_fields(document, fields) for document in documents]
+    return {collection.answer: documents} | ({"scroll_id": scroll} if scroll is not None else {})
+
+
+def resolve(
+    call: Call,
+    collection: Collection,
+    found: list[Document],
+    references: Mapping[str, str],
+    scroll: str | None,
+) -> Document:
+    """The answer of a ``get_all_ex``; ``references`` maps the dotted field to the table it points into.
+
+    A reference asked for as a whole is ``{id}``; ``project.name`` among only_fields, or no only_fields at
+    all, adds the name.
+    """
+    for path, table in references.items():
+        ids = [
+            document_id
+            for document_id in (dig(document, path) for document in found)
+            if isinstance(document_id, str)
+        ]
+        names = documents.names(call.db, table, ids)
+        for document in found:
+            _point(document, path, names)
+    for document in found:
+        document["company"] = {"id": identity.COMPANY, "name": identity.COMPANY_NAME}
+        document["user"] = {"id": identity.USER, "name": identity.USER_NAME}
+    return answer(collection, _narrowed(call.arguments, references), found, scroll)
+
+
+def _point(document: Document, path: str, names: Mapping[str, str]) -> None:
+    *parents, key = path.split(".")
+    holder = dig(document, ".".join(parents)) if parents else document
+    if isinstance(holder, dict) and isinstance(holder.get(key), str):
+        document_id = holder[key]
+        holder[key] = (
+            {"id": document_id, "name": names[document_id]} if document_id in names else {"id": document_id}
+        )
+
+
+def _narrowed(arguments: Arguments, references: Mapping[str, str]) -> Arguments:
+    fields = [name for name in arguments.texts("only_fields") if name != "*"]
+    if not fields:
+        return arguments
+    whole = {*references, "company", "user"}
+    return arguments.replaced(
+        "only_fields", ["id", *(f"{name}.id" if name in whole else name for name in fields)]
+    )
+
+
+def each(call: Call, ids: list[str], act: Callable[[str], Document]) -> Document:
+    """Run ``act(id)`` for every id: one that fails is undone and reported, and stops no other."""
+    succeeded: list[Document] = []
+    failed: list[Document] = []
+    for item_id in ids:
+        call.db.execute("SAVEPOINT item")
+        try:
+            succeeded.append({"id": item_id, **act(item_id)})
+        except ApiError as error:
+            call.db.execute("ROLLBACK TO item")
+            codes = [error.code, error.subcode]
+            failed.append({"id": item_id, "error": {"codes": codes, "msg": error.message, "data": {}}})
+        call.db.execute("RELEASE item")
+    return {"succeeded": succeeded, "failed": failed}
+
+
+def _order(collection: Collection, fields: list[str], parameters: list[Any]) -> str:
+    terms = []
+    for name in fields:
+        direction = "DESC" if name.startswith("-") else "ASC"
+        terms.append(f"{collection.expression(name.removeprefix('-'), parameters)} {direction}")
+    return ", ".join([*terms, "rowid"])
+
+
+def _page(arguments: Arguments) -> tuple[int, int]:
+    if "size" in arguments:
+        scroll = arguments.maybe_text("scroll_id") or "0"
+        offset = int(scroll[:18]) if scroll.isascii() and scroll.isdigit() else 0
+        return min(max(arguments.integer("size", 0), 1), LARGEST_PAGE), offset
+    size, page = arguments.integer("page_size", 0), arguments.integer("page", 0)
+    if size < 0 or page < 0:
+        raise InvalidArgument("Validation error: page and page_size cannot be negative")
+    if not size:
+        return -1, 0
+    size = min(size, LARGEST_PAGE)
+    return size, size * min(page, 2**40)
