@@ -69,7 +69,7 @@ def data_of(folder: Path, size: int, batch: int, device: torch.device, resident:
 
 def measure(architecture: str, data: ChipsDataModule, device: torch.device, batches: int) -> None:
     size, batch = data.settings.image_size, data.settings.batch_size
-    entry = ModelEntry(name="x", architecture=architecture, pretrained=False, licence="none")
+    entry = ModelEntry(name="x", architecture=architecture, pretrained=False, license="none")
     network = build_model(entry, len(LABELS), size).to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), 1e-4)
     half = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -113,7 +113,7 @@ def against_nothing(folder: Path, architecture: str, size: int, batches: int) ->
     """Time some real batches, then as many times the same synthetic one, in turn."""
     files = sorted((folder / "128" / "train-jpg").glob("*.jpg"))
     data = data_of(files, folder / "128", settings(size))
-    entry = ModelEntry(name="x", architecture=architecture, pretrained=False, licence="none")
+    entry = ModelEntry(name="x", architecture=architecture, pretrained=False, license="none")
     network = build_model(entry, len(LABELS), size).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), 1e-4)
     synthetic = torch.randn(BATCH, 3, size, size).to(memory_format=torch.channels_last)

@@ -42,7 +42,7 @@ def train_model(
         architecture=architecture,
         pretrained=pretrained,
         weights=weights,
-        licence=licence,
+        license=licence,
     )
     chips = read_chips(dataset_id)
     store = open_store(chips, image_size)

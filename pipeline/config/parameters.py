@@ -173,7 +173,7 @@ class Run:
             "architecture": entry.architecture,
             "pretrained": entry.pretrained,
             "weights": self.config.weights_of(entry.name),
-            "licence": entry.licence,
+            "licence": entry.license,
             **{name: settings.pop(name) for name in TRAINING},
             "settings": json.dumps(settings, sort_keys=True),
             "dataset_id": returned("register", "dataset_id"),
@@ -185,7 +185,7 @@ class Run:
         """What the evaluation of `entry` is told; the training by its id, so that a failed one is named."""
         return {
             "name": entry.name,
-            "licence": entry.licence,
+            "licence": entry.license,
             "settings": self._evaluation(),
             "train_id": f"${{train_{entry.name}.id}}",
             "dataset_id": returned("register", "dataset_id"),

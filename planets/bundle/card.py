@@ -48,7 +48,7 @@ def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
 
 
 def _head(info: BundleInfo, metrics: Mapping[str, Any]) -> ModelCardData:
-    known, pretrained = info.source == "kaggle", _licences(info)
+    known, pretrained = info.source == "kaggle", _licenses(info)
     results = [
         EvalResult(
             task_type="image-classification",
@@ -195,15 +195,15 @@ def _limits(info: BundleInfo) -> Iterator[str]:
 
 
 def _networks(info: BundleInfo) -> Iterator[str]:
-    yield "## Networks and licences"
+    yield "## Networks and licenses"
     yield ""
     rows = [
-        (member.name, f"`{member.architecture}`", f"{member.image_size} px", member.licence)
+        (member.name, f"`{member.architecture}`", f"{member.image_size} px", member.license)
         for member in info.members
     ]
-    yield from _table(("network", "architecture", "image", "licence of the pretrained weights"), rows)
+    yield from _table(("network", "architecture", "image", "license of the pretrained weights"), rows)
     yield ""
-    yield "The project's code is under Apache-2.0. Whoever passes these weights on must respect the licences"
+    yield "The project's code is under Apache-2.0. Whoever passes these weights on must respect the licenses"
     yield "above and the terms of the data set. `none` means: trained from scratch."
 
 
@@ -219,8 +219,8 @@ def _shares(info: BundleInfo) -> list[str]:
     return [f"{member.name} {share:.2f}" for member, share in pairs]
 
 
-def _licences(info: BundleInfo) -> list[str]:
-    return sorted({member.licence for member in info.members} - {"none"})
+def _licenses(info: BundleInfo) -> list[str]:
+    return sorted({member.license for member in info.members} - {"none"})
 
 
 def _yes(value: bool) -> str:

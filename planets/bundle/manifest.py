@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from planets.bundle import BundleError
 from planets.chips.jpeg import DECODER, RESIZER
@@ -33,7 +33,11 @@ class MemberInfo(_Described):
     image_size: int = Field(ge=1, description="pixels a side")
     mean: Channels = Field(description="by which pixels are normalised, in the scale of 0 to 1")
     std: Channels
-    licence: str = Field(description="of the pretrained weights, or `none`")
+    license: str = Field(
+        description="license of the pretrained weights, or `none`",
+        # Bundles written before the field was renamed.
+        validation_alias=AliasChoices("license", "licence"),
+    )
     weights_sha256: str
     onnx_sha256: str = Field(description="of the same network as an ONNX graph")
 

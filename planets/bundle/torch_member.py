@@ -58,7 +58,7 @@ class Member:
             image_size=fitted.image_size,
             mean=fitted.mean,
             std=fitted.std,
-            licence=licence,
+            license=licence,
             weights_sha256=hashlib.sha256(save(fitted.weights)).hexdigest(),
             onnx_sha256=hashlib.sha256(graph).hexdigest(),
         )

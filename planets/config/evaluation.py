@@ -1,23 +1,28 @@
-"""The settings of the evaluations, and the name of the candidate that all models are together."""
+"""Evaluation settings, and the reserved name of the ensemble."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from planets.config.base import Settings
+from planets.config import Settings
 
 ENSEMBLE = "ensemble"
-"""The trained models together, as a candidate beside them."""
+"""Name of the candidate that averages all trained models."""
 
 Refinement = Literal["auto", "always", "never"]
-"""`auto`: kept if it helps on chips that it was not fitted on, and dropped if not."""
+"""`auto` keeps a refinement only if it improves F2 on validation chips that it was not fitted on."""
 
 
 class EvaluationSettings(Settings):
-    """What may improve the predictions of trained models, and whether they are averaged."""
+    """Refinements of the predictions of trained models, and the ensemble."""
 
-    tta: Refinement = Field(description="scores as the mean over the 8 turns of a chip; 8 times the work")
-    calibration: Refinement = Field(description="scores made probabilities, by Platt scaling of each label")
-    decoding: Refinement = Field(description="the set of greatest expected F2 in place of thresholds")
-    weather_rule: Refinement = Field(description="exactly one weather, cloudy alone")
-    ensemble: bool = Field(description="the trained models together are one more candidate")
+    tta: Refinement = Field(
+        description="test-time augmentation: average the scores of the 8 flips and rotations of a chip, "
+        "at 8 times the cost"
+    )
+    calibration: Refinement = Field(description="Platt scaling of each label's scores to probabilities")
+    decoding: Refinement = Field(description="expected-F2 decoding instead of thresholds")
+    weather_rule: Refinement = Field(
+        description="keep exactly one weather label per chip, and `cloudy` without any other label"
+    )
+    ensemble: bool = Field(description="evaluate the average of all trained models as another candidate")

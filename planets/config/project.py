@@ -1,6 +1,6 @@
-"""The validated form of `configs/`: what a run is made of, checked before anything starts.
+"""The validated form of `configs/project.yaml`: all settings of a run, checked before anything starts.
 
-Every field has its value in YAML; a model here declares its type, its range and what it means.
+Every field has its value in YAML; a model here declares its type, range and meaning.
 """
 
 from pathlib import Path
@@ -8,33 +8,37 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from planets.config.base import Fraction, Settings
+from planets.config import Fraction, Settings
 from planets.config.evaluation import ENSEMBLE, EvaluationSettings
-from planets.config.publish import NotifySettings, PublishSettings
 from planets.config.training import ModelEntry, TrainingSettings
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+"""Folder of the YAML files, in the checkout that this package was installed from."""
 
 Queue = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
+PublishRule = Literal["better", "higher", "always"]
+
 
 class ClearMLNames(Settings):
-    """What things are called in ClearML."""
+    """Names in ClearML, and the storage of artifacts."""
 
-    project: str = Field(min_length=1, description="project that holds runs, steps and models")
+    project: str = Field(min_length=1, description="project of the runs, steps and models")
     pipeline: str = Field(min_length=1, description="name of the pipeline within the project")
     dataset: str = Field(min_length=1, description="name of the registered dataset")
     output_uri: str = Field(
         pattern=r"^$|^(s3|gs|azure|https?|file)://.+",
-        description="where steps store data: s3://bucket/folder, gs://, azure://; empty: the file server",
+        description="storage of artifacts: s3://bucket/folder, gs://, azure://; empty for the file server",
     )
 
 
 class Queues(Settings):
-    """Which queue each kind of work waits on; the controller needs one of its own."""
+    """The queue of each kind of work; the controller needs one of its own."""
 
-    controller: Queue = Field(description="runs wait here; never a queue that steps use")
-    data: Queue = Field(description="ingest, register, split and select")
-    train: Queue = Field(description="one training per model entry")
-    evaluate: Queue = Field(description="the evaluations and the ensemble")
+    controller: Queue = Field(description="queue of the runs' controllers; no step may use it")
+    data: Queue = Field(description="queue of ingest, register, split and select")
+    train: Queue = Field(description="queue of the trainings")
+    evaluate: Queue = Field(description="queue of the evaluations and the ensemble")
 
     @model_validator(mode="after")
     def _controller_alone(self) -> "Queues":
@@ -45,28 +49,30 @@ class Queues(Settings):
         return self
 
     def names(self) -> list[str]:
-        """Every queue that a run uses, once, in the order of use."""
+        """Return every queue of a run once, in the order of use."""
         return list(dict.fromkeys([self.controller, self.data, self.train, self.evaluate]))
 
 
 class SampleSource(Settings):
-    """The synthetic sample, made when `dataset.source` is `sample`."""
+    """The synthetic sample, drawn when `dataset.source` is `sample`."""
 
-    chips: int = Field(ge=50, description="pictures to draw")
-    seed: int = Field(ge=0, description="another seed draws other pictures")
+    chips: int = Field(ge=50, description="number of chips to draw")
+    seed: int = Field(ge=0, description="seed of the drawing")
 
 
 class DatasetSource(Settings):
-    """Where the chips come from."""
+    """The source of the chips."""
 
     source: Literal["sample", "local", "kaggle"] = Field(
-        description="the synthetic sample, a folder, or a download from Kaggle"
+        description="the synthetic sample, a local folder, or a download from Kaggle"
     )
     path: str = Field(description="folder in the Kaggle layout, for source `local`")
     kaggle: str = Field(
         pattern=r"^[\w-]+/[\w.-]+$", description="owner/dataset on Kaggle, for source `kaggle`"
     )
-    max_bad_fraction: Fraction = Field(description="more missing or unreadable chips than this stop the run")
+    max_bad_fraction: Fraction = Field(
+        description="largest fraction of missing or unreadable chips; more stop the run"
+    )
     sample: SampleSource
 
     @model_validator(mode="after")
@@ -79,14 +85,16 @@ class DatasetSource(Settings):
 
 
 class SplitSettings(Settings):
-    """How chips are divided; what is not valid or test is train."""
+    """Sizes of the splits; chips in neither validation nor test are for training."""
 
-    valid: Fraction = Field(gt=0, description="share on which everything is chosen and fitted")
-    test: Fraction = Field(gt=0, description="share that is looked at once, at the end")
-    seed: int = Field(ge=0, description="the same seed divides the same chips in the same way")
+    valid: Fraction = Field(
+        gt=0, description="fraction of the validation split, which selects checkpoints and fits decisions"
+    )
+    test: Fraction = Field(gt=0, description="fraction of the test split, scored once at the end")
+    seed: int = Field(ge=0, description="seed of the split; equal seeds split equal chips equally")
 
     @model_validator(mode="after")
-    def _leaves_a_train_part(self) -> "SplitSettings":
+    def _leaves_a_train_split(self) -> "SplitSettings":
         if self.valid + self.test >= 0.9:
             raise ValueError(
                 f"valid {self.valid} + test {self.test} leave less than a tenth of the chips to train on"
@@ -94,12 +102,30 @@ class SplitSettings(Settings):
         return self
 
 
+class PublishSettings(Settings):
+    """The condition under which a run's best model is published."""
+
+    when: PublishRule = Field(
+        description="test F2 compared with the published best on the same test chips: `better`, "
+        "significantly higher; `higher`, by any amount; `always`, unconditionally"
+    )
+
+
+class NotifySettings(Settings):
+    """Notifications about failed runs and newly published models."""
+
+    webhook: str = Field(
+        description="URL that receives a JSON document by POST; it never travels with a run: the "
+        "controller's worker reads $PLANETS_WEBHOOK, .env.local or configs/project.yaml"
+    )
+
+
 class StackSettings(Settings):
-    """The local stack: the embedded server and the agents that `up` starts on this machine."""
+    """The local stack: the embedded server, and the agents that `up` starts on this machine."""
 
     host: str = Field(description="address that the embedded server listens on")
-    api_port: int = Field(ge=0, le=65535, description="API and page; 0 for any free port")
-    files_port: int = Field(ge=0, le=65535, description="file server; 0 for any free port")
+    api_port: int = Field(ge=0, le=65535, description="port of the API and the page; 0 for any free port")
+    files_port: int = Field(ge=0, le=65535, description="port of the file server; 0 for any free port")
     worker_timeout: int = Field(ge=5, description="seconds of silence after which a worker counts as lost")
     workers: dict[Queue, Annotated[int, Field(ge=0, le=64)]] = Field(description="agents per queue")
 
@@ -113,10 +139,10 @@ class Config(Settings):
     split: SplitSettings
     training: TrainingSettings
     gpu_memory: Literal[16, 80] = Field(
-        description="GB of a worker's GPU that the model entries are fitted to"
+        description="GB of GPU memory per worker; 80 applies each entry's `training_80gb`"
     )
     weights: str = Field(
-        description="folder with `<architecture>.safetensors` for machines without timm's hub"
+        description="folder with `<architecture>.safetensors`, for machines without access to timm's hub"
     )
     evaluation: EvaluationSettings
     publish: PublishSettings
@@ -127,31 +153,28 @@ class Config(Settings):
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Config":
         names = [entry.name for entry in self.models]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"model names must be unique; twice: {', '.join(twice)}")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"model names must be unique; repeated: {', '.join(repeated)}")
         if ENSEMBLE in names:
-            raise ValueError(
-                f"no model may be called {ENSEMBLE!r}: that is what all of them together are called"
-            )
+            raise ValueError(f"no model may be named {ENSEMBLE!r}: that name is reserved for the ensemble")
         return self
 
     def model(self, name: str) -> ModelEntry:
-        """The entry called `name`. Raises KeyError for a name that no entry has."""
-        return next(entry for entry in self.models if entry.name == name)
+        """Return the entry of this name. Raises KeyError if there is none."""
+        for entry in self.models:
+            if entry.name == name:
+                return entry
+        raise KeyError(name)
 
     def training_of(self, name: str, **overrides: Any) -> TrainingSettings:
-        """The project's training settings, changed by those of the entry `name`, changed by `overrides`."""
+        """Return the training settings of an entry: the project's, then the entry's, then `overrides`."""
         entry = self.model(name)
         large = entry.training_80gb if self.gpu_memory == 80 else {}
         merged = self.training.model_dump() | entry.training | large | overrides
         return TrainingSettings.model_validate(merged)
 
     def weights_of(self, name: str) -> str:
-        """Where the pretrained weights of the entry `name` lie; empty: in timm's hub, or there are none."""
+        """Return the path of an entry's pretrained weights; empty for timm's hub or no pretraining."""
         entry = self.model(name)
         return entry.weights or (self.weights if entry.pretrained else "")
-
-
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-"""Folder of the YAML files, in the checkout that this package was installed from."""

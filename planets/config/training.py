@@ -1,82 +1,95 @@
-"""The settings of a training, and the entries of models.yaml, one training each."""
+"""Training settings, and the entries of models.yaml: one training each."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AliasChoices, Field, StringConstraints
 
-from planets.config.base import Fraction, Settings
+from planets.config import Fraction, Settings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=40)]
-"""Names become parts of step names, and ClearML allows these characters there."""
+"""Names become parts of step names, where ClearML allows these characters."""
 
 
 class TrainingSettings(Settings):
-    """One training. A model entry may change any of these under `training:`."""
+    """One training. A model entry may override any of these under `training:`."""
 
-    epochs: int = Field(ge=1, description="passes over the train part")
-    batch_size: int = Field(ge=1, description="chips per step, over all devices together")
-    image_size: int = Field(ge=32, le=1024, description="pixels a side of what the network sees")
-    seed: int = Field(ge=0, description="of the weights, the order of the chips and their changes")
-    learning_rate: float = Field(gt=0, description="at its highest, after the warmup")
-    weight_decay: float = Field(ge=0, description="as the optimiser understands it")
+    epochs: int = Field(ge=1, description="passes over the train split")
+    batch_size: int = Field(ge=1, description="chips per optimizer step, over all devices together")
+    image_size: int = Field(ge=32, le=1024, description="side of the network's input, in pixels")
+    seed: int = Field(ge=0, description="seed of the weights, the order of the chips and their augmentation")
+    learning_rate: float = Field(gt=0, description="peak learning rate, reached after the warmup")
+    weight_decay: float = Field(ge=0, description="weight decay of the optimizer")
     warmup: Fraction = Field(
-        description="share of all steps in which the learning rate rises; a cosine follows"
+        description="fraction of all steps in which the learning rate rises; cosine decay follows"
     )
-    optimizer: str = Field(min_length=1, description="name of one of timm's optimisers, such as adamw")
+    optimizer: str = Field(min_length=1, description="name of a timm optimizer, such as adamw")
     layer_decay: float = Field(
-        gt=0, le=1, description="factor on the learning rate per layer away from the head; 1 for none"
+        gt=0, le=1, description="learning-rate factor per layer below the head; 1 disables it"
     )
-    freeze_epochs: int = Field(ge=0, description="epochs at the start in which only the head learns")
-    accumulate: int = Field(ge=1, description="batches whose gradients are summed up for one step")
-    gradient_clip: float = Field(ge=0, description="greatest norm of the gradient; 0 for none")
-    loss: Literal["bce", "asymmetric"] = Field(description="cross-entropy, or Ridnik's asymmetric loss")
+    freeze_epochs: int = Field(ge=0, description="initial epochs in which only the head is trained")
+    accumulate: int = Field(ge=1, description="batches whose gradients are accumulated for one step")
+    gradient_clip: float = Field(ge=0, description="maximum gradient norm; 0 disables clipping")
+    loss: Literal["bce", "asymmetric"] = Field(
+        description="binary cross-entropy, or the asymmetric loss of Ridnik et al."
+    )
     label_smoothing: float = Field(
-        ge=0, lt=0.5, description="how far the targets are drawn from 0 and 1 to the middle; 0 for not"
+        ge=0, lt=0.5, description="shift of the targets from 0 and 1 towards 0.5; 0 disables it"
     )
     drop_rate: Fraction = Field(description="dropout before the head")
-    drop_path: Fraction = Field(description="stochastic depth, for architectures that have it")
-    ema_decay: Fraction = Field(description="decay of the averaged weights that are kept; 0 for none")
-    flips: bool = Field(
-        description="turn and mirror training chips at random, the 8 ways a square fits itself"
+    drop_path: Fraction = Field(description="stochastic depth, for architectures that support it")
+    ema_decay: Fraction = Field(
+        description="decay of the exponential moving average of the weights; 0 disables it"
     )
+    flips: bool = Field(description="augment by the 8 flips and quarter-turn rotations of a square")
     crop: Fraction = Field(
-        description="share of a side that is cut off training chips, at random places; evaluation sees all"
+        description="fraction of the side removed by random crops; evaluation sees whole chips"
     )
-    zoom: Fraction = Field(description="training chips are windows smaller by up to this share, scaled up")
-    rotation: float = Field(ge=0, le=45, description="degrees that training chips are turned by, either way")
-    jitter: Fraction = Field(description="how far brightness and contrast of training chips vary; 0 for not")
-    mixup: float = Field(ge=0, description="alpha of mixup: two chips on top of each other; 0 for none")
-    cutmix: float = Field(ge=0, description="alpha of cutmix: one chip in a window of another; 0 for none")
+    zoom: Fraction = Field(description="largest fraction by which a random window is smaller than the chip")
+    rotation: float = Field(ge=0, le=45, description="maximum random rotation in degrees, either way")
+    jitter: Fraction = Field(description="strength of the brightness and contrast jitter; 0 disables it")
+    mixup: float = Field(ge=0, description="alpha of mixup, which blends two chips; 0 disables it")
+    cutmix: float = Field(
+        ge=0, description="alpha of CutMix, which pastes a window of another chip; 0 disables it"
+    )
     progressive: Fraction = Field(
-        description="share of image_size that training begins with and grows from; 0 for all at once"
+        description="fraction of image_size at which progressive resizing starts; 0 disables it"
     )
     checkpoint_metric: Literal["f2_at_0.2", "map", "loss"] = Field(
-        description="validation score that chooses the checkpoint; none of them needs fitted thresholds"
+        description="validation metric that selects the checkpoint; none of them needs fitted thresholds"
     )
-    patience: int = Field(
-        ge=0, description="epochs without improvement before the training stops; 0 for never"
+    patience: int = Field(ge=0, description="epochs without improvement before early stopping; 0 disables it")
+    precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
+        description="auto: bf16 on a GPU that supports it, float32 elsewhere"
     )
-    precision: Literal["auto", "32-true", "bf16-mixed"] = Field(description="auto: bf16 on a GPU that has it")
-    compile: bool = Field(description="compile the network by torch.compile: pays in long trainings on a GPU")
-    devices: int = Field(ge=0, description="processes, each with a GPU of the worker; 0 for all its GPUs")
+    compile: bool = Field(
+        description="compile the network with torch.compile; pays off in long GPU trainings"
+    )
+    devices: int = Field(ge=0, description="GPUs of the worker, one process each; 0 uses all of them")
 
 
 class ModelEntry(Settings):
-    """One line of models.yaml: one training of a run."""
+    """One entry of models.yaml: one training of a run."""
 
-    name: Name = Field(description="of the entry, and part of its steps' names")
+    name: Name = Field(description="name of the entry; part of its steps' names")
     architecture: str = Field(min_length=1, description="name of a timm model")
     pretrained: bool = Field(description="start from timm's pretrained weights")
     weights: str = Field(
-        default="", description="file, or folder with `<architecture>.safetensors`, instead of timm's hub"
+        default="",
+        description="local weights instead of timm's hub: a file, or a folder with "
+        "`<architecture>.safetensors`",
     )
-    licence: str = Field(min_length=1, description="licence of the pretrained weights, or `none`")
+    license: str = Field(
+        min_length=1,
+        description="license of the pretrained weights, or `none`",
+        # Entries written before the field was renamed are stored in servers and checkpoints.
+        validation_alias=AliasChoices("license", "licence"),
+    )
     training: dict[str, Any] = Field(
-        default_factory=dict, description="what differs from the project's `training`, on any hardware"
+        default_factory=dict, description="overrides of the project's `training`, on any hardware"
     )
     training_80gb: dict[str, Any] = Field(
-        default_factory=dict, description="what differs besides where `gpu_memory` is 80"
+        default_factory=dict, description="further overrides where `gpu_memory` is 80"
     )
     expected: str = Field(
-        default="", description="F2 and cost that one may expect: no result of this project"
+        default="", description="expected F2 and cost from published reports, not measured by this project"
     )

@@ -20,7 +20,7 @@ SMALL = {"dataset": {"sample": {"chips": 120}}, "training": {"epochs": 1, "image
 """What the profile `sample` becomes: runs that test the machinery and not the models."""
 
 MODELS = [
-    {"name": name, "architecture": architecture, "pretrained": False, "licence": "none"}
+    {"name": name, "architecture": architecture, "pretrained": False, "license": "none"}
     for name, architecture in (("test_resnet", "test_resnet"), ("mobilenet", "mobilenetv3_small_050"))
 ]
 

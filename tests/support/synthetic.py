@@ -44,7 +44,7 @@ SETTINGS = TrainingSettings(
     devices=1,
 )
 
-ENTRY = ModelEntry(name="tiny", architecture="test_resnet", pretrained=False, licence="none")
+ENTRY = ModelEntry(name="tiny", architecture="test_resnet", pretrained=False, license="none")
 
 
 def make_labels(count: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -192,6 +192,13 @@ class TestRefuses:
         with pytest.raises(BundleError, match=message):
             Bundle.load(folder)
 
+    def test_a_bundle_with_the_old_spelling_of_license_is_read(self, folder: Path) -> None:
+        file = folder / "bundle.json"
+        written = file.read_text()
+        assert '"license"' in written
+        file.write_text(written.replace('"license"', '"licence"'))
+        assert Bundle.load(folder).info.members[0].license == "none"
+
     def test_weights_of_another_bundle(self, folder: Path) -> None:
         state = load_file(folder / "members" / "tiny.safetensors")
         changed = {key: value + 1 for key, value in state.items()}
