@@ -3,12 +3,17 @@
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 from support.checkouts import FirstRun, make_checkout
 
+TESTS = Path(__file__).parent
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+AGENTS = {"first_run", "new_checkout", "stack"}
+"""Fixtures behind which real agents run: their modules take longest, so they start first."""
+
 QUIET = (
     "--no-sandbox",
     "--disable-gpu",
@@ -17,6 +22,14 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+def pytest_collection_modifyitems(items):
+    """Keep a module's tests in one process, for they share fixtures, and start the longest modules first."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).as_posix()))
+    items.sort(key=lambda item: AGENTS.isdisjoint(item.fixturenames))
 
 
 @pytest.fixture(scope="session")
@@ -33,26 +46,34 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def new_checkout(tmp_path_factory):
-    """Makes checkouts, and ends their stacks when the tests are over."""
-    made = []
-
-    def make():
-        made.append(make_checkout(tmp_path_factory.mktemp("checkout")))
-        return made[-1]
-
-    yield make
-    for checkout in made:
-        checkout("down")
+def shared_folder(tmp_path_factory, worker_id):
+    """A folder that all test processes of this session share."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
 
 
 @pytest.fixture(scope="session")
-def first_run(new_checkout):
-    return FirstRun.of(new_checkout())
+def first_run(shared_folder):
+    return FirstRun.in_folder(shared_folder / "first_run")
 
 
 @pytest.fixture(scope="module")
-def trained(first_run):
-    """A checkout as it is after its first run; its stack is down. Each module finds it so."""
-    yield first_run.restore()
-    first_run.checkout("down")
+def new_checkout(tmp_path_factory):
+    """Makes checkouts, and ends their stacks when the module's tests are over."""
+    checkouts = []
+
+    def make():
+        checkouts.append(make_checkout(tmp_path_factory.mktemp("checkout")))
+        return checkouts[-1]
+
+    yield make
+    for checkout in checkouts:
+        checkout("down")
+
+
+@pytest.fixture(scope="module")
+def trained(first_run, tmp_path_factory):
+    """A checkout of the module's own that has had its first run; its stack is down."""
+    checkout = first_run.copy(tmp_path_factory.mktemp("checkout"))
+    yield checkout
+    checkout("down")

@@ -6,12 +6,16 @@ import random
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("configs", "pipeline", "planets", "server", "steps")
@@ -97,13 +101,16 @@ def make_checkout(folder):
     for name in ROOMS:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     _change(folder / "configs" / "profiles" / "sample.yaml", SMALL)
-    api, files = _free_ports(2)
-    _change(folder / "configs" / "project.yaml", {"stack": {"api_port": api, "files_port": files}})
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("CLEARML", "DATASET"))}
-    nowhere = {"CLEARML_CONFIG_FILE": str(folder / "none.conf"), "PYTHONPATH": str(folder)}
-    made = Checkout(folder, clean | nowhere)
+    _set_ports(folder, _free_ports(2))
+    made = Checkout(folder, _environment(folder))
     made.entries.write_text(yaml.safe_dump(MODELS, sort_keys=False))
     return made
+
+
+def _environment(folder):
+    """Return the environment of a checkout's commands: none of the machine's own ClearML settings."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("CLEARML", "DATASET"))}
+    return clean | {"CLEARML_CONFIG_FILE": str(folder / "none.conf"), "PYTHONPATH": str(folder)}
 
 
 def _change(file, settings):
@@ -129,26 +136,63 @@ def _free_ports(count):
 
 @dataclass(frozen=True)
 class FirstRun:
-    """What the first run in a checkout printed and reported, and the checkout as it was after that."""
+    """A finished first run: its output, its report, and its checkout as the run left it, with the stack down.
 
-    checkout: Checkout
+    Tests work on copies. All test processes of a session share one first run.
+    """
+
+    kept: Checkout
     printed: str
-    report: dict
 
     @classmethod
-    def of(cls, checkout):
-        printed = checkout("run")
-        report = checkout.report()
-        checkout("down")
-        shutil.copytree(checkout.folder, cls._kept(checkout), symlinks=True)
-        return cls(checkout, printed, report)
+    def in_folder(cls, folder):
+        """Return the first run kept in `folder`; the first caller runs it, others wait for it."""
+        printed = folder / "printed.txt"
+        folder.mkdir(exist_ok=True)
+        with FileLock(folder / "lock"):
+            if not printed.exists():
+                checkout = make_checkout(folder / "checkout")
+                try:
+                    printed.write_text(checkout("run"))
+                finally:
+                    checkout("down")
+        return cls(Checkout(folder / "checkout"), printed.read_text())
 
-    @staticmethod
-    def _kept(checkout):
-        return checkout.folder.with_name(checkout.folder.name + ".kept")
+    @cached_property
+    def report(self):
+        return self.kept.report()
 
-    def restore(self):
-        """The checkout in its old place, as it was when the run had ended and the stack was down."""
-        shutil.rmtree(self.checkout.folder)
-        shutil.copytree(self._kept(self.checkout), self.checkout.folder, symlinks=True)
-        return self.checkout
+    def copy(self, folder):
+        """Return a checkout in `folder` that continues from this run on ports of its own."""
+        shutil.copytree(self.kept.folder, folder, symlinks=True, dirs_exist_ok=True)
+        old, new = _ports(self.kept), _free_ports(2)
+        _set_ports(folder, new)
+        replacements = [(f":{was}", f":{port}") for was, port in zip(old, new, strict=True)]
+        _replace_in_database(folder / ".stack" / "server" / "server.db", replacements)
+        report = folder / "output" / "run.json"
+        report.write_text(_replaced(report.read_text(), replacements))
+        return Checkout(folder, _environment(folder))
+
+
+def _ports(checkout):
+    stack = yaml.safe_load((checkout.folder / "configs" / "project.yaml").read_text())["stack"]
+    return stack["api_port"], stack["files_port"]
+
+
+def _set_ports(folder, ports):
+    api, files = ports
+    _change(folder / "configs" / "project.yaml", {"stack": {"api_port": api, "files_port": files}})
+
+
+def _replaced(text, replacements):
+    for old, new in replacements:
+        text = text.replace(old, new)
+    return text
+
+
+def _replace_in_database(file, replacements):
+    """Replace the stored addresses of the server: URLs of models, artifacts and images name its ports."""
+    with closing(sqlite3.connect(file)) as database, database:
+        for table in ("tasks", "models", "events"):
+            for old, new in replacements:
+                database.execute(f"UPDATE {table} SET doc = replace(doc, ?, ?)", (old, new))

@@ -51,7 +51,7 @@ def test_the_first_run_runs_everything_and_says_what_came_of_it(checkout, first_
             rf"{score['name']}.*{score['valid_f2']:.4f}.*{score['test_f2']:.4f}", first_run.printed
         )
     assert f"/experiments/{report['pipeline_id']}" in first_run.printed
-    assert str(checkout.output / "best") in first_run.printed
+    assert str(first_run.kept.output / "best") in first_run.printed
 
 
 def test_the_best_is_compared_with_every_other_model(first_run):
@@ -188,7 +188,7 @@ def test_an_edited_readme_runs_nothing_again(checkout):
 
 
 def test_edited_thresholds_run_evaluate_and_select_again_but_no_training(checkout, models):
-    file = checkout.folder / "planets" / "thresholds.py"
+    file = checkout.folder / "planets" / "decision" / "thresholds.py"
     before = file.read_text()
     file.write_text(before + "\n# edited\n")
     checkout("down")  # agents import the library anew for every step; this shows that a new stack remembers

@@ -158,7 +158,7 @@ def test_from_a_step_on_everything_runs_anew_and_an_equal_model_is_not_published
 
 CONSOLE = """
 import json
-from pipeline import logs
+from pipeline.runs import logs
 from pipeline.api import Api
 api = Api()
 task = api.call("tasks.create", name="lines", type="training")["id"]

@@ -95,7 +95,7 @@ def steps(three, settings):
             printed, _ = run.communicate(timeout=300)
             assert run.returncode == 0, printed
             report = server.report()
-            with (gpu.folder / "planets" / "model.py").open("a") as file:
+            with (gpu.folder / "planets" / "training" / "model.py").open("a") as file:
                 file.write("\n# other code\n")
             again = server(
                 "run", "--models", "test_resnet", "--refresh", "train_test_resnet", sets=sets, code=1
