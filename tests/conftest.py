@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from support.checkouts import FirstRun, make_checkout
 
+from planets.system import usable_cores
+
 TESTS = Path(__file__).parent
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 AGENTS = {"first_run", "new_checkout", "stack"}
@@ -22,6 +24,11 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+def pytest_xdist_auto_num_workers():
+    """Two processes a core, because most tests wait for other processes; six at most, for each takes 1 GB."""
+    return min(6, 2 * usable_cores())
 
 
 def pytest_collection_modifyitems(items):

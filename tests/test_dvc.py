@@ -10,6 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("Makefile.dvc", "requirements-dvc.lock", ".gitignore", ".dvcignore")
 
+pytestmark = pytest.mark.slow
+
 
 class Repository:
     """A git repository with a bundle that DVC is to keep."""

@@ -76,6 +76,7 @@ def test_commands_are_whole_and_their_needs_known(page):
         assert {each.split()[-1] for each in named} <= TARGETS, f"{page.name}: no such target\n{text}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS], ids=name)
 def test_what_a_page_says_to_do_works(page, reader):
     for language, marks, text in blocks(page):

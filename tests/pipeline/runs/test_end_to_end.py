@@ -168,6 +168,13 @@ def test_the_ensemble_is_registered_as_one_model_that_can_be_loaded(checkout, mo
     assert f"{report['best']['name']} better than" in found["logged"]
 
 
+def test_again_everything_comes_from_the_cache(checkout):
+    checkout("run")
+    assert ran(checkout) == set()
+    assert all(step["cached"] for step in checkout.report()["steps"])
+
+
+@pytest.mark.slow
 def test_without_an_ensemble_only_select_runs_again(checkout, models, fan):
     checkout("run", sets=["evaluation.ensemble=false"])
     assert list(checkout.states()) == [*FIXED, *fan, "select"]
@@ -175,18 +182,14 @@ def test_without_an_ensemble_only_select_runs_again(checkout, models, fan):
     assert [score["name"] for score in checkout.report()["models"]] == models
 
 
-def test_again_everything_comes_from_the_cache(checkout):
-    checkout("run")
-    assert ran(checkout) == set()
-    assert all(step["cached"] for step in checkout.report()["steps"])
-
-
+@pytest.mark.slow
 def test_an_edited_readme_runs_nothing_again(checkout):
     (checkout.folder / "README.md").write_text("edited")
     checkout("run")
     assert ran(checkout) == set()
 
 
+@pytest.mark.slow
 def test_edited_thresholds_run_evaluate_and_select_again_but_no_training(checkout, models):
     file = checkout.folder / "planets" / "decision" / "thresholds.py"
     before = file.read_text()
@@ -198,6 +201,7 @@ def test_edited_thresholds_run_evaluate_and_select_again_but_no_training(checkou
     file.write_text(before)
 
 
+@pytest.mark.slow
 def test_other_epochs_of_one_entry_train_that_one_again(checkout, models):
     entries = yaml.safe_load(checkout.entries.read_text())
     entries[1]["training"] = {"epochs": 2}
@@ -207,12 +211,14 @@ def test_other_epochs_of_one_entry_train_that_one_again(checkout, models):
     assert why(checkout)[f"train_{models[1]}"] == "epochs 1 -> 2"
 
 
+@pytest.mark.slow
 def test_a_split_that_ran_again_with_the_same_result_leaves_its_children_cached(checkout):
     checkout("run", "--refresh", "ingest,register,split")
     assert ran(checkout) == set(FIXED)
     assert why(checkout)["split"] == "refresh was asked for"
 
 
+@pytest.mark.slow
 def test_status_tells_the_last_run_and_why(checkout):
     printed = checkout("status")
     assert "refresh was asked for" in printed
@@ -233,6 +239,7 @@ print(json.dumps({step.name: step.status for step in state.steps}))
 """
 
 
+@pytest.mark.slow
 def test_a_run_from_the_web_ui_with_other_models_has_another_fan_out(checkout, models):
     """The calls of the web UI's New Run dialog: start_pipeline with edited arguments."""
     source = checkout.report()["pipeline_id"]
@@ -259,6 +266,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_a_person_starts_a_new_run_with_other_values_from_the_page(checkout, models, browser):
     """A finished run is opened in a browser, `models` and `epochs` are changed, agents do the rest."""
     link = re.search(r"^page +(\S+)", checkout("up"), re.MULTILINE)

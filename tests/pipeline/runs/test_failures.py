@@ -7,6 +7,8 @@ import psutil
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 NO_WEIGHTS = {"pretrained": True, "weights": "/nowhere/weights.safetensors"}
 
 

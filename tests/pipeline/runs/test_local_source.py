@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 SETS = [
     "clear primary",
     "partly_cloudy primary water",

@@ -11,6 +11,8 @@ import psutil
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "T0KEN/B0T"
 PATIENCE = 240
 

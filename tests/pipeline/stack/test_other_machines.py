@@ -8,7 +8,10 @@ import psutil
 import pytest
 from support import machines
 
-pytestmark = pytest.mark.skipif(bool(machines.missing()), reason=machines.missing())
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(machines.missing()), reason=machines.missing()),
+]
 
 PATIENCE = 120
 NOBODY_HERE = ["stack.workers.cpu=0", "stack.workers.services=0"]

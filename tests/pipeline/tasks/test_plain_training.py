@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ["train", "--model", "0", "--epochs", "2"]
 
 

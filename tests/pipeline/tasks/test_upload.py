@@ -9,6 +9,8 @@ from support.kaggle_standin import HOSTS, KEY, USER, kaggle_on_loopback, zipped
 
 from planets.synthetic.sample import make_sample
 
+pytestmark = pytest.mark.slow
+
 CHIPS = 60
 
 
