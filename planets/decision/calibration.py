@@ -1,4 +1,4 @@
-"""Scores made probabilities: per label, a line through the log-odds (Platt scaling)."""
+"""Platt scaling: per label, a line through the log-odds that turns scores into probabilities."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _EDGE = 1e-6
-"""Scores nearer to 0 or 1 are taken for this: their log-odds would be infinite."""
+"""Scores are clipped to this distance from 0 and 1, where log-odds are infinite."""
 
 _RIDGE = 30.0
-"""Weight of the belief that the scores are right as they are: with a few hundred chips the lines hardly move,
-with thousands they are free. On the sample 30 to 100 lost least, 1 and isotonic regression lost most."""
+"""Weight of the prior that scores are calibrated already: with a few hundred chips the lines hardly move, with
+thousands they are free. On the sample 30 to 100 lost least; 1 and isotonic regression lost most."""
 
-_FLATTEST = 0.1
+_MIN_SLOPE = 0.1
 """Least slope: a higher score must stay a higher probability."""
 
-_STEPS = 40
+_ITERATIONS = 40
 
 
 class Calibration(BaseModel):
@@ -32,36 +32,27 @@ class Calibration(BaseModel):
     @model_validator(mode="after")
     def _one_pair_per_label(self) -> Self:
         if len(self.slopes) != len(self.intercepts):
-            raise ValueError(f"{len(self.slopes)} slopes need as many intercepts")
+            raise ValueError(f"{len(self.slopes)} slopes need as many intercepts, not {len(self.intercepts)}")
         return self
 
     @classmethod
     def fit(cls, targets: ArrayLike, scores: ArrayLike) -> Self:
-        """Find the line of each label that makes the targets likeliest.
+        """Fit the line of each label by penalised maximum likelihood, with a slope of at least 0.1.
 
-        Newton's method on the penalised log-likelihood, all labels at once. Intercept and slope are drawn a
-        little towards 0 and 1, so a label that no chip carries stays nearly as it is.
+        The penalty draws slope and intercept towards 1 and 0, so a label that no chip carries stays nearly as
+        it is. Where the slope is at its bound, the intercept is the best one for that slope.
 
         Args:
             targets: 0/1 of shape `(N, L)`.
-            scores: of shape `(N, L)`, 0 to 1.
+            scores: shape `(N, L)`, 0 to 1.
         """
         true, odds = np.asarray(targets, dtype=np.float64), _log_odds(scores)
-        slope, intercept = np.ones(odds.shape[1]), np.zeros(odds.shape[1])
-        for _ in range(_STEPS):
-            chance = _sigmoid(slope * odds + intercept)
-            wrong, weight = chance - true, chance * (1 - chance)
-            down = (wrong * odds).sum(0) + _RIDGE * (slope - 1), wrong.sum(0) + _RIDGE * intercept
-            bend = (weight * odds**2).sum(0) + _RIDGE, (weight * odds).sum(0), weight.sum(0) + _RIDGE
-            whole = bend[0] * bend[2] - bend[1] ** 2
-            step = (
-                (bend[2] * down[0] - bend[1] * down[1]) / whole,
-                (bend[0] * down[1] - bend[1] * down[0]) / whole,
-            )
-            # Newton's steps overshoot far from the end; shorter ones get there as well.
-            short = np.minimum(1, 1 / np.maximum(np.abs(step[0]), np.abs(step[1])).clip(1e-12))
-            slope, intercept = slope - short * step[0], intercept - short * step[1]
-        return cls(slopes=tuple(slope.clip(_FLATTEST).tolist()), intercepts=tuple(intercept.tolist()))
+        slopes, intercepts = _fit_lines(true, odds)
+        bounded = slopes < _MIN_SLOPE
+        slopes = slopes.clip(_MIN_SLOPE)
+        # The objective is convex: its optimum under the bound has the slope at the bound.
+        intercepts = np.where(bounded, _fit_intercepts(true, odds, slopes), intercepts)
+        return cls(slopes=tuple(slopes.tolist()), intercepts=tuple(intercepts.tolist()))
 
     def __call__(self, scores: ArrayLike) -> NDArray[np.float32]:
         """Return the probabilities of scores `(N, L)`, float32 of the same shape, in the same order."""
@@ -70,16 +61,50 @@ class Calibration(BaseModel):
 
 
 def log_loss(targets: ArrayLike, probabilities: ArrayLike) -> NDArray[np.float64]:
-    """Return the mean over the labels of each chip's -log(probability of what is true), shape `(N,)`."""
+    """Return the binary cross-entropy of each chip, averaged over the labels, float64 of shape `(N,)`."""
     true = np.asarray(targets, dtype=np.float64)
-    given = np.asarray(probabilities, dtype=np.float64).clip(_EDGE, 1 - _EDGE)
-    loss: NDArray[np.float64] = -(true * np.log(given) + (1 - true) * np.log1p(-given)).mean(1)
+    clipped = np.asarray(probabilities, dtype=np.float64).clip(_EDGE, 1 - _EDGE)
+    loss: NDArray[np.float64] = -(true * np.log(clipped) + (1 - true) * np.log1p(-clipped)).mean(1)
     return loss
 
 
+def _fit_lines(
+    true: NDArray[np.float64], odds: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return slopes and intercepts `(L,)` by Newton's method, all labels at once."""
+    slopes, intercepts = np.ones(odds.shape[1]), np.zeros(odds.shape[1])
+    for _ in range(_ITERATIONS):
+        chance = _sigmoid(slopes * odds + intercepts)
+        error, weight = chance - true, chance * (1 - chance)
+        gradient = (error * odds).sum(0) + _RIDGE * (slopes - 1), error.sum(0) + _RIDGE * intercepts
+        hessian = (weight * odds**2).sum(0) + _RIDGE, (weight * odds).sum(0), weight.sum(0) + _RIDGE
+        determinant = hessian[0] * hessian[2] - hessian[1] ** 2
+        step = (
+            (hessian[2] * gradient[0] - hessian[1] * gradient[1]) / determinant,
+            (hessian[0] * gradient[1] - hessian[1] * gradient[0]) / determinant,
+        )
+        # Full steps overshoot far from the optimum; steps of length 1 converge as well.
+        damping = np.minimum(1, 1 / np.maximum(np.abs(step[0]), np.abs(step[1])).clip(1e-12))
+        slopes, intercepts = slopes - damping * step[0], intercepts - damping * step[1]
+    return slopes, intercepts
+
+
+def _fit_intercepts(
+    true: NDArray[np.float64], odds: NDArray[np.float64], slopes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the intercepts `(L,)` of lines with given slopes, by Newton's method."""
+    intercepts = np.zeros(odds.shape[1])
+    for _ in range(_ITERATIONS):
+        chance = _sigmoid(slopes * odds + intercepts)
+        gradient = (chance - true).sum(0) + _RIDGE * intercepts
+        curvature = (chance * (1 - chance)).sum(0) + _RIDGE
+        intercepts -= (gradient / curvature).clip(-1, 1)
+    return intercepts
+
+
 def _log_odds(scores: ArrayLike) -> NDArray[np.float64]:
-    given = np.asarray(scores, dtype=np.float64).clip(_EDGE, 1 - _EDGE)
-    odds: NDArray[np.float64] = np.log(given) - np.log1p(-given)
+    clipped = np.asarray(scores, dtype=np.float64).clip(_EDGE, 1 - _EDGE)
+    odds: NDArray[np.float64] = np.log(clipped) - np.log1p(-clipped)
     return odds
 
 

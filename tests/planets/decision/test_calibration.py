@@ -20,10 +20,10 @@ def test_finds_how_scores_were_distorted() -> None:
     odds = RANDOM.normal(-1, 2, (COUNT, 3))
     targets = (RANDOM.random((COUNT, 3)) < sigmoid(odds)).astype(np.uint8)
     bold = sigmoid(2 * odds + 1)  # too sure, and too high
-    found = Calibration.fit(targets, bold)
-    np.testing.assert_allclose(found.slopes, 0.5, atol=0.07)
-    np.testing.assert_allclose(found.intercepts, -0.5, atol=0.2)
-    assert log_loss(targets, found(bold)).mean() < log_loss(targets, bold).mean() - 0.05
+    calibration = Calibration.fit(targets, bold)
+    np.testing.assert_allclose(calibration.slopes, 0.5, atol=0.07)
+    np.testing.assert_allclose(calibration.intercepts, -0.5, atol=0.2)
+    assert log_loss(targets, calibration(bold)).mean() < log_loss(targets, bold).mean() - 0.05
 
 
 def test_good_scores_stay_as_they_are() -> None:
@@ -52,11 +52,20 @@ def test_a_label_that_no_chip_carries_hardly_moves() -> None:
     assert 0.005 < Calibration.fit(np.zeros((50, 1), np.uint8), scores)(scores)[0, 0] < 0.02
 
 
+def test_a_bounded_slope_keeps_the_base_rate() -> None:
+    """Scores that fall where the label is more likely: the slope ends at its bound, the mean does not."""
+    odds = RANDOM.normal(2, 1, (COUNT, 1))
+    targets = (RANDOM.random((COUNT, 1)) < sigmoid(-odds)).astype(np.uint8)
+    calibration = Calibration.fit(targets, sigmoid(odds))
+    assert calibration.slopes == (0.1,)
+    assert calibration(sigmoid(odds)).mean() == pytest.approx(targets.mean(), abs=0.02)
+
+
 def test_survives_json_bit_for_bit() -> None:
     scores = RANDOM.random((40, 3)).astype(np.float32)
-    found = Calibration.fit((RANDOM.random((40, 3)) < 0.3).astype(np.uint8), scores)
-    again = Calibration.model_validate_json(found.model_dump_json())
-    np.testing.assert_array_equal(again(scores), found(scores))
+    calibration = Calibration.fit((RANDOM.random((40, 3)) < 0.3).astype(np.uint8), scores)
+    again = Calibration.model_validate_json(calibration.model_dump_json())
+    np.testing.assert_array_equal(again(scores), calibration(scores))
 
 
 def test_falling_lines_are_refused() -> None:
