@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.leaderboard.leaderboard import Choice, Contest
-from planets.metrics.significance import Comparison, said
+from planets.metrics.significance import Comparison, format_p
 
 SHOWN = 20
 """So many evaluations are shown, the others are counted."""
@@ -48,7 +48,7 @@ def _table(choice: Choice, comparisons: Mapping[str, Mapping[str, Comparison]]) 
             f"[bold green]{each.name} *[/bold green]" if chosen else each.name,
             f"{each.valid_f2:.4f}",
             f"{each.test_f2:.4f}",
-            f"{ahead.difference:+.4f}, {said(ahead.p)}" if ahead else "",
+            f"{ahead.difference:+z.4f}, {format_p(ahead.p)}" if ahead else "",
             "pipeline" if each.run_id else "plain training",
             each.completed[:16].replace("T", " "),
             each.task_id[:8],

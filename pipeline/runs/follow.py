@@ -17,7 +17,7 @@ from pipeline.runs.live_table import watch, why_table
 from pipeline.runs.outcome import Outcome, judge, write
 from pipeline.runs.state import read_run
 from pipeline.runs.stop import stop_run
-from planets.metrics.significance import said
+from planets.metrics.significance import format_p
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -88,7 +88,7 @@ def _score_table(outcome: Outcome) -> Table:
 def _better(outcome: Outcome, name: str) -> str:
     """How much better the chosen model is than this one, and whether that is more than chance."""
     parts = outcome.best.comparisons.get(name) if outcome.best else None
-    return f"{parts['test'].difference:+.4f}, {said(parts['test'].p)}" if parts else ""
+    return f"{parts['test'].difference:+z.4f}, {format_p(parts['test'].p)}" if parts else ""
 
 
 def _install(outcome: Outcome, console: Console, best: Path) -> None:

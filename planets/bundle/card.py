@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from planets.archive import SPLITS
 from planets.bundle.manifest import BundleInfo
 from planets.labels import WEATHER
-from planets.metrics.significance import Comparison, said
+from planets.metrics.significance import Comparison, format_p
 
 CARD = "README.md"
 """Name of the card in a bundle's folder, where model hubs look for it."""
@@ -166,7 +166,9 @@ def _comparisons(info: BundleInfo, metrics: Mapping[str, Any]) -> Iterator[str]:
     rows = []
     for name, parts in compared.items():
         here = Comparison(**parts["test"])
-        rows.append((name, f"{here.difference:+.4f}", f"{here.low:+.4f} to {here.high:+.4f}", said(here.p)))
+        rows.append(
+            (name, f"{here.difference:+z.4f}", f"{here.low:+z.4f} to {here.high:+z.4f}", format_p(here.p))
+        )
     yield from _table((f"{info.name} better than", "F2 on test", "95 % interval", "chance"), rows)
 
 

@@ -97,7 +97,7 @@ def choose(
     """Choose the refinements, one after the other, by predictions that each half makes for the other.
 
     What is `always` is on from the start, what is `never` is not tried. One that is `auto` is kept if it is
-    better than what was kept before with p < `comparison.MARGIN`: a margin fixed beforehand, so that chance
+    better than what was kept before with p < `significance.ALPHA`, a level fixed beforehand, so that chance
     seldom decides.
 
     Args:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from clearml import Model, Task
 
-from planets.metrics.significance import MARGIN, Comparison, compare
+from planets.metrics.significance import ALPHA, Comparison, compare
 from steps.clearml import task as tracking
 from steps.clearml.artifacts import load_arrays
 from steps.clearml.errors import StepError
@@ -56,7 +56,7 @@ def _won(rival: tracking.Verdict, run_id: str, compared: Comparison) -> str:
 
 
 def _lost(rival: tracking.Verdict, run_id: str, compared: Comparison, when: str) -> str:
-    needed = f"p < {MARGIN} and a higher F2 are needed" if when == "better" else "a higher F2 is needed"
+    needed = f"p < {ALPHA} and a higher F2 are needed" if when == "better" else "a higher F2 is needed"
     return (
         f"not published: the published best remains {rival.name} of run {run_id}; "
         f"this one is {compared} on the same test chips ({needed})"

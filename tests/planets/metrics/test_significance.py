@@ -56,8 +56,8 @@ def test_what_is_common_to_both_does_not_count() -> None:
 
 
 def test_is_read_in_one_line() -> None:
-    said = str(Comparison(0.00314, -0.0002, 0.0064, 0.0612))
-    assert said == "+0.0031, 95 % [-0.0002, +0.0064], p = 0.061"
+    line = str(Comparison(0.00314, -0.0002, 0.0064, 0.0612))
+    assert line == "+0.0031, 95 % [-0.0002, +0.0064], p = 0.061"
     assert str(Comparison(0.1, 0.05, 0.15, 0.0002)).endswith("p < 0.001")
 
 
@@ -65,3 +65,13 @@ def test_is_read_in_one_line() -> None:
 def test_other_chips_are_refused(first: list[float], second: list[float]) -> None:
     with pytest.raises(ValueError, match="same chips"):
         compare(first, second)
+
+
+def test_negligible_differences_have_no_minus_sign() -> None:
+    assert str(Comparison(-1e-9, -1e-9, -0.0, 1.0)) == "+0.0000, 95 % [+0.0000, +0.0000], p = 1"
+
+
+def test_few_chips_are_tested_exactly() -> None:
+    """All gains positive: of the 2^5 sign patterns two are at least as extreme."""
+    assert compare(np.ones(5), np.zeros(5)).p == pytest.approx(2 / 32)
+    assert compare([0.3], [0.1]) == (pytest.approx(0.2), pytest.approx(0.2), pytest.approx(0.2), 1.0)
