@@ -40,7 +40,7 @@ def newest(files):
     for file in sorted(files.rglob("scores.npz"), key=lambda file: file.stat().st_mtime):
         step = next(part for part in file.parts if part.startswith("evaluate_"))
         with np.load(file, allow_pickle=False) as opened:
-            found[step.removeprefix("evaluate_").partition(".")[0]] = ModelScores.of_arrays(opened)
+            found[step.removeprefix("evaluate_").partition(".")[0]] = ModelScores.from_arrays(opened)
     return found
 
 

@@ -20,7 +20,7 @@ import torch
 
 from planets.bundle.bundle import Bundle
 from planets.bundle.onnx_member import OnnxMember
-from planets.bundle.torch_member import Member
+from planets.bundle.torch_member import TorchMember
 from planets.decision.decision import Decision
 from planets.labels import LABELS
 from planets.synthetic.drawing import draw_jpeg
@@ -38,7 +38,7 @@ def untrained(folder: Path, architecture: str, size: int) -> Path:
     fitted = TrainedModel(
         weights, architecture, LABELS, size, (0.3, 0.35, 0.4), (0.1,) * 3, "map", 0.0, 1, []
     )
-    member = Member.of(fitted, "untrained", "none", noise(4, size))
+    member = TorchMember.create(fitted, "untrained", "none", noise(4, size))
     decision = Decision(
         labels=LABELS,
         shares=(1.0,),

@@ -27,7 +27,7 @@ def evaluate_ensemble(
     from planets.config.evaluation import ENSEMBLE, EvaluationSettings
     from planets.evaluation.evaluation import evaluate
     from planets.evaluation.scores import ModelScores
-    from planets.plots.report import save_figures
+    from planets.plots.evaluation import save_figures
     from steps.clearml import task as tracking
     from steps.clearml.artifacts import load_arrays, store_arrays
     from steps.clearml.chips import open_store, read_chips
@@ -40,7 +40,7 @@ def evaluate_ensemble(
         print("fewer than two models were evaluated: there is nothing to average")
         return "", 0.0, 0.0, 0.0, ""
     chosen = EvaluationSettings.model_validate(json.loads(settings) | {"ensemble": True})
-    scores = [ModelScores.of_arrays(load_arrays(task_id, "scores")) for task_id in completed.values()]
+    scores = [ModelScores.from_arrays(load_arrays(task_id, "scores")) for task_id in completed.values()]
     found = evaluate(scores, chosen, split_seed)
     names = [list(completed)[place] for place in found.members]
     folders = [tracking.artifact_file(completed[name], "bundle") for name in names]

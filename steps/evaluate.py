@@ -25,11 +25,11 @@ def evaluate_model(
 
     from planets.bundle.bundle import Bundle
     from planets.bundle.manifest import FIGURES
-    from planets.bundle.torch_member import COMPARED, Member
+    from planets.bundle.torch_member import VERIFIED_CHIPS, TorchMember
     from planets.config.evaluation import EvaluationSettings
     from planets.evaluation.evaluation import evaluate
-    from planets.evaluation.scoring import score_parts
-    from planets.plots.report import save_figures
+    from planets.evaluation.inference import score_model
+    from planets.plots.evaluation import save_figures
     from planets.training.trained_model import TrainedModel
     from steps.clearml import task as tracking
     from steps.clearml.artifacts import store_arrays
@@ -44,10 +44,10 @@ def evaluate_model(
     chips = read_chips(dataset_id)
     store = open_store(chips, fitted.image_size)
     parts = chips.parts(split_id)
-    scores = score_parts(fitted, store, chips.labels, parts, chosen.tta != "never")
+    scores = score_model(fitted, store, chips.labels, parts, chosen.tta != "never")
     found = evaluate([scores], chosen, split_seed)
     bundle = Bundle.of(
-        [Member.of(fitted, name, licence, store.pixels[scores.valid.rows[:COMPARED]])],
+        [TorchMember.create(fitted, name, licence, store.pixels[scores.valid.rows[:VERIFIED_CHIPS]])],
         found.decision,
         found.report,
         found.scores,
@@ -59,13 +59,13 @@ def evaluate_model(
         split_seed=split_seed,
         code_version=code_version,
     )
-    store_arrays("scores", scores.arrays())
+    store_arrays("scores", scores.to_arrays())
     store_arrays("per_chip", found.per_chip())
     report_subject(dataset_id, chips.content, found.per_chip())
     with tempfile.TemporaryDirectory() as workdir:
         folder = Path(workdir) / "bundle"
         bundle.save(folder)
-        figures = save_figures(folder / FIGURES, name, found, store, fitted)
+        figures = save_figures(folder / FIGURES, name, found, store, fitted.history, fitted.best_epoch)
         report_evaluation(found.report, figures)
         tracking.store_folder("bundle", folder)
     print("\n".join(map(str, found.trials)))

@@ -164,9 +164,9 @@ class Bundle:
 
 def _torch_reader() -> Reader:
     # Here, so that a server with another runtime does without torch.
-    from planets.bundle.torch_member import Member
+    from planets.bundle.torch_member import TorchMember
 
-    return Member.load
+    return TorchMember.load
 
 
 def _said(images: Sequence[bytes | Path], place: int) -> str:

@@ -1,13 +1,16 @@
-"""One network of a bundle, run by torch."""
+"""One network of a bundle, run by torch, and its export to ONNX."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -15,18 +18,28 @@ from torch import Tensor, nn
 
 from planets.bundle import BundleError
 from planets.bundle.manifest import MemberInfo, read_member
+from planets.bundle.onnx_member import INPUT, OUTPUT, open_session, session_scores
+from planets.errors import PlanetsError
 from planets.evaluation.inference import predict_scores
 from planets.training import TrainingError
+from planets.training.augment import affine
 from planets.training.model import restore
 from planets.training.trained_model import TrainedModel
 
-COMPARED = 32
-"""So many chips are enough to see whether a graph is that of its network."""
+VERIFIED_CHIPS = 32
+"""Chips enough to verify a graph against its network."""
+
+TOLERANCE = 1e-5
+"""Largest difference allowed between a probability by the graph and by the network."""
+
+
+class ExportError(PlanetsError):
+    """A network cannot be exported to ONNX, or its graph scores chips differently."""
 
 
 @dataclass(frozen=True, eq=False)
-class Member:
-    """A network with its weights; `graph` is the same as ONNX, `labels` is how many outputs it has."""
+class TorchMember:
+    """A network with its weights; `graph` is the same network as ONNX, `labels` its number of outputs."""
 
     info: MemberInfo
     weights: dict[str, Tensor]
@@ -34,51 +47,51 @@ class Member:
     labels: int
 
     @classmethod
-    def of(cls, fitted: TrainedModel, name: str, licence: str, chips: NDArray[np.uint8]) -> Member:
-        """Make a member of a trained network, and its ONNX graph.
+    def create(
+        cls, model: TrainedModel, name: str, weights_license: str, chips: NDArray[np.uint8]
+    ) -> TorchMember:
+        """Export a trained network and make a member of it.
 
         Args:
-            fitted: the network.
+            model: the trained network.
             name: entry of models.yaml.
-            licence: of the pretrained weights.
-            chips: a few that graph and network must agree on, uint8 `(N, size, size, 3)`.
+            weights_license: license of the pretrained weights.
+            chips: a few chips to verify the graph with, uint8 `(N, size, size, 3)`.
 
         Raises:
-            ExportError: they do not agree, or there is no graph of such a network.
+            ExportError: the network cannot be exported, or the graph disagrees with it.
         """
-        from planets.bundle.export import (
-            export,  # brings ONNX Runtime, which torch's own predictions do without
-        )
-
-        network = restore(fitted.architecture, len(fitted.labels), fitted.image_size, fitted.weights)
-        graph = export(network, fitted.mean, fitted.std, chips)
+        network = restore(model.architecture, len(model.labels), model.image_size, model.weights)
+        graph = export_onnx(network, model.mean, model.std, chips)
         info = MemberInfo(
             name=name,
-            architecture=fitted.architecture,
-            image_size=fitted.image_size,
-            mean=fitted.mean,
-            std=fitted.std,
-            license=licence,
-            weights_sha256=hashlib.sha256(save(fitted.weights)).hexdigest(),
+            architecture=model.architecture,
+            image_size=model.image_size,
+            mean=model.mean,
+            std=model.std,
+            license=weights_license,
+            weights_sha256=hashlib.sha256(save(model.weights)).hexdigest(),
             onnx_sha256=hashlib.sha256(graph).hexdigest(),
         )
-        return cls(info, fitted.weights, graph, len(fitted.labels))
+        return cls(info, model.weights, graph, len(model.labels))
 
     @classmethod
-    def load(cls, folder: Path, info: MemberInfo, labels: int) -> Member:
+    def load(cls, folder: Path, info: MemberInfo, labels: int) -> TorchMember:
         """Read the files of the member `info` of the bundle in `folder`.
 
         Raises:
-            BundleError: a file is missing, broken, of another bundle or of another network.
+            BundleError: a file is missing, damaged, or belongs to another bundle or network.
         """
         graph = read_member(folder, info.onnx_file, info.onnx_sha256)
         try:
             weights = load(read_member(folder, info.file, info.weights_sha256))
         except SafetensorError as error:
-            raise BundleError(f"{folder / info.file} holds no weights ({error}); make it again") from error
+            raise BundleError(
+                f"{folder / info.file} is not a safetensors file ({error}); copy the bundle again"
+            ) from error
         member = cls(info, weights, graph, labels)
         try:
-            member.network  # noqa: B018  weights that do not fit are an error here, not at the first prediction
+            member.network  # noqa: B018  weights that do not fit fail here, not at the first prediction
         except TrainingError as error:
             raise BundleError(f"{folder / info.file}: {error}") from error
         return member
@@ -91,7 +104,7 @@ class Member:
 
     @cached_property
     def network(self) -> nn.Module:
-        """The network with its weights, in evaluation mode."""
+        """Network with its weights, in evaluation mode."""
         info = self.info
         return restore(info.architecture, self.labels, info.image_size, self.weights)
 
@@ -99,3 +112,79 @@ class Member:
         """Return the scores of chips of its image size, float32 `(N, L)`; see `predict_scores`."""
         info = self.info
         return predict_scores(self.network, pixels, info.mean, info.std, batch_size=batch_size, tta=tta)
+
+
+def export_onnx(
+    network: nn.Module, mean: Sequence[float], std: Sequence[float], chips: NDArray[np.uint8]
+) -> bytes:
+    """Export a network as an ONNX graph, and verify that both score `chips` alike.
+
+    Input and output are those of `onnx_member`; the number of chips is free, their size is fixed. The graph
+    normalises the pixels itself, so no caller can do it differently. It holds no path of this machine: the
+    same network gives the same bytes anywhere.
+
+    Args:
+        network: returns logits `(B, L)`; put in evaluation mode, on the CPU.
+        mean: per-channel mean of the normalisation, in the scale of 0 to 1.
+        std: per-channel standard deviation, likewise.
+        chips: real chips to compare on, at least 2, uint8 `(N, size, size, 3)`.
+
+    Raises:
+        ExportError: the network cannot be exported, or a score differs by `TOLERANCE` or more.
+    """
+    network = network.cpu().eval()
+    whole = _NormalisedNetwork(network, mean, std).eval()
+    graph = _to_onnx(whole, torch.from_numpy(np.ascontiguousarray(chips[:2])))
+    by_torch = predict_scores(network, chips, mean, std, device="cpu")
+    by_onnx = session_scores(open_session(graph), chips, tta=False, batch_size=len(chips))
+    difference = float(np.abs(by_torch - by_onnx).max())
+    if not difference < TOLERANCE:  # not `>=`: a NaN must fail, too
+        raise ExportError(
+            f"{type(network).__name__}: probabilities by ONNX Runtime differ from torch's by "
+            f"{difference:.1e} on {len(chips)} chips, more than {TOLERANCE:.0e}; try other versions "
+            "of torch, onnxscript and onnxruntime, or another architecture"
+        )
+    return graph
+
+
+class _NormalisedNetwork(nn.Module):
+    """A network preceded by the normalisation of `augment.normalise`."""
+
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.network = network
+        for name, values in zip(("scale", "shift"), affine(mean, std), strict=True):
+            self.register_buffer(name, torch.from_numpy(values))
+
+    def forward(self, chips: Tensor) -> Tensor:
+        scale, shift = cast(Tensor, self.scale), cast(Tensor, self.shift)
+        images = (chips.to(torch.float32) * scale + shift).permute(0, 3, 1, 2)
+        return cast(Tensor, self.network(images))
+
+
+def _to_onnx(whole: _NormalisedNetwork, chips: Tensor) -> bytes:
+    free: Any = {0: torch.export.Dim("count")}
+    try:
+        program = torch.onnx.export(
+            whole,
+            (chips,),
+            dynamo=True,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes={"chips": free},
+            verbose=False,
+        )
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportError(
+            f"{type(whole.network).__name__} cannot be exported to ONNX ({reason}); choose another "
+            "architecture, or other versions of torch and onnxscript"
+        ) from error
+    model = cast(Any, program).model_proto
+    # The exporter annotates every node and value with stack traces: source lines and paths of this machine.
+    graph = model.graph
+    values = *graph.input, *graph.output, *graph.value_info, *graph.initializer
+    for item in (model, graph, *graph.node, *values):
+        item.ClearField("metadata_props")
+        item.ClearField("doc_string")
+    return cast(bytes, model.SerializeToString())

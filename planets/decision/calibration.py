@@ -12,8 +12,8 @@ _EDGE = 1e-6
 """Scores are clipped to this distance from 0 and 1, where log-odds are infinite."""
 
 _RIDGE = 30.0
-"""Weight of the prior that scores are calibrated already: with a few hundred chips the lines hardly move, with
-thousands they are free. On the sample 30 to 100 lost least; 1 and isotonic regression lost most."""
+"""Weight of the prior that scores are calibrated already: with a few hundred chips the lines hardly move,
+with thousands they are free. On the sample 30 to 100 lost least; 1 and isotonic regression lost most."""
 
 _MIN_SLOPE = 0.1
 """Least slope: a higher score must stay a higher probability."""

@@ -1,4 +1,4 @@
-"""Scores of chips, the same way in validation, in testing and in serving."""
+"""Inference by torch, one code path for validation, evaluation and serving."""
 
 from __future__ import annotations
 
@@ -9,10 +9,62 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from planets.chips.store import ChipStore
 from planets.chips.stream import Pixels
-from planets.evaluation.scores import BATCH_SIZE
-from planets.evaluation.tta import TURNS, mean_of_turns
+from planets.evaluation import EvaluationError
+from planets.evaluation.scores import (
+    BATCH_SIZE,
+    EVALUATED_SPLITS,
+    TTA_VIEWS,
+    ModelScores,
+    SplitScores,
+    mean_over_views,
+)
+from planets.labels import LABELS
 from planets.training.augment import normalise, turn
+from planets.training.model import restore
+from planets.training.trained_model import TrainedModel
+
+
+def score_model(
+    model: TrainedModel, store: ChipStore, labels: NDArray[np.uint8], splits: NDArray[np.str_], tta: bool
+) -> ModelScores:
+    """Score validation and test with a trained network.
+
+    Args:
+        model: the trained network.
+        store: the chips, at `model.image_size`.
+        labels: 0/1 of shape `(N, 17)`, rows as in `store`, columns as in `LABELS`.
+        splits: "train", "valid" or "test" of each row, shape `(N,)`.
+        tta: score the dihedral views as well, which takes 8 times as long.
+
+    Raises:
+        EvaluationError: the network has other labels, or another image size.
+    """
+    _require_match(model, store)
+    # The targets' columns follow the order of the model's outputs, never the other way round.
+    targets = labels[:, [LABELS.index(label) for label in model.labels]]
+    network = restore(model.architecture, len(model.labels), model.image_size, model.weights)
+    scores = {}
+    for split in EVALUATED_SPLITS:
+        rows = np.flatnonzero(splits == split)
+        by_view = predict_views(
+            network, store.pixels, model.mean, model.std, rows, views=TTA_VIEWS if tta else 1
+        )
+        augmented = mean_over_views(by_view) if tta else None
+        scores[split] = SplitScores(rows, targets[rows], by_view[0], augmented)
+    return ModelScores(model.labels, **scores)
+
+
+def _require_match(model: TrainedModel, store: ChipStore) -> None:
+    if sorted(model.labels) != sorted(LABELS):
+        raise EvaluationError(
+            f"the model predicts {', '.join(model.labels)}, not the labels of these chips; train it again"
+        )
+    if store.size != model.image_size:
+        raise EvaluationError(
+            f"the model takes chips of {model.image_size} px, the chips are {store.size} px"
+        )
 
 
 def predict_scores(
@@ -28,15 +80,15 @@ def predict_scores(
     """Return the probability of every label on every chip.
 
     Args:
-        network: gives logits `(B, L)`; it is put in evaluation mode and stays on `device`.
+        network: returns logits `(B, L)`; put in evaluation mode, and left on `device`.
         pixels: uint8 of shape `(N, size, size, 3)`, such as a store's.
-        mean: by which to normalise, of each channel, in the scale of 0 to 1.
-        std: likewise.
-        rows: which of `pixels`, in which order; None: all.
-        batch_size: chips at a time.
-        device: where to compute; None: the GPU if there is one.
-        tta: average over the 8 turns of each chip, which takes 8 times as long; a chip's score is then the
-            same however it is turned.
+        mean: per-channel mean of the normalisation, in the scale of 0 to 1.
+        std: per-channel standard deviation, likewise.
+        rows: indices into `pixels`, in the order of the result; None: all.
+        batch_size: chips per forward pass.
+        device: None: the GPU if there is one.
+        tta: average over the 8 dihedral views of each chip, which takes 8 times as long and makes a chip's
+            score independent of its orientation.
 
     Returns:
         Sigmoid of the logits, float32 of shape `(len(rows), L)`, 0 to 1.
@@ -44,11 +96,11 @@ def predict_scores(
     Raises:
         ValueError: there are no chips.
     """
-    turns = TURNS if tta else 1
-    return mean_of_turns(predict_turns(network, pixels, mean, std, rows, batch_size, device, turns))
+    views = TTA_VIEWS if tta else 1
+    return mean_over_views(predict_views(network, pixels, mean, std, rows, batch_size, device, views))
 
 
-def predict_turns(
+def predict_views(
     network: nn.Module,
     pixels: Pixels,
     mean: Sequence[float],
@@ -56,31 +108,31 @@ def predict_turns(
     rows: NDArray[np.int64] | None = None,
     batch_size: int = BATCH_SIZE,
     device: str | torch.device | None = None,
-    turns: int = TURNS,
+    views: int = TTA_VIEWS,
 ) -> NDArray[np.float32]:
-    """Return what `predict_scores` does for each of the first `turns` turns, `(turns, len(rows), L)`.
+    """Return the scores of `predict_scores` for each of the first `views` views, `(views, len(rows), L)`.
 
-    Chips travel to the device once, and are turned there. Convolutions of unlike batches differ in the last
-    bits. So computation is in float32, without TF32, and where there is more than one batch the last is
-    filled up: a chip's scores then do not depend on its place.
+    Each chip travels to the device once and is flipped there. A chip's scores do not depend on its place:
+    convolutions round differently for other batch sizes, so the last of several batches is padded, and
+    everything is computed in float32, without TF32.
     """
-    chosen = np.arange(len(pixels)) if rows is None else rows
-    if not len(chosen):
-        raise ValueError("no chips are given")
+    selected = np.arange(len(pixels)) if rows is None else rows
+    if not len(selected):
+        raise ValueError("no chips to predict")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     network.eval().to(device).to(memory_format=torch.channels_last)
     exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     with torch.inference_mode(), exact:
         logits = [
-            torch.stack([network(normalise(each, mean, std)).float() for each in _turned(chips, turns)]).cpu()
-            for chips in (batch.to(device) for batch in _batches(pixels, chosen, batch_size))
+            torch.stack([network(normalise(view, mean, std)).float() for view in _views(chips, views)]).cpu()
+            for chips in (batch.to(device) for batch in _batches(pixels, selected, batch_size))
         ]
-    # A vectorised sigmoid rounds the last few numbers of an array otherwise; in float64 none of it is left.
-    return np.asarray(torch.cat(logits, dim=1)[:, : len(chosen)].double().sigmoid().float())
+    # The vectorised float32 sigmoid rounds an array's remainder differently; float64 hides that.
+    return np.asarray(torch.cat(logits, dim=1)[:, : len(selected)].double().sigmoid().float())
 
 
-def _turned(chips: Tensor, turns: int) -> Iterator[Tensor]:
-    for element in range(turns):
+def _views(chips: Tensor, count: int) -> Iterator[Tensor]:
+    for element in range(count):
         yield turn(chips, torch.full((len(chips),), element, device=chips.device)) if element else chips
 
 

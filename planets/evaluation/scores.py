@@ -1,4 +1,7 @@
-"""What a network says of the chips that judge it: kept, so that an ensemble needs no second pass."""
+"""Scores of trained networks on validation and test, with and without test-time augmentation; numpy alone.
+
+They are stored once per network, so that an ensemble needs no second pass over the chips.
+"""
 
 from __future__ import annotations
 
@@ -9,70 +12,86 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-PARTS = ("valid", "test")
+EVALUATED_SPLITS = ("valid", "test")
 
 BATCH_SIZE = 64
-"""Chips that go through a network together, in evaluation and by default in serving."""
+"""Chips per forward pass, in evaluation and by default in serving."""
+
+TTA_VIEWS = 8
+"""Views of a chip in test-time augmentation: the elements of the dihedral group; element 0 is the
+identity."""
 
 
 @dataclass(frozen=True, eq=False)
-class PartScores:
-    """The scores of one part of the chips.
+class SplitScores:
+    """Scores of one network on one split.
 
     Attributes:
-        rows: int64 of shape `(N,)`, where the chips are in the store.
+        rows: int64 of shape `(N,)`, positions of the chips in the store.
         targets: uint8 of shape `(N, L)`, 0 or 1.
-        plain: float32 of shape `(N, L)`, 0 to 1: of the chips as they are.
-        turned: likewise, the mean over the 8 turns of each chip; None if they were not tried.
+        plain: float32 of shape `(N, L)`, 0 to 1, of the chips as they are.
+        augmented: likewise, averaged over the 8 views of each chip; None if they were not scored.
     """
 
     rows: NDArray[np.int64]
     targets: NDArray[np.uint8]
     plain: NDArray[np.float32]
-    turned: NDArray[np.float32] | None
+    augmented: NDArray[np.float32] | None
 
-    def view(self, tta: bool) -> NDArray[np.float32]:
+    def select(self, tta: bool) -> NDArray[np.float32]:
         """Return the scores with or without test-time augmentation. Raises ValueError if there are none."""
         if not tta:
             return self.plain
-        if self.turned is None:
+        if self.augmented is None:
             raise ValueError("these chips were scored without test-time augmentation")
-        return self.turned
+        return self.augmented
 
-    def at(self, chosen: NDArray[np.bool_]) -> PartScores:
-        """Return the scores of some of the rows, `chosen` of shape `(N,)`."""
-        turned = None if self.turned is None else self.turned[chosen]
-        return PartScores(self.rows[chosen], self.targets[chosen], self.plain[chosen], turned)
+    def subset(self, mask: NDArray[np.bool_]) -> SplitScores:
+        """Return the scores of the chips in `mask`, shape `(N,)`."""
+        augmented = None if self.augmented is None else self.augmented[mask]
+        return SplitScores(self.rows[mask], self.targets[mask], self.plain[mask], augmented)
 
 
 @dataclass(frozen=True, eq=False)
 class ModelScores:
-    """The scores of one network on valid and test, columns in the order of `labels`."""
+    """Scores of one network on validation and test, columns in the order of `labels`."""
 
     labels: tuple[str, ...]
-    valid: PartScores
-    test: PartScores
+    valid: SplitScores
+    test: SplitScores
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all of it as arrays by name, for an npz file."""
-        found: dict[str, NDArray[Any]] = {"labels": np.array(self.labels)}
-        for name, part in zip(PARTS, (self.valid, self.test), strict=True):
-            named: dict[str, Any] = {
-                "rows": part.rows,
-                "targets": part.targets,
-                "plain": part.plain,
-                "turned": part.turned,
-            }
-            found |= {f"{name}_{key}": array for key, array in named.items() if array is not None}
-        return found
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return everything as arrays by name, for an npz file."""
+        arrays: dict[str, NDArray[Any]] = {"labels": np.array(self.labels)}
+        for split, scores in zip(EVALUATED_SPLITS, (self.valid, self.test), strict=True):
+            arrays |= {f"{split}_{key}": array for key, array in vars(scores).items() if array is not None}
+        return arrays
 
     @classmethod
-    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> ModelScores:
-        """Make it of what `arrays` returned."""
-        keys = ("rows", "targets", "plain", "turned")
-        valid, test = (_part({key: arrays.get(f"{name}_{key}") for key in keys}) for name in PARTS)
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> ModelScores:
+        """Restore the scores from the result of `to_arrays`."""
+        keys = SplitScores.__dataclass_fields__
+        valid, test = (
+            SplitScores(**{key: arrays.get(f"{split}_{key}") for key in keys})  # type: ignore[arg-type]
+            for split in EVALUATED_SPLITS
+        )
         return cls(tuple(arrays["labels"].tolist()), valid, test)
 
 
-def _part(arrays: Mapping[str, Any]) -> PartScores:
-    return PartScores(**arrays)
+def dihedral_view(chips: NDArray[np.uint8], element: int) -> NDArray[np.uint8]:
+    """Return square chips `(N, size, size, 3)` flipped and transposed, as `augment.turn` does in torch.
+
+    Args:
+        chips: not modified.
+        element: 0 to 7. Bit 4 swaps rows and columns, then bit 1 mirrors left-right and bit 2 top-bottom.
+    """
+    view = chips.transpose(0, 2, 1, 3) if element & 4 else chips
+    axes = tuple(axis for axis, bit in ((1, 2), (2, 1)) if element & bit)
+    return np.ascontiguousarray(np.flip(view, axes))
+
+
+def mean_over_views(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of scores `(views, N, L)` over the views; a single view is returned bit for bit."""
+    # In float64 the sum of a few float32 numbers is exact, so the order of the views does not matter.
+    mean: NDArray[np.float32] = scores.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return mean

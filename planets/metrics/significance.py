@@ -1,7 +1,8 @@
 """Paired comparison of two models on the same chips.
 
-Two models' mean F2 scores rise and fall together from one draw of chips to the next, because a hard chip is hard
-for both. Their difference is therefore known far more precisely than either mean, so the difference is tested.
+Two models' mean F2 scores rise and fall together from one draw of chips to the next, because a hard chip is
+hard for both. Their difference is therefore known far more precisely than either mean, so the difference is
+tested.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Comparison(NamedTuple):
         difference: mean of first - second.
         low: lower end of its 95 % bootstrap interval.
         high: upper end.
-        p: two-sided p-value, 0 < p <= 1, of the sign-flip test: the probability of a mean at least as far from
-            0 if each chip favoured either model with equal probability.
+        p: two-sided p-value, 0 < p <= 1, of the sign-flip test: the probability of a mean at least as far
+            from 0 if each chip favoured either model with equal probability.
     """
 
     difference: float

@@ -1,4 +1,4 @@
-"""Pictures of what a model gets wrong: errors that come together, and the chips with the worst."""
+"""Figures of a model's errors: labels that are confused, and the chips with the lowest F2."""
 
 from __future__ import annotations
 
@@ -15,52 +15,52 @@ from planets.metrics.f2 import f2_per_sample
 from planets.plots.palette import CLAY, FOREST, GRID, INK, PAPER, RIVER, blank, headline, styled
 
 _GREY = ListedColormap([GRID, GRID])
-"""Of the fields on the diagonal, where a label meets itself."""
+"""Colour of the diagonal, where a label meets itself."""
 
 
 def errors_figure(
     targets: NDArray[np.uint8],
     predictions: NDArray[np.uint8],
     labels: Sequence[str],
-    title: str = "Errors that come together",
+    title: str = "Errors that occur together",
 ) -> Figure:
-    """Draw on how many chips two labels are wrong together.
+    """Draw the number of chips on which two labels are wrong together.
 
-    On the left errors of one kind: below the diagonal both missed, above it both made up. On the right one is
-    missed and the other made up, which is what a mix-up looks like.
+    Left, errors of one kind: both missed below the diagonal, both false above it. Right, one label missed and
+    the other false: the two are confused.
 
     Args:
         targets: 0/1 of shape `(N, L)`.
         predictions: 0/1 of shape `(N, L)`.
         labels: the L labels.
-        title: above the picture.
+        title: headline.
     """
     true, predicted = targets.astype(bool), predictions.astype(bool)
-    missed, invented = (true & ~predicted).astype(int), (predicted & ~true).astype(int)
+    missed, false = (true & ~predicted).astype(int), (predicted & ~true).astype(int)
     below = np.tri(len(labels), k=-1, dtype=bool)
     size = 1.6 + 0.3 * len(labels)
     with styled():
         figure = blank(2 * size, size + 0.4)
         left, right = figure.subplots(1, 2)
         _counts(left, np.where(below, missed.T @ missed, 0), CLAY, labels)
-        _counts(left, np.where(below.T, invented.T @ invented, 0), RIVER, labels)
+        _counts(left, np.where(below.T, false.T @ false, 0), RIVER, labels)
         left.set_title("both missed", color=CLAY, loc="left")
-        left.set_title("both made up", color=RIVER, loc="right")
-        _counts(right, missed.T @ invented, FOREST, labels)
-        right.set_title("this one missed, that one made up", color=FOREST)
+        left.set_title("both false", color=RIVER, loc="right")
+        _counts(right, missed.T @ false, FOREST, labels)
+        right.set_title("row missed, column false", color=FOREST)
         for axes in (left, right):
             axes.imshow(np.where(np.eye(len(labels)), 1, np.nan), cmap=_GREY, vmin=0, vmax=1)
         headline(
             figure,
             title,
-            f"on how many of {len(targets):,} chips; in all {int(missed.sum()):,} labels are missed and "
-            f"{int(invented.sum()):,} made up",
+            f"number of chips, of {len(targets):,}; in total {int(missed.sum()):,} labels are missed and "
+            f"{int(false.sum()):,} false",
         )
     return figure
 
 
 def _counts(axes: Axes, counts: NDArray[np.int64], colour: str, labels: Sequence[str]) -> None:
-    """Draw a field for each pair with at least one chip, its count in it; drawn over what is there."""
+    """Draw the count of each pair with at least one chip, on top of what `axes` shows already."""
     shown = np.ma.masked_equal(counts, 0)
     top = max(1, int(counts.max()))
     shades = LinearSegmentedColormap.from_list("shades", [f"{colour}1c", colour])
@@ -86,19 +86,19 @@ def mistakes_figure(
     targets: NDArray[np.uint8],
     predictions: NDArray[np.uint8],
     labels: Sequence[str],
-    title: str = "Furthest from the truth",
+    title: str = "Lowest F2",
     count: int = 12,
 ) -> Figure:
-    """Draw the chips with the least F2, each with what was missed and what was made up.
+    """Draw the chips with the lowest F2, each with its correct, missed and false labels.
 
     Args:
-        pixels: uint8, such as a store's, of which the worst chips alone are read.
-        rows: int64 of shape `(N,)`, where the chips are in `pixels`.
+        pixels: uint8, such as a store's; only the chips drawn are read.
+        rows: int64 of shape `(N,)`, positions of the chips in `pixels`.
         targets: 0/1 of shape `(N, L)`.
         predictions: 0/1 of shape `(N, L)`.
         labels: the L labels.
-        title: above the picture.
-        count: how many chips at most.
+        title: headline.
+        count: maximum number of chips.
     """
     scores = f2_per_sample(targets, predictions)
     worst = np.argsort(scores, kind="stable")[:count]
@@ -109,18 +109,20 @@ def mistakes_figure(
         figure = blank(12, 2.05 * lines + 0.7)
         panels = figure.subplots(lines, 2 * columns, squeeze=False, width_ratios=[1, 0.82] * columns)
         for place, axes in enumerate(panels.reshape(-1, 2)):
-            for each in axes:
-                each.set_axis_off()
+            for panel in axes:
+                panel.set_axis_off()
             if place < len(worst):
                 row = worst[place]
                 axes[0].imshow(chips[place], interpolation="nearest")
                 axes[0].set_anchor("N")
-                _tell(axes[1], scores[row], targets[row].astype(bool), predictions[row].astype(bool), labels)
-        headline(figure, title, "F2, then tags: right, - missed, + made up")
+                _list_labels(
+                    axes[1], scores[row], targets[row].astype(bool), predictions[row].astype(bool), labels
+                )
+        headline(figure, title, "F2, then labels: correct, - missed, + false")
     return figure
 
 
-def _tell(
+def _list_labels(
     axes: Axes, score: float, true: NDArray[np.bool_], predicted: NDArray[np.bool_], labels: Sequence[str]
 ) -> None:
     lines = [(f"{score:.2f}", INK)]

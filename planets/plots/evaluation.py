@@ -1,8 +1,10 @@
-"""Pictures of an evaluation: what a model gets right, how sure it is, and how it was trained."""
+"""Figures of an evaluation: F2 per label, precision-recall and calibration curves, and the training
+history."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,17 +14,72 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
-from planets.plots.palette import CLAY, FOREST, INK, PAPER, QUIET, RIVER, SAND, blank, grid, headline, styled
+from planets.chips.store import ChipStore
+from planets.evaluation.evaluation import Evaluation
+from planets.plots.errors import errors_figure, mistakes_figure
+from planets.plots.palette import (
+    CLAY,
+    FOREST,
+    INK,
+    PAPER,
+    QUIET,
+    RIVER,
+    SAND,
+    blank,
+    grid,
+    headline,
+    save,
+    styled,
+)
 
 _BINS = 10
 
 
-def label_figure(report: Mapping[str, Any], title: str = "F2 of each label") -> Figure:
-    """Draw a bar for each label's F2, with precision and recall on it, the most frequent label on top.
+def save_figures(
+    folder: Path,
+    name: str,
+    evaluation: Evaluation,
+    store: ChipStore,
+    history: Sequence[Mapping[str, float]] = (),
+    best_epoch: int = 0,
+) -> dict[str, Path]:
+    """Draw the figures of the model `name`, on test, and return the file of each by its title.
 
     Args:
-        report: what `metrics.summary` returns.
-        title: above the picture.
+        folder: created if missing.
+        name: name of the model, for the headlines.
+        evaluation: its evaluation.
+        store: the evaluated chips.
+        history: metrics of each epoch; empty for a model without a training of its own, such as an ensemble.
+        best_epoch: epoch of the checkpoint that was kept.
+    """
+    figures = _figures(name, evaluation, store)
+    if history:
+        figures["history"] = history_figure(history, best_epoch, f"{name}: training")
+    return {title: save(figure, folder / f"{title}.png") for title, figure in figures.items()}
+
+
+def _figures(name: str, evaluation: Evaluation, store: ChipStore) -> dict[str, Figure]:
+    test, labels = evaluation.test, evaluation.labels
+    calibrated = test.probabilities if evaluation.decision.calibration else None
+    errors = test.targets, test.predictions, labels
+    return {
+        "labels": label_figure(evaluation.report["test"], f"{name}: F2 of each label"),
+        "precision_recall": precision_recall_figure(
+            test.targets, test.scores, test.predictions, labels, f"{name}: precision over recall"
+        ),
+        "calibration": calibration_figure(test.targets, test.scores, calibrated, f"{name}: calibration"),
+        "errors": errors_figure(*errors, f"{name}: errors that occur together"),
+        "mistakes": mistakes_figure(store.pixels, test.rows, *errors, f"{name}: lowest F2"),
+    }
+
+
+def label_figure(report: Mapping[str, Any], title: str = "F2 of each label") -> Figure:
+    """Draw the F2 of each label as a bar, with precision and recall on it, the most frequent label on top.
+
+    Args:
+        report: result of `metrics.f2.summary`.
+        title: headline.
     """
     rows = sorted(report["per_label"].items(), key=lambda item: item[1]["support"])
     with styled():
@@ -44,8 +101,8 @@ def label_figure(report: Mapping[str, Any], title: str = "F2 of each label") -> 
         axes.legend(handles[::-1], names[::-1], loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
         low, high = report["f2_interval"]
         note = (
-            f"F2 per chip {report['f2']:.4f} (95 % {low:.4f} to {high:.4f}) on {report['chips']:,} chips; "
-            "in brackets: how many of them carry the label"
+            f"mean F2 per chip {report['f2']:.4f} (95 % {low:.4f} to {high:.4f}) on {report['chips']:,} "
+            "chips; in brackets: chips that carry the label"
         )
         headline(figure, title, note)
     return figure
@@ -58,7 +115,7 @@ def precision_recall_figure(
     labels: Sequence[str],
     title: str = "Precision over recall",
 ) -> Figure:
-    """Draw a curve for each label, with a dot where its predictions are; arrays are `(N, L)`."""
+    """Draw the curve of each label, with a dot at its predictions; arrays are `(N, L)`."""
     columns = 6
     with styled():
         figure = blank(11, 2.05 * -(-len(labels) // columns) + 0.8)
@@ -70,8 +127,7 @@ def precision_recall_figure(
             else:
                 axes.set_axis_off()
         note = (
-            "up: precision, right: recall; in the corner: average precision, the shaded area; "
-            "dot: where the predictions are"
+            "y: precision, x: recall; in the corner: average precision, the shaded area; dot: the predictions"
         )
         headline(figure, title, note)
     return figure
@@ -86,17 +142,17 @@ def _curve(
     axes.set_yticks([0, 0.5, 1])
     grid(axes)
     if not true.any():
-        axes.text(0.5, 0.5, "no such chip", ha="center", va="center", color=QUIET)
+        axes.text(0.5, 0.5, "no positive chip", ha="center", va="center", color=QUIET)
         return
     precision, recall, _ = precision_recall_curve(true, scores)
     average = -np.sum(np.diff(recall) * precision[:-1])
-    # The curve ends where all are found, and starts at its own first precision, not at a made-up 1.
-    found = int(np.flatnonzero(recall == 1)[-1])
-    precision, recall = np.append(precision[found:-1], precision[-2]), recall[found:]
+    # Drop the flat tail beyond full recall, and the point (0, 1) that scikit-learn appends by convention.
+    full_recall = int(np.flatnonzero(recall == 1)[-1])
+    precision, recall = np.append(precision[full_recall:-1], precision[-2]), recall[full_recall:]
     axes.fill_between(recall, precision, step="post", color=FOREST, alpha=0.13, linewidth=0)
     axes.step(recall, precision, where="post", color=FOREST, linewidth=1.5)
-    said = axes.text(0.05, 0.06, f"{average:.2f}", color=INK, fontsize=10, fontweight="bold")
-    said.set_path_effects([withStroke(linewidth=3, foreground=PAPER)])
+    label = axes.text(0.05, 0.06, f"{average:.2f}", color=INK, fontsize=10, fontweight="bold")
+    label.set_path_effects([withStroke(linewidth=3, foreground=PAPER)])
     hits = (true & predicted).sum()
     if predicted.any():
         axes.plot(
@@ -114,15 +170,15 @@ def calibration_figure(
     targets: NDArray[np.uint8],
     scores: NDArray[np.float32],
     probabilities: NDArray[np.float32] | None = None,
-    title: str = "Are the scores probabilities?",
+    title: str = "Calibration",
 ) -> Figure:
-    """Draw how often a label is there among scores of like size, and how many such scores there are.
+    """Draw a reliability diagram: the observed frequency of labels by score, and a histogram of the scores.
 
     Args:
         targets: 0/1 of shape `(N, L)`.
-        scores: of shape `(N, L)`, 0 to 1; all labels are taken together.
+        scores: shape `(N, L)`, 0 to 1; all labels are pooled.
         probabilities: the scores after calibration; None: they are not calibrated.
-        title: above the picture.
+        title: headline.
     """
     lines = [("scores", scores, FOREST, "o")]
     if probabilities is not None:
@@ -131,12 +187,12 @@ def calibration_figure(
         figure = blank(6, 6.4)
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
         axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
-        for name, given, colour, marker in lines:
-            mean, share, counts = _bins(targets, given)
-            gap = float((counts * np.abs(mean - share)).sum() / counts.sum())
-            text = f"{name}: mean distance {gap:.4f}"
-            axes.plot(mean, share, marker=marker, color=colour, markersize=6, mec="white", label=text)
-        axes.set_ylabel("share that has the label")
+        for name, values, colour, marker in lines:
+            mean, frequency, counts = _bins(targets, values)
+            error = float((counts * np.abs(mean - frequency)).sum() / counts.sum())
+            text = f"{name}: calibration error {error:.4f}"
+            axes.plot(mean, frequency, marker=marker, color=colour, markersize=6, mec="white", label=text)
+        axes.set_ylabel("observed frequency")
         axes.set_ylim(0, 1.02)
         axes.set_xlim(0, 1)
         axes.legend(loc="upper left")
@@ -144,10 +200,10 @@ def calibration_figure(
         below.set_yscale("log")
         below.set_ylim(bottom=1)
         below.yaxis.set_major_formatter("{x:,.0f}")
-        below.set_ylabel("how many")
+        below.set_ylabel("count")
         below.set_xlabel("score")
-        for each in (axes, below):
-            grid(each)
+        for panel in (axes, below):
+            grid(panel)
         headline(figure, title)
     return figure
 
@@ -155,31 +211,31 @@ def calibration_figure(
 def _bins(
     targets: NDArray[np.uint8], scores: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return the mean score, the share of true labels and the count of each tenth that has scores."""
-    places = np.minimum((scores * _BINS).astype(int), _BINS - 1).ravel()
-    counts = np.bincount(places, minlength=_BINS)
+    """Return mean score, observed frequency and count of each non-empty bin."""
+    bins = np.minimum((scores * _BINS).astype(int), _BINS - 1).ravel()
+    counts = np.bincount(bins, minlength=_BINS)
     filled = counts > 0
-    mean = np.bincount(places, scores.ravel(), _BINS)[filled] / counts[filled]
-    share = np.bincount(places, targets.ravel(), _BINS)[filled] / counts[filled]
-    return mean, share, counts[filled]
+    mean = np.bincount(bins, scores.ravel(), _BINS)[filled] / counts[filled]
+    frequency = np.bincount(bins, targets.ravel(), _BINS)[filled] / counts[filled]
+    return mean, frequency, counts[filled]
 
 
 def history_figure(
     history: Sequence[Mapping[str, float]], best_epoch: int, title: str = "Training"
 ) -> Figure:
-    """Draw loss and scores over the epochs; `history` and `best_epoch` are those of `TrainedModel`."""
+    """Draw losses and scores over the epochs, with the epoch whose weights were kept."""
     epochs = [row["epoch"] for row in history]
     with styled():
         figure = blank(9, 3.9)
         left, right = figure.subplots(1, 2)
         for axes, lines in (
             (left, (("train_loss", "training", RIVER), ("valid_loss", "validation", FOREST))),
-            (right, (("valid_f2_at_0.2", "F2 at a cut of 0.2", FOREST), ("valid_map", "mAP", SAND))),
+            (right, (("valid_f2_at_0.2", "F2 at threshold 0.2", FOREST), ("valid_map", "mAP", SAND))),
         ):
             for key, name, colour in lines:
                 values = [row[key] for row in history]
-                kept = f"{name}  {values[best_epoch - 1]:.3f}"
-                axes.plot(epochs, values, "o-", color=colour, label=kept, markersize=3.5)
+                text = f"{name}  {values[best_epoch - 1]:.3f}"
+                axes.plot(epochs, values, "o-", color=colour, label=text, markersize=3.5)
             axes.axvline(best_epoch, color=CLAY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
@@ -187,6 +243,6 @@ def history_figure(
             grid(axes)
             axes.legend(loc="best")
         left.set_title("loss")
-        right.set_title("on the valid part")
-        headline(figure, f"{title}: epoch {best_epoch} of {len(history)} is kept")
+        right.set_title("on validation")
+        headline(figure, f"{title}: epoch {best_epoch} of {len(history)} was kept")
     return figure

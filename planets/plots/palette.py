@@ -1,4 +1,4 @@
-"""How figures look: one set of colours and sizes, and the canvas they are drawn on."""
+"""Style of the figures: colours, sizes and the canvas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 INK, QUIET, GRID, PAPER = "#1c2b33", "#6b7b84", "#e3e8eb", "#ffffff"
 FOREST, RIVER, CLAY, SAND = "#2a7f62", "#2f6f9f", "#c4553b", "#d9a441"
-"""Main, second, warning and highlight; told apart in grey and by colour-blind readers too."""
+"""Main, secondary, warning and highlight; distinct in greyscale and for colour-blind readers."""
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -42,26 +42,26 @@ _DPI = 130
 
 
 def styled() -> AbstractContextManager[None]:
-    """Return a context in which figures are made in this style; nothing of it stays behind."""
+    """Return a context that applies the style, and restores matplotlib's settings on exit."""
     return rc_context(_STYLE)
 
 
 def blank(width: float, height: float) -> Figure:
-    """Return an empty figure, in inches, with room for what is drawn; no window and no global state."""
+    """Return an empty figure of this size in inches, without a window and without global state."""
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def headline(figure: Figure, title: str, note: str = "") -> None:
-    """Write a title at the upper left and a note at the lower left."""
+    """Add a title at the upper left and a note at the lower left."""
     figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold", color=INK)
     if note:
         figure.supxlabel(note, x=0.012, ha="left", fontsize=9, color=QUIET)
 
 
 def grid(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
-    """Draw faint lines behind the data."""
+    """Draw faint grid lines behind the data."""
     axes.grid(True, axis=axis, color=GRID, linewidth=0.8)
     axes.tick_params(which="both", length=0)
 

@@ -1,4 +1,4 @@
-"""Pictures of a training: what the network is shown."""
+"""Figures of a training: the chips as the network sees them, and the labels of each split."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from planets.training.augment import denormalise
 from planets.training.datamodule import ChipsDataModule, channel_statistics
 
 _COLUMNS = 8
-_SHOWN = 24
+_CHIPS = 24
 
 
 def batch_figure(
@@ -30,10 +30,10 @@ def batch_figure(
     """Draw chips with their tags.
 
     Args:
-        chips: uint8 of shape `(N, size, size, 3)`; `augment.denormalise` makes them from images.
+        chips: uint8 of shape `(N, size, size, 3)`, such as images after `augment.denormalise`.
         targets: 0/1 of shape `(N, L)`.
         labels: the L labels.
-        title: above the picture.
+        title: headline.
     """
     rows = -(-len(chips) // _COLUMNS)
     with styled():
@@ -51,35 +51,35 @@ def batch_figure(
 
 
 def _caption(tags: Sequence[str]) -> str:
-    """Break tags into lines of two, three lines at most."""
+    """Break tags into at most three lines of two."""
     lines = [" ".join(tags[start : start + 2]) for start in range(0, len(tags), 2)]
     return "\n".join(lines if len(lines) <= 3 else [*lines[:2], f"{lines[2]} ..."])
 
 
 def label_histogram(
     labels: NDArray[np.uint8],
-    parts: NDArray[np.str_],
+    splits: NDArray[np.str_],
     names: Sequence[str],
-    title: str = "Labels of each part",
+    title: str = "Labels of each split",
 ) -> Figure:
-    """Draw on how many chips of each part each label is, the most frequent on top.
+    """Draw the number of chips that carry each label, by split, the most frequent label on top.
 
     Args:
         labels: 0/1 of shape `(N, L)`.
-        parts: "train", "valid" or "test" of shape `(N,)`.
+        splits: "train", "valid" or "test" of each chip, shape `(N,)`.
         names: the L labels.
-        title: above the picture.
+        title: headline.
     """
     order = np.argsort(labels.sum(0))
     places = np.arange(len(names))
     with styled():
         figure = blank(8.6, 0.36 * len(names) + 1.3)
         axes = figure.subplots()
-        for offset, (part, colour) in enumerate(zip(SPLITS, (FOREST, RIVER, SAND), strict=True)):
-            counts = labels[parts == part].sum(0)[order]
-            chips = int((parts == part).sum())
+        for offset, (split, colour) in enumerate(zip(SPLITS, (FOREST, RIVER, SAND), strict=True)):
+            counts = labels[splits == split].sum(0)[order]
+            chips = int((splits == split).sum())
             axes.barh(
-                places + 0.27 * (1 - offset), counts, 0.25, color=colour, label=f"{part} ({chips:,} chips)"
+                places + 0.27 * (1 - offset), counts, 0.25, color=colour, label=f"{split} ({chips:,} chips)"
             )
         for place, column in enumerate(order):
             total = int(labels[:, column].sum())
@@ -91,7 +91,7 @@ def label_histogram(
         axes.xaxis.set_major_formatter("{x:,.0f}")
         grid(axes, "x")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
-        headline(figure, title, "chips that carry the label; right: in all parts")
+        headline(figure, title, "chips that carry the label; right: total")
     return figure
 
 
@@ -103,16 +103,16 @@ def save_training_figures(
     parts: NDArray[np.str_],
     settings: TrainingSettings,
 ) -> dict[str, Path]:
-    """Draw what the model `name` will learn from into `folder`; return the file of each figure by its title.
+    """Draw the training data of the model `name` into `folder`; return the file of each figure by its title.
 
-    The arguments are those of `training.fit`; the batch is the first one of its first epoch.
+    The arguments are those of `training.fit`; the batch is the first of its first epoch.
     """
     mean, std = channel_statistics(store, np.flatnonzero(parts == "train"))
     data = ChipsDataModule(store, labels, parts, settings, mean, std)
     images, targets = data.on_after_batch_transfer(next(iter(data.train_batches(0))))
-    shown = denormalise(images[:_SHOWN], mean, std), np.asarray(targets[:_SHOWN] > 0, dtype=np.uint8)
+    batch = denormalise(images[:_CHIPS], mean, std), np.asarray(targets[:_CHIPS] > 0, dtype=np.uint8)
     figures = {
-        "batch": batch_figure(*shown, LABELS, f"{name}: training chips, as the network sees them"),
-        "labels": label_histogram(labels, parts, LABELS, f"{name}: labels of each part"),
+        "batch": batch_figure(*batch, LABELS, f"{name}: training chips, as the network sees them"),
+        "labels": label_histogram(labels, parts, LABELS, f"{name}: labels of each split"),
     }
     return {title: save(figure, folder / f"{title}.png") for title, figure in figures.items()}

@@ -9,7 +9,7 @@ FORBIDDEN = {
     "planets.archive.split": {"torch", "lightning", "timm"},
     "planets.decision.thresholds": {"torch", "lightning", "timm"},
     "planets.training.trained_model": {"lightning", "timm"},
-    "planets.evaluation.inference": {"lightning"},
+    "planets.evaluation.inference": {"lightning", "matplotlib", "planets.decision.decision"},
     "planets.bundle.bundle": {"lightning", "matplotlib"},
     "planets.bundle.manifest": {"torch", "timm", "lightning", "matplotlib"},
     "planets.decision.decision": {"torch", "timm", "lightning", "matplotlib"},
@@ -31,7 +31,6 @@ FORBIDDEN = {
         "planets.decision.thresholds",
     },
     "planets.evaluation.evaluation": {"torch", "timm", "lightning", "matplotlib"},
-    "planets.evaluation.scoring": {"lightning", "matplotlib", "planets.decision.decision"},
     "planets.training.training": {
         "planets.decision.thresholds",
         "planets.bundle.bundle",

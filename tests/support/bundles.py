@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from support.synthetic import make_labels, make_parts, make_pixels
 
 from planets.bundle.bundle import Bundle
-from planets.bundle.torch_member import Member
+from planets.bundle.torch_member import TorchMember
 from planets.chips.store import ChipStore
 from planets.config.evaluation import EvaluationSettings
 from planets.evaluation.evaluation import Evaluation, evaluate
-from planets.evaluation.scoring import score_parts
+from planets.evaluation.inference import score_model
 from planets.labels import LABELS
 from planets.training.model import create
 from planets.training.trained_model import TrainedModel
@@ -51,8 +51,8 @@ def network(seed: int, size: int, architecture: str = "test_resnet") -> TrainedM
 
 
 @cache
-def member(name: str, seed: int, size: int) -> Member:
-    return Member.of(network(seed, size), name, "none", make_pixels(TARGETS[:4], size))
+def member(name: str, seed: int, size: int) -> TorchMember:
+    return TorchMember.create(network(seed, size), name, "none", make_pixels(TARGETS[:4], size))
 
 
 def make(files: list[tuple[str, Path]], sizes: dict[str, int], settings: EvaluationSettings) -> Made:
@@ -60,7 +60,7 @@ def make(files: list[tuple[str, Path]], sizes: dict[str, int], settings: Evaluat
     seeds = {name: seed for seed, name in enumerate(sizes)}
     cache = files[0][1].parents[1] / "cache"
     scores = [
-        score_parts(
+        score_model(
             network(seeds[name], size), ChipStore.open(cache, "hash", size, files), TARGETS, PARTS, True
         )
         for name, size in sizes.items()

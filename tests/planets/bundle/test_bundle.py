@@ -59,7 +59,7 @@ def test_gives_exactly_the_f2_that_was_reported(
 ) -> None:
     if len(sizes) > 1:
         monkeypatch.setattr(
-            "planets.evaluation.evaluation.choose_shares", lambda targets, scores: (0.35, 0.65)
+            "planets.evaluation.evaluation.ensemble_weights", lambda targets, scores: (0.35, 0.65)
         )
     made, found, _ = make(files, sizes, settings)
     made.save(tmp_path)

@@ -12,11 +12,11 @@ from torch import nn
 
 from planets.bundle import BundleError
 from planets.bundle.bundle import Bundle
-from planets.bundle.export import TOLERANCE, ExportError, export
 from planets.bundle.onnx_member import OnnxMember, open_session, session_scores
+from planets.bundle.torch_member import TOLERANCE, ExportError, export_onnx
 from planets.config.evaluation import EvaluationSettings
 from planets.evaluation.inference import predict_scores
-from planets.evaluation.tta import TURNS, turned
+from planets.evaluation.scores import TTA_VIEWS, dihedral_view
 from planets.training.augment import turn
 from planets.training.model import restore
 
@@ -34,16 +34,16 @@ def saved(bundle_folder: Path) -> Path:
     return bundle_folder
 
 
-@pytest.mark.parametrize("element", range(TURNS))
-def test_turns_are_those_of_torch(element: int) -> None:
+@pytest.mark.parametrize("element", range(TTA_VIEWS))
+def test_views_match_torch(element: int) -> None:
     chips = np.random.default_rng(0).integers(0, 256, (3, 5, 5, 3), dtype=np.uint8)
     by_torch = turn(torch.from_numpy(chips), torch.full((3,), element)).numpy()
-    np.testing.assert_array_equal(turned(chips, element), by_torch)
+    np.testing.assert_array_equal(dihedral_view(chips, element), by_torch)
 
 
 @pytest.mark.parametrize("settings", [PLAIN, WHOLE], ids=["plain", "tta and all"])
 @pytest.mark.parametrize("sizes", [{"tiny": 32}, SIZES], ids=["single", "ensemble"])
-def test_says_what_torch_says_of_every_test_chip(
+def test_agrees_with_torch_on_every_test_chip(
     sizes: dict[str, int],
     settings: EvaluationSettings,
     files: list[tuple[str, Path]],
@@ -52,7 +52,7 @@ def test_says_what_torch_says_of_every_test_chip(
 ) -> None:
     if len(sizes) > 1:
         monkeypatch.setattr(
-            "planets.evaluation.evaluation.choose_shares", lambda targets, scores: (0.35, 0.65)
+            "planets.evaluation.evaluation.ensemble_weights", lambda targets, scores: (0.35, 0.65)
         )
     made, found, _ = make(files, sizes, settings)
     made.save(tmp_path)
@@ -68,12 +68,20 @@ def test_the_networks_of_the_sample_export_with_any_number_of_chips(architecture
     fitted = network(0, 32, architecture)
     made = restore(architecture, 17, 32, fitted.weights)
     pixels = make_pixels(make_labels(9))
-    session = open_session(export(made, MEAN, STD, pixels[:2]))
+    session = open_session(export_onnx(made, MEAN, STD, pixels[:2]))
     for count in (1, 9):
         by_torch = predict_scores(made, pixels[:count], MEAN, STD, batch_size=4)
         by_onnx = session_scores(session, pixels[:count], tta=False, batch_size=4)
         assert by_onnx.dtype == np.float32
         assert np.abs(by_onnx - by_torch).max() < TOLERANCE
+
+
+def test_a_graph_holds_no_trace_of_the_machine_that_exported_it() -> None:
+    fitted = network(0, 32)
+    made = restore("test_resnet", 17, 32, fitted.weights)
+    graph = export_onnx(made, MEAN, STD, make_pixels(make_labels(4)))
+    for trace in (b"stack_trace", b".py", str(Path(__file__).parents[3]).encode()):
+        assert trace not in graph
 
 
 def test_scores_do_not_depend_on_the_place_in_the_batches(saved: Path) -> None:
@@ -134,13 +142,13 @@ class _Shapely(nn.Module):
 
 
 class TestRefuses:
-    def test_a_graph_that_says_something_else(self) -> None:
+    def test_a_graph_that_disagrees(self) -> None:
         with pytest.raises(ExportError, match=r"_Stubborn: probabilities by ONNX Runtime differ .* by \d"):
-            export(_Stubborn(), MEAN, STD, make_pixels(make_labels(4)))
+            export_onnx(_Stubborn(), MEAN, STD, make_pixels(make_labels(4)))
 
     def test_a_network_that_cannot_be_exported(self) -> None:
         with pytest.raises(ExportError, match="_Shapely cannot be exported to ONNX"):
-            export(_Shapely(), MEAN, STD, make_pixels(make_labels(4)))
+            export_onnx(_Shapely(), MEAN, STD, make_pixels(make_labels(4)))
 
     def test_a_graph_of_another_bundle(self, saved: Path, tmp_path: Path) -> None:
         Bundle.load(saved).save(tmp_path)
@@ -149,11 +157,11 @@ class TestRefuses:
             Bundle.load(tmp_path, OnnxMember.load)
 
     @pytest.mark.parametrize("graph", [b"", b"no graph at all"])
-    def test_what_is_no_graph(self, graph: bytes) -> None:
+    def test_bytes_that_are_not_a_graph(self, graph: bytes) -> None:
         with pytest.raises(BundleError, match="cannot open the graph"):
             open_session(graph)
 
     def test_a_graph_with_other_outputs(self, saved: Path) -> None:
         info = Bundle.load(saved).members[0].info
-        with pytest.raises(BundleError, match="gives 17 scores, not 16"):
+        with pytest.raises(BundleError, match="returns 17 scores, not 16"):
             OnnxMember.load(saved, info, 16)

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from support.synthetic import make_labels, make_parts, make_store
 
 from planets.config.evaluation import EvaluationSettings
+from planets.decision.calibration import log_loss
 from planets.decision.thresholds import fit_thresholds
 from planets.evaluation import EvaluationError
-from planets.evaluation.cross_fit import halves
-from planets.evaluation.evaluation import evaluate
-from planets.evaluation.scores import ModelScores, PartScores
-from planets.evaluation.scoring import score_parts
+from planets.evaluation.cross_fit import half_mask
+from planets.evaluation.evaluation import ensemble_weights, evaluate
+from planets.evaluation.inference import score_model
+from planets.evaluation.scores import ModelScores, SplitScores
 from planets.labels import LABELS
 from planets.metrics.f2 import f2_score
 from planets.training import TrainingError
@@ -23,6 +24,7 @@ from planets.training.model import create, head_keys
 from planets.training.trained_model import TrainedModel
 
 COUNT = 100
+MANY, NOISE = make_labels(300), np.random.default_rng(1)
 TARGETS, PARTS = make_labels(COUNT), make_parts(COUNT)
 
 
@@ -51,7 +53,7 @@ def reordered(fitted: TrainedModel, order: list[int]) -> TrainedModel:
 
 
 def scored(fitted: TrainedModel, labels: NDArray[np.uint8] = TARGETS, tta: bool = True) -> ModelScores:
-    return score_parts(fitted, make_store(TARGETS), labels, PARTS, tta)
+    return score_model(fitted, make_store(TARGETS), labels, PARTS, tta)
 
 
 def settings(everything: str) -> EvaluationSettings:
@@ -65,7 +67,7 @@ def test_valid_is_scored_out_of_sample_and_test_with_thresholds_of_valid(fitted:
     np.testing.assert_array_equal(valid.rows, np.flatnonzero(PARTS == "valid"))
     np.testing.assert_array_equal(test.targets, TARGETS[PARTS == "test"])
     np.testing.assert_array_equal(found.decision.thresholds, fit_thresholds(valid.targets, valid.scores))
-    half = halves(valid.targets, 3)
+    half = half_mask(valid.targets, 3)
     for here in (half, ~half):
         thresholds = fit_thresholds(valid.targets[~here], valid.scores[~here])
         np.testing.assert_array_equal(valid.predictions[here], valid.scores[here] >= thresholds)
@@ -79,10 +81,10 @@ def test_valid_is_scored_out_of_sample_and_test_with_thresholds_of_valid(fitted:
 def test_what_is_chosen_is_chosen_without_the_half_that_is_scored(fitted: TrainedModel) -> None:
     """Other labels on one half of valid: not one prediction for that half changes, whatever is tried."""
     scores = many(fitted)
-    half = halves(scores.valid.targets, 0)
+    half = half_mask(scores.valid.targets, 0)
     changed = np.where(half[:, None], 1 - scores.valid.targets, scores.valid.targets)
     other = replace(scores, valid=replace(scores.valid, targets=changed))
-    with mock.patch("planets.evaluation.evaluation.halves", return_value=half):
+    with mock.patch("planets.evaluation.evaluation.half_mask", return_value=half):
         before, after = (evaluate([each], settings("auto")) for each in (scores, other))
     np.testing.assert_array_equal(before.valid.predictions[half], after.valid.predictions[half])
     np.testing.assert_array_equal(before.valid.probabilities[half], after.valid.probabilities[half])
@@ -95,10 +97,10 @@ def many(fitted: TrainedModel) -> ModelScores:
     random = np.random.default_rng(0)
     valid = scores.valid
     targets = np.tile(valid.targets, (6, 1))
-    plain, turned = (
+    plain, augmented = (
         (0.3 * targets + 0.6 * random.random(targets.shape)).astype(np.float32) for _ in range(2)
     )
-    return replace(scores, valid=PartScores(np.arange(len(targets)), targets, plain, turned))
+    return replace(scores, valid=SplitScores(np.arange(len(targets)), targets, plain, augmented))
 
 
 def test_test_labels_change_nothing_that_is_fitted(fitted: TrainedModel) -> None:
@@ -125,9 +127,9 @@ def test_everything_can_be_on_and_each_is_reported(fitted: TrainedModel) -> None
     assert found.report["test"]["per_label"]["clear"]["threshold"] is None
 
 
-def test_without_turned_scores_there_is_no_augmentation(fitted: TrainedModel) -> None:
+def test_without_augmented_scores_there_is_no_tta(fitted: TrainedModel) -> None:
     scores = scored(fitted, tta=False)
-    assert scores.valid.turned is None
+    assert scores.valid.augmented is None
     assert not evaluate([scores], settings("always")).decision.tta
 
 
@@ -135,10 +137,10 @@ class TestEnsemble:
     def noisy(self, scores: ModelScores, spread: float, seed: int) -> ModelScores:
         random = np.random.default_rng(seed)
 
-        def part(given: PartScores) -> PartScores:
+        def part(given: SplitScores) -> SplitScores:
             odds = 3.0 * given.targets - 1.5 + random.normal(0, spread, given.targets.shape)
             plain = (1 / (1 + np.exp(-odds))).astype(np.float32)
-            return replace(given, plain=plain, turned=None)
+            return replace(given, plain=plain, augmented=None)
 
         return replace(scores, valid=part(scores.valid), test=part(scores.test))
 
@@ -167,12 +169,12 @@ class TestEnsemble:
 def test_scores_survive_a_file(fitted: TrainedModel, tmp_path: Path) -> None:
     for tta in (True, False):
         scores = scored(fitted, tta=tta)
-        np.savez(tmp_path / "scores.npz", **scores.arrays())
+        np.savez(tmp_path / "scores.npz", **scores.to_arrays())
         with np.load(tmp_path / "scores.npz", allow_pickle=False) as opened:
-            again = ModelScores.of_arrays(opened)
+            again = ModelScores.from_arrays(opened)
         assert again.labels == scores.labels
         for part, other in ((scores.valid, again.valid), (scores.test, again.test)):
-            for name in ("rows", "targets", "plain", "turned"):
+            for name in ("rows", "targets", "plain", "augmented"):
                 np.testing.assert_array_equal(getattr(part, name), getattr(other, name))
 
 
@@ -191,9 +193,34 @@ def test_other_labels_or_sizes_are_refused(fitted: TrainedModel) -> None:
     with pytest.raises(EvaluationError, match="lake"):
         scored(other)
     with pytest.raises(EvaluationError, match="32 px, the chips are 16 px"):
-        score_parts(fitted, make_store(TARGETS, size=16), TARGETS, PARTS, False)
+        score_model(fitted, make_store(TARGETS, size=16), TARGETS, PARTS, False)
 
 
 def test_weights_of_another_network_are_refused(fitted: TrainedModel) -> None:
     with pytest.raises(TrainingError, match="do not fit test_efficientnet"):
         scored(replace(fitted, architecture="test_efficientnet"))
+
+
+def noisy_scores(noise: float) -> np.ndarray:
+    """Scores that are off by independent noise of this size."""
+    odds = 4.0 * MANY - 2 + NOISE.normal(0, noise, MANY.shape)
+    return (1 / (1 + np.exp(-odds))).astype(np.float32)
+
+
+def test_one_network_is_all_of_it() -> None:
+    assert ensemble_weights(MANY, [noisy_scores(1)]) == (1.0,)
+
+
+def test_a_bad_network_gets_nothing_and_equal_ones_share() -> None:
+    scores = [noisy_scores(2), noisy_scores(2), NOISE.random(MANY.shape).astype(np.float32)]
+    weights = ensemble_weights(MANY, scores)
+    assert weights[2] == 0
+    assert abs(sum(weights) - 1) < 1e-12
+    assert min(weights[:2]) > 0.3
+
+
+def test_the_mean_is_no_worse_than_the_best_noisy_scores() -> None:
+    scores = [noisy_scores(noise) for noise in (1.5, 2, 3)]
+    weights = ensemble_weights(MANY, scores)
+    mixed = sum(weight * given for weight, given in zip(weights, scores, strict=True))
+    assert log_loss(MANY, mixed).mean() <= min(log_loss(MANY, given).mean() for given in scores)

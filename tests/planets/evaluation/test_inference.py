@@ -4,7 +4,7 @@ import torch
 from support.synthetic import make_labels, make_pixels
 from torch import nn
 
-from planets.evaluation.inference import predict_scores, predict_turns
+from planets.evaluation.inference import predict_scores, predict_views
 from planets.training.augment import turn
 from planets.training.model import create
 
@@ -65,25 +65,23 @@ def turned(pixels: np.ndarray, element: int) -> np.ndarray:
     return turn(torch.from_numpy(pixels), torch.full((len(pixels),), element)).numpy()
 
 
-class TestTurns:
+class TestViews:
     def test_are_scored_one_by_one(self, network: nn.Module) -> None:
-        turns = predict_turns(network, PIXELS, MEAN, STD, batch_size=16)
-        assert turns.shape == (8, 40, 17)
+        views = predict_views(network, PIXELS, MEAN, STD, batch_size=16)
+        assert views.shape == (8, 40, 17)
         for element in range(8):
             alone = predict_scores(network, turned(PIXELS, element), MEAN, STD, batch_size=16)
-            np.testing.assert_array_equal(turns[element], alone)
+            np.testing.assert_array_equal(views[element], alone)
 
     def test_their_mean_is_the_augmented_score(self, network: nn.Module) -> None:
-        turns = predict_turns(network, PIXELS, MEAN, STD)
+        views = predict_views(network, PIXELS, MEAN, STD)
         mean = predict_scores(network, PIXELS, MEAN, STD, tta=True)
         assert mean.dtype == np.float32
-        np.testing.assert_allclose(mean, turns.mean(axis=0), atol=1e-6)
-        assert np.abs(mean - turns[0]).max() > 1e-4
+        np.testing.assert_allclose(mean, views.mean(axis=0), atol=1e-6)
+        assert np.abs(mean - views[0]).max() > 1e-4
 
     @pytest.mark.parametrize("element", range(1, 8))
-    def test_augmented_scores_do_not_depend_on_how_a_chip_is_turned(
-        self, network: nn.Module, element: int
-    ) -> None:
+    def test_augmented_scores_do_not_depend_on_orientation(self, network: nn.Module, element: int) -> None:
         straight = predict_scores(network, PIXELS, MEAN, STD, tta=True)
         other = predict_scores(network, turned(PIXELS, element), MEAN, STD, tta=True)
         np.testing.assert_allclose(other, straight, rtol=0, atol=1e-6)

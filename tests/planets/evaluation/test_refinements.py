@@ -5,8 +5,8 @@ import pytest
 from support.synthetic import make_labels
 
 from planets.config.evaluation import EvaluationSettings
-from planets.evaluation.refinements import Refinements, choose, fit
-from planets.evaluation.scores import PartScores
+from planets.evaluation.refinements import Refinements, choose_refinements, fit_decision
+from planets.evaluation.scores import SplitScores
 from planets.labels import LABELS
 from planets.metrics.f2 import f2_score
 
@@ -22,9 +22,9 @@ def noisy(spread: float, scale: float = 1.0, seed: int = 0) -> np.ndarray:
     return (1 / (1 + np.exp(-scale * (3.0 * TARGETS - 1.5 + noise)))).astype(np.float32)
 
 
-def part(plain: np.ndarray, turned: np.ndarray | None = None, count: int = COUNT) -> PartScores:
-    return PartScores(
-        np.arange(count), TARGETS[:count], plain[:count], None if turned is None else turned[:count]
+def part(plain: np.ndarray, augmented: np.ndarray | None = None, count: int = COUNT) -> SplitScores:
+    return SplitScores(
+        np.arange(count), TARGETS[:count], plain[:count], None if augmented is None else augmented[:count]
     )
 
 
@@ -33,8 +33,8 @@ def settings(**changes: str) -> EvaluationSettings:
 
 
 def test_what_helps_is_kept_and_what_hurts_is_not() -> None:
-    """Turned scores with less noise help; the weather rule hurts: these chips have several weathers."""
-    on, trials = choose(part(noisy(2), noisy(1)), LABELS, SETTINGS, seed=0)
+    """Augmented scores with less noise help; the weather rule hurts: these chips have several weathers."""
+    on, trials = choose_refinements(part(noisy(2), noisy(1)), LABELS, SETTINGS, seed=0)
     by_name = {trial.name: trial for trial in trials}
     assert list(by_name) == list(Refinements._fields)
     assert on.tta
@@ -45,12 +45,12 @@ def test_what_helps_is_kept_and_what_hurts_is_not() -> None:
 
 
 def test_more_noise_is_not_kept() -> None:
-    on, _ = choose(part(noisy(1), noisy(2)), LABELS, SETTINGS, seed=0)
+    on, _ = choose_refinements(part(noisy(1), noisy(2)), LABELS, SETTINGS, seed=0)
     assert not on.tta
 
 
 def test_calibration_is_kept_where_scores_are_too_sure() -> None:
-    on, trials = choose(part(noisy(1.5, scale=4)), LABELS, settings(tta="never"), seed=0)
+    on, trials = choose_refinements(part(noisy(1.5, scale=4)), LABELS, settings(tta="never"), seed=0)
     calibration = next(trial for trial in trials if trial.name == "calibration")
     assert on.calibration
     assert calibration.judged_by == "log_loss"
@@ -59,31 +59,33 @@ def test_calibration_is_kept_where_scores_are_too_sure() -> None:
 
 def test_settings_overrule_the_measurement_which_is_still_reported() -> None:
     asked = settings(tta="always", calibration="never", weather_rule="always", decoding="never")
-    on, trials = choose(part(noisy(1), noisy(2)), LABELS, asked, seed=0)
+    on, trials = choose_refinements(part(noisy(1), noisy(2)), LABELS, asked, seed=0)
     assert on == Refinements(tta=True, weather_rule=True)
     assert [(trial.name, trial.kept) for trial in trials] == [("tta", True), ("weather_rule", True)]
     assert trials[0].gain.difference < 0
 
 
 def test_few_chips_decide_nothing() -> None:
-    on, trials = choose(part(noisy(2), noisy(0.1), 12), LABELS, settings(decoding="always"), seed=0)
+    on, trials = choose_refinements(
+        part(noisy(2), noisy(0.1), 12), LABELS, settings(decoding="always"), seed=0
+    )
     assert on == Refinements(decoding=True)
     assert trials == ()
 
 
 def test_the_decision_that_is_fitted_has_what_was_chosen() -> None:
     whole = part(noisy(2), noisy(1))
-    decision = fit(Refinements(tta=True, calibration=True, decoding=True), whole, LABELS)
+    decision = fit_decision(Refinements(tta=True, calibration=True, decoding=True), whole, LABELS)
     assert decision.tta
     assert decision.calibration is not None
     assert decision.thresholds is None
-    plain = fit(Refinements(), whole, LABELS)
+    plain = fit_decision(Refinements(), whole, LABELS)
     predictions = plain.predict(plain.probabilities([whole.plain]))
     assert f2_score(TARGETS, predictions) > f2_score(TARGETS, whole.plain >= 0.5)
 
 
 def test_trials_are_json_and_one_line_each() -> None:
-    _, trials = choose(part(noisy(2)), LABELS, settings(tta="never"), seed=0)
+    _, trials = choose_refinements(part(noisy(2)), LABELS, settings(tta="never"), seed=0)
     for trial in trials:
         document = json.loads(json.dumps(trial.document()))
         assert set(document["gain"]) == {"difference", "low", "high", "p"}

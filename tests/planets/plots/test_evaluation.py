@@ -73,13 +73,13 @@ def test_every_label_is_named_with_its_support() -> None:
     assert f"{REPORT['f2']:.4f}" in text
 
 
-def test_curves_say_average_precision_or_that_there_is_nothing() -> None:
+def test_curves_show_average_precision_or_that_no_chip_is_positive() -> None:
     text = words(precision_recall_figure(TARGETS, SCORES, PREDICTIONS, LABELS))
     assert f"{REPORT['per_label']['clear']['ap']:.2f}" in text
-    assert "no such chip" in text
+    assert "no positive chip" in text
 
 
-def test_mistakes_are_the_worst_and_name_what_is_wrong() -> None:
+def test_mistakes_show_the_lowest_f2_and_name_the_errors() -> None:
     predictions = TARGETS.copy()
     predictions[7] = 1 - predictions[7]
     text = words(mistakes_figure(CHIPS, ROWS, TARGETS, predictions, LABELS, count=1))
@@ -88,7 +88,7 @@ def test_mistakes_are_the_worst_and_name_what_is_wrong() -> None:
         assert f"{'-' if true else '+'} {label}" in text
 
 
-def test_a_training_shows_what_it_learns_from(tmp_path: Path) -> None:
+def test_a_training_shows_its_data(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"mixup": 0.5})
     files = save_training_figures(tmp_path, "tiny", make_store(TARGETS), TARGETS, make_parts(50), settings)
     assert list(files) == ["batch", "labels"]
@@ -104,11 +104,11 @@ def test_errors_are_counted_in_pairs() -> None:
     numbers = [{(t.get_position(), t.get_text()) for t in axes.texts} for axes in (left, right)]
     assert numbers[0] == {((haze, road), "2")}
     assert numbers[1] == {((clear, haze), "3"), ((clear, road), "2")}
-    assert "in all 5 labels are missed and 3 made up" in words(errors_figure(targets, predictions, LABELS))
+    assert "in total 5 labels are missed and 3 false" in words(errors_figure(targets, predictions, LABELS))
 
 
-def test_calibration_says_what_it_brings() -> None:
-    assert "mean distance" in words(calibration_figure(TARGETS, SCORES))
+def test_calibration_shows_its_effect() -> None:
+    assert "calibration error" in words(calibration_figure(TARGETS, SCORES))
     text = words(calibration_figure(TARGETS, SCORES, SCORES**2))
-    assert "before: mean distance" in text
-    assert "calibrated: mean distance" in text
+    assert "before: calibration error" in text
+    assert "calibrated: calibration error" in text
