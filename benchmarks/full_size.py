@@ -16,15 +16,16 @@ import sys
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import psutil
 
 from planets.archive.layout import CHIPS, TABLE
-from planets.archive.table import Row, read_table, write_table
+from planets.archive.table import read_table, write_table
+from planets.labels import parse_tags
 from planets.synthetic.drawing import draw_jpeg
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,25 +72,24 @@ def main() -> None:
     show(costs)
 
 
-def make_chips(folder: Path, rows: Iterable[Row]) -> None:
+def make_chips(folder: Path, rows: pd.DataFrame) -> None:
     """Write a chip for each row: drawn for the first rows, then the picture of a row with the same tags."""
     (folder / CHIPS).mkdir(parents=True)
     pictures: dict[frozenset[str], list[bytes]] = defaultdict(list)
     drawn = 0
-    written = []
-    for number, row in enumerate(rows):
-        known = pictures[frozenset(row.tags)]
+    for number, (name, cell) in enumerate(zip(rows["image_name"], rows["tags"], strict=True)):
+        tags = parse_tags(cell)
+        known = pictures[tags]
         if drawn < PICTURES or not known:
-            known.append(draw_jpeg(frozenset(row.tags), 256, np.random.default_rng([1, number])))
+            known.append(draw_jpeg(tags, 256, np.random.default_rng([1, number])))
             drawn += 1
         data = known[number % len(known)]
-        comment = row.name.encode()
+        comment = name.encode()
         # A comment segment right after the first two bytes: another file, the same picture.
         segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
-        (folder / CHIPS / f"{row.name}.jpg").write_bytes(data[:2] + segment + data[2:])
-        written.append((row.name, row.tags))
-    write_table(folder / TABLE, written)
-    print(f"{len(written)} chips of {drawn} pictures", flush=True)
+        (folder / CHIPS / f"{name}.jpg").write_bytes(data[:2] + segment + data[2:])
+    write_table(folder / TABLE, rows)
+    print(f"{len(rows)} chips of {drawn} pictures", flush=True)
 
 
 def run(home: Path) -> dict[str, Cost]:

@@ -15,18 +15,17 @@ import time
 import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
 from peer import BATCH, MODEL, SIZE, Chips, Outcome, outcome, run_peer
 
 from pipeline.config.settings import load_config
-from planets.archive.layout import find_archive
 from planets.archive.split import stratified_split
+from planets.archive.table import find_archive, label_matrix
 from planets.chips.store import ChipStore
 from planets.config.project import Config
 from planets.decision.thresholds import apply_thresholds, fit_thresholds
 from planets.evaluation.inference import predict_scores
-from planets.labels import LABELS, to_vector
+from planets.labels import LABELS
 from planets.metrics.f2 import f2_score
 from planets.synthetic.sample import make_sample
 from planets.training.callbacks import CHECKPOINT
@@ -64,8 +63,8 @@ def run_ours(chips: Chips, config: Config, epochs: int, seed: int, folder: Path)
 
 def sample(folder: Path) -> Chips:
     archive = find_archive(make_sample(folder / "sample", 3000, seed=7))
-    names = [row.name for row in archive.rows]
-    labels = np.stack([to_vector(row.tags) for row in archive.rows])
+    names = list(archive.rows["image_name"])
+    labels = label_matrix(archive.rows["tags"])
     parts = stratified_split(labels, names, 0.15, 0.15, 42)
     return Chips(names, [archive.chips / f"{name}.jpg" for name in names], labels, parts)
 

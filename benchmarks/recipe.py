@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.settings import load_config
-from planets.archive.layout import find_archive
 from planets.archive.split import stratified_split
+from planets.archive.table import find_archive, label_matrix
 from planets.chips.store import ChipStore
 from planets.decision.thresholds import apply_thresholds, fit_thresholds
 from planets.evaluation.inference import predict_scores
-from planets.labels import to_vector
 from planets.metrics.f2 import f2_score, mean_average_precision
 from planets.synthetic.sample import make_sample
 from planets.training.model import restore
@@ -66,8 +65,8 @@ def main() -> None:
     base = config.training_of(asked.model)
     with tempfile.TemporaryDirectory() as folder:
         archive = find_archive(make_sample(Path(folder) / "sample", 3000, seed=7))
-        names = [row.name for row in archive.rows]
-        labels = np.stack([to_vector(row.tags) for row in archive.rows])
+        names = list(archive.rows["image_name"])
+        labels = label_matrix(archive.rows["tags"])
         parts = stratified_split(labels, names, 0.15, 0.15, 42)
         files = [(name, archive.chips / f"{name}.jpg") for name in names]
         store = ChipStore.open(Path(folder) / "cache", "sample", base.image_size, files)

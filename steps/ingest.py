@@ -23,8 +23,9 @@ def ingest_chips(
     import tempfile
     from pathlib import Path
 
-    from planets.archive.layout import find_archive
-    from planets.archive.writer import audit, write_archive
+    from planets.archive.audit import audit
+    from planets.archive.table import find_archive
+    from planets.archive.writer import write_archive
     from planets.sources.source import source_of
     from steps.clearml import datasets, origins
     from steps.clearml import task as tracking

@@ -13,7 +13,8 @@ import yaml
 
 from pipeline.config.refresh import steps_to_refresh, words
 from pipeline.config.timm_names import require_names
-from planets.archive.layout import find_archive, source_stamp
+from planets.archive.layout import source_stamp
+from planets.archive.table import find_archive
 from planets.config import ConfigError
 from planets.config.evaluation import ENSEMBLE
 from planets.config.project import Config, DatasetSource

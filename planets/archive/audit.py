@@ -1,86 +1,128 @@
-"""What an audit finds: the chips that can be used, what was left out, and the hash of the whole."""
+"""The audit of an archive: every chip decoded to its end, hashed once, and counted."""
 
 import hashlib
+import io
 import json
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
-from planets.labels import LABELS
+import pandas as pd
+from PIL import Image
 
-_SHOWN = 100
-"""A report lists so many names of a kind and counts the rest: it must stay a small text."""
+from planets.archive.table import Archive, label_matrix
+from planets.chips import ArchiveError
+from planets.chips.jpeg import decode
+from planets.labels import LABELS, WEATHER
+from planets.system import usable_cores
 
-
-@dataclass(frozen=True)
-class Chip:
-    """One picture that decodes, with its labels.
-
-    `digest` is the SHA-256 of the file's bytes (hex), not of the pixels: that is 12 times less to hash.
-    """
-
-    name: str
-    path: Path
-    tags: frozenset[str]
-    digest: str
+_LISTED = 100
+"""Names per finding in a report; the rest is only counted, to keep the report small."""
 
 
-@dataclass(frozen=True)
-class Audit:
-    """The findings over one archive; all names are bare names of chips, except `stray`, which are file names.
+class BadChips(ArchiveError):
+    """More chips are missing or unreadable than the configuration allows."""
+
+
+class Inspection(NamedTuple):
+    """The state of one chip's file.
 
     Attributes:
-        chips: the good ones, sorted by name.
-        missing: rows without a file.
-        unreadable: `(name, why)` of files that do not decode to the end.
-        stray: files in the folder of chips that no row names; not an error.
-        duplicates: groups of names, two or more, whose files are identical.
-        sizes: how many good chips are of each size, "width x height" in pixels as `"256x256"`.
-        modes: how many are of each form of JPEG: `"CMYK"` (four components), `"RGB"`, `"L"`.
-        labels: how many good chips carry each of the 17 labels, in `LABELS` order.
-        without_weather: good chips with no weather label.
+        fault: why the chip is unusable; empty if it is good, None if there is no file.
+        sha256: of the file's bytes (hex), not of the pixels, which are 12 times as many.
+        dimensions: width and height in pixels, as `256x256`.
+        mode: Pillow's mode of the JPEG: `CMYK` (four components), `RGB` or `L`.
+        size, mtime_ns: of the file before it was read.
     """
 
-    chips: tuple[Chip, ...]
+    fault: str | None
+    sha256: str = ""
+    dimensions: str = ""
+    mode: str = ""
+    size: int = 0
+    mtime_ns: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """The findings over one archive.
+
+    Attributes:
+        chips: the good chips, sorted by name: columns `image_name` and `tags` as in `read_table`, `path`,
+            and the fields of `Inspection`.
+        missing: names of rows without a file.
+        unreadable: `(name, fault)` of files that do not decode to the end.
+        stray: names of files in the folder of chips that no row names; not an error.
+    """
+
+    chips: pd.DataFrame
     missing: tuple[str, ...]
     unreadable: tuple[tuple[str, str], ...]
     stray: tuple[str, ...]
-    duplicates: tuple[tuple[str, ...], ...]
-    sizes: Mapping[str, int]
-    modes: Mapping[str, int]
-    labels: Mapping[str, int]
-    without_weather: tuple[str, ...]
 
     @property
     def rows(self) -> int:
-        """How many rows the table has: good, missing and unreadable chips together."""
+        """Number of rows of the table: good, missing and unreadable chips together."""
         return len(self.chips) + self.bad
 
     @property
     def bad(self) -> int:
-        """How many rows have no usable picture."""
+        """Number of rows without a usable chip."""
         return len(self.missing) + len(self.unreadable)
 
     @cached_property
+    def duplicates(self) -> tuple[tuple[str, ...], ...]:
+        """Groups of two or more chips whose files are identical."""
+        copies = self.chips[self.chips.duplicated("sha256", keep=False)]
+        return tuple(sorted(tuple(group) for _, group in copies.groupby("sha256")["image_name"]))
+
+    @cached_property
+    def labels(self) -> dict[str, int]:
+        """Number of good chips that carry each label, in `LABELS` order."""
+        counts = label_matrix(self.chips["tags"]).sum(axis=0, dtype=int)
+        return dict(zip(LABELS, counts.tolist(), strict=True))
+
+    @cached_property
+    def without_weather(self) -> tuple[str, ...]:
+        """Good chips without a weather label."""
+        weather = label_matrix(self.chips["tags"])[:, [LABELS.index(label) for label in WEATHER]]
+        return tuple(self.chips["image_name"][weather.sum(axis=1) == 0])
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of good chips of each size, such as `256x256`, the most frequent first."""
+        return _frequencies(self.chips["dimensions"])
+
+    @property
+    def modes(self) -> dict[str, int]:
+        """Number of good chips of each JPEG mode, the most frequent first."""
+        return _frequencies(self.chips["mode"])
+
+    @cached_property
     def content_hash(self) -> str:
-        """SHA-256 (hex) over names, digests and tags of the good chips, whatever their folder and order."""
+        """SHA-256 (hex) over names, file digests and tags of the good chips, independent of their folder."""
         digest = hashlib.sha256()
-        for chip in sorted(self.chips, key=lambda chip: chip.name):
-            digest.update(json.dumps([chip.name, chip.digest, sorted(chip.tags)]).encode() + b"\n")
+        for name, sha256, tags in zip(
+            *(self.chips[c] for c in ("image_name", "sha256", "tags")), strict=True
+        ):
+            digest.update(json.dumps([name, sha256, sorted(tags.split())]).encode() + b"\n")
         return digest.hexdigest()
 
     def to_json(self) -> str:
-        """Return the findings as a JSON object: every count in full, of each list of names the first 100."""
+        """Return the findings as a JSON object: all counts, and the first 100 names of each finding."""
         report = {
             "content_hash": self.content_hash,
             "rows": self.rows,
             "chips": len(self.chips),
-            "sizes": dict(self.sizes),
-            "modes": dict(self.modes),
-            "labels": dict(self.labels),
+            "sizes": self.sizes,
+            "modes": self.modes,
+            "labels": self.labels,
             "missing": _listed(self.missing),
-            "unreadable": _listed([f"{name}: {why}" for name, why in self.unreadable]),
+            "unreadable": _listed([f"{name}: {fault}" for name, fault in self.unreadable]),
             "stray": _listed(self.stray),
             "duplicates": _listed([list(group) for group in self.duplicates]),
             "without_weather": _listed(self.without_weather),
@@ -88,7 +130,7 @@ class Audit:
         return json.dumps(report, indent=2)
 
     def summary(self) -> list[str]:
-        """Return the findings as lines for a person; what was not found has no line."""
+        """Return the findings as lines for a person; absent findings have no line."""
         lines = [
             f"{len(self.chips):,} of {self.rows:,} chips are good: "
             f"{_counts(self.sizes)} px, {_counts(self.modes)}",
@@ -96,7 +138,7 @@ class Audit:
         ]
         findings: list[tuple[str, Sequence[str]]] = [
             ("missing, left out", self.missing),
-            ("unreadable, left out", [f"{name} ({why})" for name, why in self.unreadable]),
+            ("unreadable, left out", [f"{name} ({fault})" for name, fault in self.unreadable]),
             ("files without a row, ignored", self.stray),
             (
                 "groups of identical chips, kept together in the split",
@@ -104,17 +146,78 @@ class Audit:
             ),
             ("without a weather label, kept", self.without_weather),
         ]
-        lines += [f"{len(names):,} {what}: {first(names)}" for what, names in findings if names]
+        lines += [f"{len(names):,} {finding}: {_first(names)}" for finding, names in findings if names]
         return lines
 
 
-def count_labels(chips: Sequence[Chip]) -> dict[str, int]:
-    """Count the chips that carry each label, in `LABELS` order."""
-    return {label: sum(label in chip.tags for chip in chips) for label in LABELS}
+def audit(archive: Archive, max_bad_fraction: float, threads: int | None = None) -> Audit:
+    """Decode every chip to its end and report good, missing, unreadable, stray and duplicate ones.
+
+    Args:
+        archive: result of `find_archive`.
+        max_bad_fraction: largest tolerated fraction of rows without a usable chip; such rows are left out.
+        threads: number of decoding threads; None for one per usable core.
+
+    Raises:
+        BadChips: more than that are missing or unreadable, or no chip is good.
+    """
+    rows = archive.rows.sort_values("image_name", ignore_index=True)
+    rows["path"] = pd.Series([archive.chips / f"{name}.jpg" for name in rows["image_name"]], dtype=object)
+    with ThreadPoolExecutor(threads or usable_cores()) as pool:
+        inspections = pd.DataFrame(list(pool.map(_inspect, rows["path"])), columns=list(Inspection._fields))
+    chips = rows.join(inspections)
+    is_missing = chips["fault"].isna()
+    faulty = chips[~is_missing & (chips["fault"] != "")]
+    result = Audit(
+        chips=chips[chips["fault"] == ""].reset_index(drop=True),
+        missing=tuple(chips["image_name"][is_missing]),
+        unreadable=tuple(zip(faulty["image_name"], faulty["fault"], strict=True)),
+        stray=tuple(sorted({file.name for file in archive.chips.iterdir()} - {p.name for p in rows["path"]})),
+    )
+    if result.bad > max_bad_fraction * result.rows or result.chips.empty:
+        raise BadChips(_complaint(archive, result, max_bad_fraction))
+    return result
 
 
-def first(names: Sequence[str], shown: int = 5) -> str:
-    """Join the first few names, and say how many more there are."""
+def _inspect(path: Path) -> Inspection:
+    try:
+        with path.open("rb") as file:
+            # Before reading: a later change of the file shows in either number.
+            status = os.fstat(file.fileno())
+            data = file.read()
+        height, width, _ = decode(data).shape
+    except FileNotFoundError:
+        return Inspection(None)
+    except OSError as error:
+        return Inspection(f"cannot be read: {error.strerror}")
+    except ArchiveError as error:
+        return Inspection(str(error))
+    with Image.open(io.BytesIO(data)) as header:
+        mode = header.mode
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Inspection("", sha256, f"{width}x{height}", mode, status.st_size, status.st_mtime_ns)
+
+
+def _complaint(archive: Archive, found: Audit, allowed: float) -> str:
+    unreadable = [f"{name} ({fault})" for name, fault in found.unreadable]
+    findings = [
+        f"{len(names):,} {finding}: {_first(names)}"
+        for finding, names in (("missing", found.missing), ("unreadable", unreadable))
+        if names
+    ]
+    return (
+        f"{archive.chips}: {found.bad:,} of the {found.rows:,} chips in {archive.table} cannot be used, "
+        f"{found.bad / found.rows:.2%} where {allowed:.2%} is allowed; {'; '.join(findings)}. "
+        "Unpack the archive again, delete these rows, or raise dataset.max_bad_fraction"
+    )
+
+
+def _frequencies(values: "pd.Series[str]") -> dict[str, int]:
+    return {str(value): int(count) for value, count in values.value_counts().items()}
+
+
+def _first(names: Sequence[str], shown: int = 5) -> str:
+    """Join the first few names, and count the others."""
     more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
 
@@ -124,4 +227,4 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _listed(items: Sequence[object]) -> dict[str, object]:
-    return {"count": len(items), "first": list(items[:_SHOWN])}
+    return {"count": len(items), "first": list(items[:_LISTED])}

@@ -1,49 +1,47 @@
-"""Where the chips and their table lie in a folder that was unpacked from Kaggle, in any of its forms."""
+"""The Kaggle layout: names of its folders and files, and where they lie in an unpacked folder."""
 
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
-from planets.archive.table import Row, read_table
 from planets.chips import ArchiveError
 
 CHIPS = "train-jpg"
 TABLE = "train_classes.csv"
 TEST_CHIPS = ("test-jpg", "test-jpg-additional")
 SUBMISSION = "sample_submission.csv"
+
+COLUMNS = ("image_name", "tags")
+"""Columns of every table of the dataset: labels, submission and predictions."""
+
 LAYOUTS = (Path(), Path("planet"), Path("planet/planet"))
-"""Where these two lie below the folder given: bare, in the archive's `planet/`, or in the whole archive."""
+"""Where `CHIPS` and `TABLE` may lie: in the folder, in the archive's `planet/`, or in the whole archive."""
 
 
-@dataclass(frozen=True)
-class Archive:
-    """A folder in the Kaggle layout. `root` is the folder that was given; nothing in it is ever written."""
-
-    root: Path
-    chips: Path
-    table: Path
-    rows: tuple[Row, ...]
-
-
-def find_archive(folder: Path) -> Archive:
-    """Find the chips and the label table in `folder`, and read the table.
+def locate(folder: Path) -> tuple[Path, Path]:
+    """Return the folder of chips and the label table below `folder`; neither is opened.
 
     Raises:
-        ArchiveError: nothing is found (the message names what was looked for where), or the table is faulty.
-        UnknownTag: the table has a tag that is none of the 17 labels.
+        ArchiveError: they are missing; the message names every place that was searched.
     """
-    chips, table = locate(folder)
-    return Archive(folder, chips, table, read_table(table))
+    if folder.is_file():
+        raise ArchiveError(f"{folder} is a file; unpack it and name the folder it was unpacked to")
+    if not folder.is_dir():
+        raise ArchiveError(f"{folder} does not exist; name the folder that the archive was unpacked to")
+    for base in (folder / layout for layout in LAYOUTS):
+        if (base / CHIPS).is_dir() and (base / TABLE).is_file():
+            return base / CHIPS, base / TABLE
+    searched = "; ".join(_contents(folder / layout) for layout in LAYOUTS)
+    raise ArchiveError(f"no chips found in {folder}; looked for {CHIPS}/ beside {TABLE} in: {searched}")
 
 
 def source_stamp(folder: Path) -> str:
-    """Return a SHA-256 (hex) over path, size and mtime of the table and the chips, without reading a picture.
+    """Return a SHA-256 (hex) over path, size and mtime of the table and the chips, without reading a chip.
 
-    It notices that a folder changed. It says nothing of what is in it: two copies have two stamps.
+    The stamp changes when the folder changes; it does not identify content: two copies have two stamps.
 
     Raises:
-        ArchiveError: `folder` holds no archive.
+        ArchiveError: `folder` holds no archive, or its chips cannot be listed.
     """
     chips, table = locate(folder)
     try:
@@ -55,24 +53,7 @@ def source_stamp(folder: Path) -> str:
     return hashlib.sha256("".join(sorted(stamps)).encode(errors="surrogateescape")).hexdigest()
 
 
-def locate(folder: Path) -> tuple[Path, Path]:
-    """Return the folder of chips and the table, neither of them opened.
-
-    Raises:
-        ArchiveError: they are not there; the message names what was looked for where.
-    """
-    if folder.is_file():
-        raise ArchiveError(f"{folder} is a file; unpack it and name the folder it was unpacked to")
-    if not folder.is_dir():
-        raise ArchiveError(f"{folder} does not exist; name the folder that the archive was unpacked to")
-    for base in (folder / layout for layout in LAYOUTS):
-        if (base / CHIPS).is_dir() and (base / TABLE).is_file():
-            return base / CHIPS, base / TABLE
-    looked = "; ".join(_seen(folder / layout) for layout in LAYOUTS)
-    raise ArchiveError(f"no chips found in {folder}; looked for {CHIPS}/ beside {TABLE} in: {looked}")
-
-
-def _seen(base: Path) -> str:
+def _contents(base: Path) -> str:
     if not base.is_dir():
         return f"{base} (no such folder)"
     chips = "is there" if (base / CHIPS).is_dir() else "is missing"

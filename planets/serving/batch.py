@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from planets.archive.table import COLUMNS
+from planets.archive.layout import COLUMNS
 from planets.bundle.bundle import Bundle
 from planets.bundle.manifest import INFO
 from planets.chips.batches import Block, blocks

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from planets.archive.layout import LAYOUTS
-from planets.archive.table import COLUMNS
+from planets.archive.layout import COLUMNS, LAYOUTS
 from planets.chips import ArchiveError
 from planets.chips.files import SUFFIXES, Picture, named_pictures
 from planets.serving.batch import replacing

@@ -8,9 +8,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from planets.archive.layout import CHIPS, TABLE
-from planets.archive.table import write_table
+from planets.archive.table import join_tags, write_table
 from planets.archive.writer import new_folder
 from planets.chips.store import Progress
 from planets.synthetic.drawing import draw_jpeg
@@ -66,7 +67,8 @@ def make_sample(
             (new / CHIPS / f"{drawing.name}.jpg").write_bytes(data)
             if progress:
                 progress(done, chips)
-        write_table(new / TABLE, ((drawing.name, drawing.tags) for drawing in plan))
+        table = {"image_name": [chip.name for chip in plan], "tags": [join_tags(chip.tags) for chip in plan]}
+        write_table(new / TABLE, pd.DataFrame(table))
     return folder
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from planets.archive.layout import find_archive
+from planets.archive.table import find_archive, label_matrix
 from planets.chips.store import ChipStore
-from planets.labels import to_vector
 from steps.clearml import datasets
 from steps.clearml import task as tracking
 
@@ -47,9 +46,9 @@ def read_chips(dataset_id: str) -> RegisteredChips:
     """Read a registered dataset from its local copy on this host."""
     archive = find_archive(datasets.local_copy(dataset_id))
     return RegisteredChips(
-        names=tuple(row.name for row in archive.rows),
-        files=tuple(archive.chips / f"{row.name}.jpg" for row in archive.rows),
-        labels=np.stack([to_vector(row.tags) for row in archive.rows]),
+        names=tuple(archive.rows["image_name"]),
+        files=tuple(archive.chips / f"{name}.jpg" for name in archive.rows["image_name"]),
+        labels=label_matrix(archive.rows["tags"]),
         content=datasets.content_of(dataset_id),
         source=datasets.source_of(dataset_id),
     )

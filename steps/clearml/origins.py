@@ -15,7 +15,7 @@ TAG = "origin:"
 REFRESH = "Args/refresh"
 """The parameter of a run that names the steps to do whatever is there already."""
 
-AUDIT = "planets.archive.writer"
+AUDIT = "planets.archive.audit"
 """What makes a dataset of a source: other code of it may find other chips to be good."""
 
 

@@ -4,6 +4,9 @@ import grimp
 import pytest
 
 FORBIDDEN = {
+    "planets.archive.layout": {"pandas", "torch"},
+    "planets.chips.jpeg": {"pandas", "torch"},
+    "planets.labels": {"pandas", "torch", "pydantic"},
     "planets.chips.store": {"torch", "lightning", "timm", "sklearn"},
     "planets.metrics.f2": {"torch", "lightning", "timm"},
     "planets.archive.split": {"torch", "lightning", "timm"},
@@ -20,6 +23,7 @@ FORBIDDEN = {
         "matplotlib",
         "safetensors",
         "scipy",
+        "pandas",
         "filelock",
     },
     "planets.metrics.significance": {"torch", "timm", "sklearn", "pydantic"},

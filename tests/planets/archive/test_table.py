@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planets.archive.table import Row, read_table, write_table
+from planets.archive.table import join_tags, label_matrix, read_table, write_table
 from planets.chips import ArchiveError
-from planets.labels import LABELS, UnknownTag
+from planets.labels import LABELS, UnknownTag, to_vector
 
 
 def table(folder: Path, content: str | bytes) -> Path:
@@ -20,10 +22,9 @@ def table(folder: Path, content: str | bytes) -> Path:
 class TestReadTable:
     def test_rows_keep_their_order_and_know_their_line(self, tmp_path: Path) -> None:
         path = table(tmp_path, "image_name,tags\ntrain_7,haze primary\n\ntrain_3,cloudy\n")
-        assert read_table(path) == (
-            Row("train_7", frozenset({"haze", "primary"}), 2),
-            Row("train_3", frozenset({"cloudy"}), 4),
-        )
+        rows = read_table(path)
+        assert list(rows.itertuples(name=None)) == [(2, "train_7", "haze primary"), (4, "train_3", "cloudy")]
+        assert (rows.index.name, *rows.columns) == ("line", "image_name", "tags")
 
     @pytest.mark.parametrize(
         "content",
@@ -57,16 +58,17 @@ class TestReadTable:
         ],
     )
     def test_forms_of_one_and_the_same_table(self, tmp_path: Path, content: bytes) -> None:
-        (row,) = read_table(table(tmp_path, content))
-        assert (row.name, row.tags) == ("train_0", {"clear", "primary"})
+        (row,) = read_table(table(tmp_path, content)).itertuples(index=False, name=None)
+        assert row == ("train_0", "clear primary")
 
     def test_a_row_without_weather_is_accepted(self, tmp_path: Path) -> None:
-        (row,) = read_table(table(tmp_path, "image_name,tags\ntrain_24448,water\n"))
-        assert row.tags == {"water"}
+        rows = read_table(table(tmp_path, "image_name,tags\ntrain_24448,water\n"))
+        assert list(rows["tags"]) == ["water"]
 
     def test_cloudy_is_not_read_out_of_partly_cloudy(self, tmp_path: Path) -> None:
-        (row,) = read_table(table(tmp_path, "image_name,tags\ntrain_0,partly_cloudy primary\n"))
-        assert row.tags == {"partly_cloudy", "primary"}
+        rows = read_table(table(tmp_path, "image_name,tags\ntrain_0,partly_cloudy primary\n"))
+        assert list(rows["tags"]) == ["partly_cloudy primary"]
+        assert label_matrix(rows["tags"])[0, LABELS.index("cloudy")] == 0
 
     @pytest.mark.parametrize(
         ("tag", "hint"),
@@ -94,7 +96,7 @@ class TestReadTable:
             ("image_name,tags\ntrain_0,\n", "{path}, line 2: no tags; name at least one label"),
             (
                 "image_name,tags\na,clear\nb,haze\na,clear primary\n",
-                "{path}, line 4: 'a' is 'clear primary' here but 'clear' on line 2; keep the right one",
+                "{path}, line 4: 'a' is 'clear primary' here but 'clear' on line 2; keep the correct one",
             ),
             ('image_name,tags\n"train_0,clear\n', "{path}, line 2: not CSV"),
         ],
@@ -118,7 +120,7 @@ class TestReadTable:
     )
     def test_a_name_that_could_leave_the_folder(self, tmp_path: Path, name: str) -> None:
         path = table(tmp_path, f"image_name,tags\n{name},clear\n")
-        with pytest.raises(ArchiveError, match=r"line 2: .* is no chip's name; write the file's bare name"):
+        with pytest.raises(ArchiveError, match=r"line 2: .* is not a chip's name; write the bare name"):
             read_table(path)
 
     @given(
@@ -132,8 +134,14 @@ class TestReadTable:
         self, tmp_path_factory: pytest.TempPathFactory, rows: dict[str, frozenset[str]]
     ) -> None:
         path = tmp_path_factory.mktemp("table") / "train_classes.csv"
-        write_table(path, rows.items())
-        assert {row.name: row.tags for row in read_table(path)} == rows
+        written = pd.DataFrame(
+            {"image_name": list(rows), "tags": [join_tags(tags) for tags in rows.values()]}
+        )
+        write_table(path, written)
+        read = read_table(path)
+        pd.testing.assert_frame_equal(read.reset_index(drop=True), written, check_dtype=False)
+        expected = np.stack([to_vector(tags) for tags in rows.values()])
+        np.testing.assert_array_equal(label_matrix(read["tags"]), expected)
 
     @given(
         tags=st.lists(st.sampled_from(LABELS), min_size=1, max_size=12),
@@ -158,4 +166,4 @@ class TestReadTable:
             + quote
         )
         path = table(tmp_path_factory.mktemp("table"), f"{mark}image_name,tags{end}train_0,{cell}{end}")
-        assert read_table(path) == (Row("train_0", frozenset(tags), 2),)
+        assert list(read_table(path).itertuples(name=None)) == [(2, "train_0", join_tags(tags))]

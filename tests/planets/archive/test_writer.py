@@ -6,10 +6,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
-from planets.archive.writer import Audit, BadChips, Chip, audit, find_archive, source_stamp, write_archive
+from planets.archive.audit import Audit, BadChips, audit
+from planets.archive.layout import source_stamp
+from planets.archive.table import find_archive
+from planets.archive.writer import write_archive
 from planets.chips import ArchiveError
 from planets.labels import LABELS
 
@@ -70,9 +74,8 @@ class TestFindArchive:
         assert archive.root == tmp_path
         assert archive.chips == tmp_path / layout / "train-jpg"
         assert archive.table == tmp_path / layout / "train_classes.csv"
-        assert {row.name: row.tags for row in archive.rows} == {
-            name: frozenset(cell.split()) for name, cell in TAGS.items()
-        }
+        assert archive.rows["image_name"].tolist() == list(TAGS)
+        assert [set(tags.split()) for tags in archive.rows["tags"]] == [set(t.split()) for t in TAGS.values()]
 
     def test_the_rest_of_kaggles_archive_is_no_matter(self, tmp_path: Path) -> None:
         lay_out(tmp_path / "planet/planet")
@@ -102,11 +105,11 @@ class TestFindArchive:
 class TestAudit:
     def test_good_chips(self, folder: Path) -> None:
         found = audit(find_archive(folder), 0)
-        assert [chip.name for chip in found.chips] == sorted(TAGS)
-        chip = found.chips[0]
-        assert chip.path == folder / "train-jpg/train_0.jpg"
-        assert chip.tags == {"haze", "primary"}
-        assert chip.digest == hashlib.sha256(chip.path.read_bytes()).hexdigest()
+        assert found.chips["image_name"].tolist() == sorted(TAGS)
+        chip = found.chips.loc[0]
+        assert chip["path"] == folder / "train-jpg/train_0.jpg"
+        assert chip["tags"] == "haze primary"
+        assert chip["sha256"] == hashlib.sha256(chip["path"].read_bytes()).hexdigest()
         assert (found.rows, found.bad) == (4, 0)
         assert (
             found.missing
@@ -139,7 +142,7 @@ class TestAudit:
         (chips / "train_1.jpg").write_bytes(noise.getvalue()[:-100])
         (chips / "train_2.jpg").write_bytes(b"")
         found = audit(find_archive(folder), 0.75)
-        assert [chip.name for chip in found.chips] == ["train_10"]
+        assert found.chips["image_name"].tolist() == ["train_10"]
         assert found.missing == ("train_0",)
         assert [name for name, _ in found.unreadable] == ["train_1", "train_2"]
         assert "truncated" in found.unreadable[0][1]
@@ -197,7 +200,9 @@ class TestAudit:
 
     def test_any_number_of_threads_finds_the_same(self, folder: Path) -> None:
         archive = find_archive(folder)
-        assert audit(archive, 0, threads=1) == audit(archive, 0, threads=7)
+        one, many = audit(archive, 0, threads=1), audit(archive, 0, threads=7)
+        pd.testing.assert_frame_equal(one.chips, many.chips)
+        assert one.to_json() == many.to_json()
 
     def test_nothing_in_the_users_folder_changes(self, folder: Path, tmp_path: Path) -> None:
         before = snapshot(folder)
@@ -339,7 +344,7 @@ class TestWriteArchive:
         assert again.duplicates == found.duplicates
 
     def test_rows_are_sorted_and_tags_in_label_order(self, found: Audit, tmp_path: Path) -> None:
-        new = write_archive(reversed(found.chips), tmp_path / "new")
+        new = write_archive(found.chips[::-1], tmp_path / "new")
         assert (new / "train_classes.csv").read_bytes() == (
             b"image_name,tags\ntrain_0,haze primary\ntrain_1,clear primary agriculture water\n"
             b"train_10,cloudy\ntrain_2,clear primary\n"
@@ -347,10 +352,10 @@ class TestWriteArchive:
 
     def test_files_are_copies_neither_links_nor_the_users_own(self, found: Audit, tmp_path: Path) -> None:
         new = write_archive(found.chips, tmp_path / "new")
-        for chip in found.chips:
-            copy = new / "train-jpg" / f"{chip.name}.jpg"
+        for name, path in zip(found.chips["image_name"], found.chips["path"], strict=True):
+            copy = new / "train-jpg" / f"{name}.jpg"
             assert not copy.is_symlink()
-            assert not copy.samefile(chip.path)
+            assert not copy.samefile(path)
             assert copy.stat().st_nlink == 1
 
     def test_nothing_but_the_good_chips(self, folder: Path, tmp_path: Path) -> None:
@@ -362,12 +367,26 @@ class TestWriteArchive:
         assert audit(find_archive(new), 0).content_hash == found.content_hash
 
     def test_a_chip_that_changed_since_the_audit(self, found: Audit, tmp_path: Path) -> None:
-        found.chips[1].path.write_bytes(jpeg((9, 9, 9)))
+        (tmp_path / "data/train-jpg/train_1.jpg").write_bytes(jpeg((9, 9, 9)))
         with pytest.raises(
             ArchiveError, match=r"train_1\.jpg has changed since it was audited; run the audit"
         ):
             write_archive(found.chips, tmp_path / "out/new")
         assert list((tmp_path / "out").iterdir()) == []
+
+    def test_an_edit_that_keeps_the_size_shows_by_its_time(self, found: Audit, tmp_path: Path) -> None:
+        path = tmp_path / "data/train-jpg/train_1.jpg"
+        audited = path.stat()
+        path.write_bytes(bytes(audited.st_size))
+        os.utime(path, ns=(audited.st_atime_ns, audited.st_mtime_ns + 1))
+        with pytest.raises(ArchiveError, match="has changed since it was audited"):
+            write_archive(found.chips, tmp_path / "new")
+
+    def test_audited_files_are_not_hashed_again(
+        self, found: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(hashlib, "sha256")
+        write_archive(found.chips, tmp_path / "new")
 
     def test_an_empty_folder_is_filled(self, found: Audit, tmp_path: Path) -> None:
         (tmp_path / "new").mkdir()
@@ -381,8 +400,6 @@ class TestWriteArchive:
         assert [path.name for path in (tmp_path / "new").iterdir()] == ["mine.txt"]
 
     def test_two_chips_of_one_name_are_refused(self, found: Audit, tmp_path: Path) -> None:
-        chip = found.chips[0]
-        twin = Chip(chip.name, chip.path, frozenset({"cloudy"}), chip.digest)
         with pytest.raises(FileExistsError):
-            write_archive([chip, twin], tmp_path / "new")
+            write_archive(found.chips.iloc[[0, 0]], tmp_path / "new")
         assert not (tmp_path / "new").exists()
