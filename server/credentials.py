@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jwt
+
 from server import identity
 from server.data_folder import write_private
 from server.errors import InvalidCredentials, InvalidToken, StartError, Unauthorized
@@ -18,15 +20,16 @@ TOKEN_LIFE = 30 * DAY
 LONGEST_TOKEN_LIFE = 365 * DAY
 LINK_LIFE = 10 * 60
 
+ALGORITHM = "HS256"
 COOKIE = "clearml_token_basic"
 MASK = b"********"
 
 
 class Credentials:
-    """The key pair that the SDK and the agents log in with, and what tokens are signed with."""
+    """The key pair that SDK and agents log in with, and the key that signs tokens."""
 
     def __init__(self, access_key: str, secret_key: str, signing_key: bytes) -> None:
-        """``signing_key`` signs tokens and links; who has it can make any."""
+        """Keep the keys; anyone who has ``signing_key`` can issue tokens and links."""
         self.access_key = access_key
         self._secret_key = secret_key
         self._signing_key = signing_key
@@ -35,7 +38,11 @@ class Credentials:
 
     @classmethod
     def of(cls, folder: Path) -> "Credentials":
-        """Read them from ``folder``; at the first start generate them there, readable by the owner only."""
+        """Read the keys from ``folder``; the first start generates them, readable by their owner only.
+
+        Raises:
+            StartError: A key file is damaged.
+        """
         path = folder / "credentials.json"
         if not path.exists():
             pair = {"access_key": secrets.token_hex(10).upper(), "secret_key": secrets.token_urlsafe(32)}
@@ -50,7 +57,11 @@ class Credentials:
             raise StartError(f"{path} or {signing.name} is damaged; remove both for new keys") from error
 
     def authenticate(self, authorization: str | None, cookie: str | None) -> None:
-        """Raises Unauthorized unless the header (Basic or Bearer) or the cookie proves who is calling."""
+        """Check the Authorization header (Basic or Bearer), or else the session cookie.
+
+        Raises:
+            Unauthorized: Neither proves who is calling.
+        """
         scheme, _, value = (authorization or "").partition(" ")
         if scheme.lower() == "basic":
             self._check_pair(value.strip())
@@ -62,13 +73,13 @@ class Credentials:
             raise Unauthorized("Unauthorized (missing credentials)")
 
     def masked(self, text: bytes) -> bytes:
-        """The text with stars for the keys: an agent prints its settings into the log of every task."""
+        """Replace the keys by stars: an agent prints its settings into the log of every task."""
         for key in (self.access_key.encode(), self._secret_key.encode()):
             text = text.replace(key, MASK)
         return text
 
     def token(self, life: int = TOKEN_LIFE) -> str:
-        """A signed token with the fields that the SDK reads from it; ``life`` in seconds."""
+        """Issue a session token, valid for ``life`` seconds, with the fields that the SDK reads."""
         now = int(time.time())
         return self._sign(
             {
@@ -89,20 +100,21 @@ class Credentials:
         )
 
     def link(self) -> str:
-        """A token that opens the page once, within LINK_LIFE seconds, on the server that runs now."""
+        """Issue a token that opens the page once, within LINK_LIFE seconds, until the server restarts."""
         now = time.time()
         return self._sign({"link": secrets.token_hex(16), "iat": now, "exp": int(now) + LINK_LIFE})
 
     def form_token(self, session: str) -> str:
-        """What a form of the page carries: another site cannot know it, another session cannot use it."""
-        return self._signature("form", session)
+        """Return the token of one session's forms, which no other site knows and no other session can use."""
+        digest = hmac.digest(self._signing_key, f"form.{session}".encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
     def is_form_token(self, token: str, session: str) -> bool:
-        """Whether ``token`` is the one of this session's forms."""
+        """Check that ``token`` belongs to the forms of this session."""
         return hmac.compare_digest(token.encode(), self.form_token(session).encode())
 
     def redeem(self, link: str) -> bool:
-        """Whether ``link`` is good; it is not a second time."""
+        """Use up ``link``; False if it is invalid, expired or used already."""
         try:
             payload = self._verified(link)
         except InvalidToken:
@@ -110,7 +122,7 @@ class Credentials:
         now = int(time.time())
         self._used_links = {used: expires for used, expires in self._used_links.items() if expires > now}
         nonce = payload.get("link")
-        # Which links were used is forgotten at the end, so a server honours none from before its start.
+        # Used links are kept in memory only, so links issued before this start are refused.
         if not isinstance(nonce, str) or nonce in self._used_links or payload["iat"] < self._since:
             return False
         self._used_links[nonce] = payload["exp"]
@@ -118,11 +130,11 @@ class Credentials:
 
     def _check_pair(self, encoded: str) -> None:
         try:
-            given = base64.b64decode(encoded, validate=True)
+            pair = base64.b64decode(encoded, validate=True)
         except ValueError:
-            given = b""
+            pair = b""
         expected = f"{self.access_key}:{self._secret_key}".encode()
-        if not hmac.compare_digest(given, expected):
+        if not hmac.compare_digest(pair, expected):
             raise InvalidCredentials(
                 "Unauthorized (invalid credentials) (failed to locate provided credentials)"
             )
@@ -132,27 +144,14 @@ class Credentials:
             raise InvalidToken("Unauthorized (invalid token) (not a session token)")
 
     def _sign(self, payload: dict[str, Any]) -> str:
-        head = _encode(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
-        body = _encode(json.dumps(payload).encode())
-        return f"{head}.{body}.{self._signature(head, body)}"
+        return jwt.encode(payload, self._signing_key, algorithm=ALGORITHM)
 
     def _verified(self, token: str) -> dict[str, Any]:
-        head, _, rest = token.partition(".")
-        body, _, signature = rest.partition(".")
-        if not hmac.compare_digest(signature.encode(), self._signature(head, body).encode()):
-            raise InvalidToken("Unauthorized (invalid token) (signature verification failed)")
-        payload: dict[str, Any] = json.loads(_decode(body))
-        if payload["exp"] <= time.time():
-            raise InvalidToken("Unauthorized (invalid token) (token has expired)")
-        return payload
-
-    def _signature(self, head: str, body: str) -> str:
-        return _encode(hmac.digest(self._signing_key, f"{head}.{body}".encode(), hashlib.sha256))
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
-
-
-def _decode(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        try:
+            return jwt.decode(
+                token, self._signing_key, algorithms=[ALGORITHM], options={"require": ["exp", "iat"]}
+            )
+        except jwt.ExpiredSignatureError as error:
+            raise InvalidToken("Unauthorized (invalid token) (token has expired)") from error
+        except jwt.InvalidTokenError as error:
+            raise InvalidToken("Unauthorized (invalid token) (signature verification failed)") from error

@@ -97,7 +97,9 @@ class Database:
             try:
                 yield connection
             finally:
-                connection.execute("ROLLBACK")
+                # After some errors, such as a full disk, SQLite has rolled back already.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Merge the log into the file; no call may be running any more."""

@@ -1,8 +1,13 @@
-"""Events."""
+"""Events as rows: reports of tasks, and the series of one metric and variant.
+
+Series are listed and thinned by index searches: the cost depends on the series and on the points returned,
+not on the number of stored events.
+"""
 
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import md5
 
 from server.documents import Document, dump
 
@@ -14,19 +19,29 @@ VECTOR = "training_stats_vector"
 TYPES = frozenset({LOG, SCALAR, PLOT, IMAGE, VECTOR})
 
 SINGLE_VALUE_ITERATION = -(2**31)
+"""The SDK's iteration for ``report_single_value``: the smallest there is, and no point of a curve."""
+
 DENSE = 5
-"""Up to so many stored points for one answered, reading all of them is faster than searching for each."""
+"""Up to this many stored points per returned one, reading them all beats searching for each."""
+
+_INSERT = (
+    "INSERT INTO events (task, type, metric, variant, iter, timestamp, value, doc)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_REPLACE = (
+    " ON CONFLICT (task, type, metric, variant, iter) WHERE type <> 'log'"
+    " DO UPDATE SET timestamp = excluded.timestamp, value = excluded.value, doc = excluded.doc"
+)
 
 # ``type <> 'log'`` lets SQLite use the index that leaves the log out.
 _OF_TYPE = "FROM events WHERE task = :task AND type = :type AND type <> 'log'"
-# One search past all reports of the name before; a comparison of pairs would read them.
+# One search past all reports of the previous name; comparing (metric, variant) pairs would read them.
 _METRIC = f"SELECT metric {_OF_TYPE} AND metric {{}} :metric ORDER BY metric LIMIT 1"
 _VARIANT = (
     f"SELECT variant {_OF_TYPE} AND metric = :metric AND variant {{}} :variant ORDER BY variant LIMIT 1"
 )
-# A single value has the smallest iteration that there is, and is no point of a curve.
-_SERIES = f"{_OF_TYPE} AND metric = :metric AND variant = :variant AND iter"
-_CURVE = f"{_SERIES} > {SINGLE_VALUE_ITERATION}"
+_SERIES = f"{_OF_TYPE} AND metric = :metric AND variant = :variant"
+_CURVE = f"{_SERIES} AND iter > {SINGLE_VALUE_ITERATION}"
 _ALL = f"SELECT iter, timestamp, value {_CURVE} ORDER BY iter"
 _COUNT = f"SELECT count(*) FROM (SELECT 1 {_CURVE} LIMIT :limit)"
 _SPAN = f"SELECT (SELECT max(iter) {_CURVE}) - (SELECT min(iter) {_CURVE})"
@@ -34,15 +49,16 @@ _WALK = f"""
 WITH RECURSIVE walk (place) AS (
     SELECT min(iter) {_CURVE}
     UNION ALL
-    SELECT (SELECT iter {_SERIES} >= place + :step ORDER BY iter LIMIT 1) FROM walk WHERE place IS NOT NULL
+    SELECT (SELECT iter {_SERIES} AND iter >= place + :step ORDER BY iter LIMIT 1)
+    FROM walk WHERE place IS NOT NULL
 )
-SELECT iter, timestamp, value {_SERIES} IN walk ORDER BY iter
+SELECT iter, timestamp, value {_SERIES} AND iter IN walk ORDER BY iter
 """
 
 
 @dataclass(frozen=True)
 class Event:
-    """A line that passed the checks."""
+    """A report that passed the checks; ``timestamp`` in milliseconds since the epoch."""
 
     task: str
     type: str
@@ -53,29 +69,62 @@ class Event:
     value: float | None
     document: Document
 
+    @property
+    def series(self) -> dict[str, str]:
+        """The values that select the event's series."""
+        return {"task": self.task, "type": self.type, "metric": self.metric, "variant": self.variant}
+
+
+def store(db: sqlite3.Connection, event: Event) -> None:
+    """Insert the event; unless it is a log line, it replaces one of the same series and iteration."""
+    is_log = event.type == LOG
+    columns = (
+        event.task,
+        event.type,
+        event.metric,
+        event.variant,
+        event.iteration,
+        event.timestamp,
+        event.value,
+    )
+    stamps = {"timestamp": event.timestamp} | ({} if is_log else {"iter": event.iteration})
+    db.execute(_INSERT + ("" if is_log else _REPLACE), (*columns, dump(event.document | stamps)))
+
+
+def stored_at(db: sqlite3.Connection, event: Event) -> tuple[float | None, int | None]:
+    """Return the value stored at the event's iteration and the last iteration of its series, or None."""
+    sql = f"SELECT (SELECT value {_SERIES} AND iter = :iter) AS value, (SELECT max(iter) {_SERIES}) AS last"
+    row = db.execute(sql, event.series | {"iter": event.iteration}).fetchone()
+    return row["value"], row["last"]
+
+
+def extremes(db: sqlite3.Connection, event: Event) -> tuple[sqlite3.Row, sqlite3.Row]:
+    """Return (iter, value) of the smallest and the largest value in the event's series, which has one."""
+    sql = f"SELECT iter, value {_SERIES} ORDER BY value {{}}, iter LIMIT 1"
+    smallest, largest = (db.execute(sql.format(order), event.series).fetchone() for order in ("ASC", "DESC"))
+    return smallest, largest
+
+
+def metric_hash(name: str) -> str:
+    """Return the md5 of a metric's or variant's name, by which the clients look it up."""
+    return md5(name.encode("utf-8"), usedforsecurity=False).hexdigest()
+
 
 def series(
     db: sqlite3.Connection, task: str, kind: str, metric: str | None = None
 ) -> Iterator[tuple[str, str]]:
-    """(metric, variant) of what the task reported of a type other than the log, of one metric or of all."""
+    """Yield (metric, variant) of what the task reported of a type other than log, for one metric or all."""
     values = {"task": task, "type": kind}
     for name in [metric] if metric is not None else _names(db, _METRIC, "metric", values):
         for variant in _names(db, _VARIANT, "variant", values | {"metric": name}):
             yield name, variant
 
 
-def _names(db: sqlite3.Connection, sql: str, column: str, values: dict[str, str]) -> Iterator[str]:
-    row = db.execute(sql.format(">="), values | {column: ""}).fetchone()
-    while row:
-        yield row[column]
-        row = db.execute(sql.format(">"), values | {column: row[column]}).fetchone()
-
-
 def curve(db: sqlite3.Connection, task: str, metric: str, variant: str, samples: int) -> list[sqlite3.Row]:
-    """iter, timestamp and value of at most ``samples`` points (0: of all of them), by iteration.
+    """Return (iter, timestamp, value) of at most ``samples`` points (0: all) by iteration.
 
-    Of a longer curve every so many-th report, of a very long one the first at or after equal distances. A
-    series that is a single value is a curve without points.
+    A longer curve is thinned to every n-th report, a very long one to the first report at or after evenly
+    spaced iterations. A series that is a single value has no points.
     """
     place = {"task": task, "type": SCALAR, "metric": metric, "variant": variant}
     if samples <= 0:
@@ -87,27 +136,8 @@ def curve(db: sqlite3.Connection, task: str, metric: str, variant: str, samples:
     return db.execute(_WALK, place | {"step": span // samples + 1}).fetchall()
 
 
-def store(db: sqlite3.Connection, event: Event) -> None:
-    """Insert the event; a report of the same metric, variant and iteration is replaced."""
-    keep = "" if event.type == LOG else _REPLACE
-    place = {"timestamp": event.timestamp} | ({} if event.type == LOG else {"iter": event.iteration})
-    columns = (
-        event.task,
-        event.type,
-        event.metric,
-        event.variant,
-        event.iteration,
-        event.timestamp,
-        event.value,
-    )
-    db.execute(_INSERT + keep, (*columns, dump(event.document | place)))
-
-
-_INSERT = (
-    "INSERT INTO events (task, type, metric, variant, iter, timestamp, value, doc)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_REPLACE = (
-    " ON CONFLICT (task, type, metric, variant, iter) WHERE type <> 'log'"
-    " DO UPDATE SET timestamp = excluded.timestamp, value = excluded.value, doc = excluded.doc"
-)
+def _names(db: sqlite3.Connection, sql: str, column: str, values: dict[str, str]) -> Iterator[str]:
+    row = db.execute(sql.format(">="), values | {column: ""}).fetchone()
+    while row:
+        yield row[column]
+        row = db.execute(sql.format(">"), values | {column: row[column]}).fetchone()

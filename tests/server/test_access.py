@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jwt
 import pytest
 from support.embedded import Answer, Embedded, fetch, running
 
+from server.credentials import Credentials
+from server.errors import InvalidToken
 from server.services import discover
 
 ENDPOINTS = sorted(name for service in discover() for name in service.endpoints)
@@ -178,3 +181,20 @@ def test_secrets_stay_with_the_owner(shared: Embedded) -> None:
     keys = json.loads((shared.data / "credentials.json").read_text())
     assert keys.keys() == {"access_key", "secret_key"}
     assert shared.secret_key not in shared.log.read_text()
+
+
+def test_tokens_without_an_expiry_or_of_another_algorithm_are_refused(tmp_path: Path) -> None:
+    credentials = Credentials.of(tmp_path)
+    key = bytes.fromhex((tmp_path / "signing.key").read_text())
+    payload = jwt.decode(credentials.token(), key, algorithms=["HS256"])
+    credentials.authenticate(f"Bearer {jwt.encode(payload, key, 'HS256')}", None)
+    endless = {name: value for name, value in payload.items() if name != "exp"}
+    future = payload | {"iat": payload["iat"] + 3600}
+    for token in (
+        jwt.encode(endless, key, "HS256"),
+        jwt.encode(future, key, "HS256"),
+        jwt.encode(payload, None, "none"),
+        jwt.encode(payload, key * 2, "HS512"),
+    ):
+        with pytest.raises(InvalidToken):
+            credentials.authenticate(f"Bearer {token}", None)

@@ -14,6 +14,8 @@ import pytest
 from support.embedded import Embedded, refused, running
 from support.uploads import get, upload
 
+from server.database import Database
+
 ANY_PORT = ("--api-port", "0", "--files-port", "0")
 
 # A mount namespace of our own: a small or a read-only file system without being root.
@@ -160,3 +162,15 @@ def test_both_ports_cannot_be_one(tmp_path: Path) -> None:
         line = refused("--data", str(tmp_path / "two"), "--api-port", "0", "--files-port", port)
     assert f"port {port}: Address already in use" in line
     assert "choose another with --files-port" in line
+
+
+def test_an_error_that_ends_the_transaction_is_the_one_reported(tmp_path: Path) -> None:
+    database = Database(tmp_path / "server.db")
+
+    def fail() -> None:
+        with database.read() as db:
+            db.execute("ROLLBACK")  # as SQLite does by itself on a full disk or a failed read
+            raise LookupError
+
+    with closing(database), pytest.raises(LookupError):
+        fail()

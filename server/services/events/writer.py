@@ -1,4 +1,4 @@
-"""Events in: each line checked on its own, stored, and folded into what the task remembers."""
+"""Incoming events: every line is checked on its own, stored, and summarized in its task."""
 
 import math
 from typing import Any
@@ -8,8 +8,9 @@ from server.dispatch import Call
 from server.documents import Document, milliseconds
 from server.errors import ApiError, EventsNotAdded
 from server.requests import LARGEST_INTEGER, parse_object
+from server.services.events.last_metrics import store_and_summarize
 from server.stores.events import SCALAR, TYPES, Event, store
-from server.stores.tasks import remember_event, remember_scalar, save_task, touch
+from server.stores.tasks import save_task, touch
 
 # Flags of the request that the clients put into every line.
 FLAGS = ("allow_locked", "model_event", "method")
@@ -17,7 +18,11 @@ LOCKED = frozenset({"published", "publishing"})
 
 
 def add_events(call: Call, lines: list[bytes]) -> Document:
-    """Store what is right, count what is wrong; raises EventsNotAdded if nothing was right."""
+    """Store the valid lines and count the others by error.
+
+    Raises:
+        EventsNotAdded: No line was valid.
+    """
     writer = _Writer(call)
     for line in lines:
         writer.add(line)
@@ -30,6 +35,8 @@ def add_events(call: Call, lines: list[bytes]) -> Document:
 
 
 class _Writer:
+    """One request's events; each task is loaded once and saved once."""
+
     def __init__(self, call: Call) -> None:
         self._call = call
         self._tasks: dict[str, Document | None] = {}
@@ -40,14 +47,15 @@ class _Writer:
         try:
             document = parse_object(self._call.credentials.masked(line))
             event = read_event(document)
-            holder = self._holder(event.task, document)
-            store(self._call.db, event)
+            task = self._task_of(event, document)
+            if task is None:
+                store(self._call.db, event)
+            else:
+                store_and_summarize(self._call.db, task, event)
         except ApiError as error:
             self.errors[error.message] = self.errors.get(error.message, 0) + 1
             return
         self.added += 1
-        if holder is not None:
-            _remember(holder, event)
 
     def finish(self) -> None:
         for task in self._tasks.values():
@@ -55,24 +63,28 @@ class _Writer:
                 touch(task, self._call.now)
                 save_task(self._call.db, task)
 
-    def _holder(self, task_id: str, document: Document) -> Document | None:
-        """The task that the event belongs to; None for an event of a model."""
+    def _task_of(self, event: Event, document: Document) -> Document | None:
+        """Return the task that the event belongs to; None for an event of a model."""
         if document.get("model_event") is True:
-            if documents.find(self._call.db, "models", task_id) is None:
-                raise EventsNotAdded(f"Invalid model id {task_id}")
+            if documents.find(self._call.db, "models", event.task) is None:
+                raise EventsNotAdded(f"Invalid model id {event.task}")
             return None
-        if task_id not in self._tasks:
-            self._tasks[task_id] = documents.find(self._call.db, "tasks", task_id)
-        task = self._tasks[task_id]
+        if event.task not in self._tasks:
+            self._tasks[event.task] = documents.find(self._call.db, "tasks", event.task)
+        task = self._tasks[event.task]
         if task is None:
-            raise EventsNotAdded(f"Invalid task id {task_id}")
+            raise EventsNotAdded(f"Invalid task id {event.task}")
         if task["status"] in LOCKED and document.get("allow_locked") is not True:
-            raise EventsNotAdded(f"Task {task_id} is {task['status']}")
+            raise EventsNotAdded(f"Task {event.task} is {task['status']}")
         return task
 
 
 def read_event(document: Document) -> Event:
-    """Raises EventsNotAdded, with a message that is the same for the same mistake."""
+    """Check a parsed line and return its event.
+
+    Raises:
+        EventsNotAdded: A field is missing or has the wrong type; equal mistakes get equal messages.
+    """
     kind = document.get("type")
     if not isinstance(kind, str) or kind not in TYPES:
         raise EventsNotAdded(f"Invalid event type {kind!r:.60}")
@@ -90,12 +102,6 @@ def read_event(document: Document) -> Event:
         value=value,
         document={name: item for name, item in document.items() if name not in FLAGS},
     )
-
-
-def _remember(task: Document, event: Event) -> None:
-    remember_event(task, event.type, event.metric, event.iteration, event.timestamp)
-    if event.type == SCALAR and event.value is not None:
-        remember_scalar(task, event.metric, event.variant, event.value, event.iteration)
 
 
 def _text(document: Document, name: str) -> str:

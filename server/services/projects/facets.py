@@ -4,8 +4,8 @@ import json
 
 from server.dispatch import Call, Service
 from server.documents import Document
+from server.stores.events import metric_hash
 from server.stores.projects import tree
-from server.stores.tasks import key
 
 service = Service("projects")
 organization = Service("organization")
@@ -28,9 +28,9 @@ def get_unique_metric_variants(call: Call) -> Document:
         "metrics": [
             {
                 "metric": row["metric"],
-                "metric_hash": key(row["metric"]),
+                "metric_hash": metric_hash(row["metric"]),
                 "variant": row["variant"],
-                "variant_hash": key(row["variant"]),
+                "variant_hash": metric_hash(row["variant"]),
             }
             for row in rows
         ]
