@@ -31,6 +31,7 @@ def pytest_xdist_auto_num_workers():
     return min(6, 2 * usable_cores())
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items):
     """Keep a module's tests in one process, for they share fixtures, and start the longest modules first."""
     for item in items:

@@ -1,0 +1,137 @@
+"""Ingest, register and split on a real server: content is registered once, equal splits share an id."""
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from support.sdk_process import error_of, run_stage, running_task
+
+CHIPS = 40
+NAME = {"dataset_project": "stages", "dataset_name": "chips"}
+NO_SAMPLE = {"kaggle": "", "sample_chips": 0, "sample_seed": 0}
+
+
+def ingest(source, path, stamp="1"):
+    from steps.ingest import ingest_chips
+
+    words = {"source": source, "path": path, "max_bad_fraction": 0.0, "source_stamp": stamp}
+    return run_stage(ingest_chips, **words, **NO_SAMPLE, **NAME)
+
+
+def register(dataset_id, content):
+    from steps.register import register_dataset
+
+    return run_stage(register_dataset, dataset_id=dataset_id, content_hash=content, **NAME)
+
+
+def split(dataset_id, seed):
+    from steps.split import split_chips
+
+    return run_stage(split_chips, dataset_id=dataset_id, valid=0.2, test=0.2, seed=seed)
+
+
+def versions():
+    from clearml import Dataset
+
+    found = Dataset.list_datasets(dataset_project="stages", only_completed=False)
+    return {each["id"]: [str(each["status"]), each["version"], sorted(each["tags"])] for each in found}
+
+
+def stages(workdir):
+    """Take two folders of equal chips and a version that somebody else registered through the stages."""
+    from clearml import Dataset, Task
+
+    from planets.synthetic.sample import make_sample
+    from steps.clearml.chips import read_chips
+    from steps.clearml.datasets import upload
+
+    folder = make_sample(Path(workdir) / "mine", CHIPS, seed=1, size=32, workers=1)
+    facts = {"draft": ingest("local", str(folder))}
+    dataset_id, content, _ = facts["draft"]
+    facts["draft_status"] = versions()[dataset_id][0]
+    facts["registered"] = register(dataset_id, content)
+    facts["versions"] = versions()
+    facts["same_source"] = ingest("local", str(folder))
+    copy = Path(shutil.copytree(folder, Path(workdir) / "copy", copy_function=shutil.copyfile))
+    facts["same_content"] = ingest("local", str(copy), stamp="2")
+
+    with running_task("second draft"):
+        draft = upload("stages", "chips", content, folder, "local")
+    facts["same_content_registered"] = register(draft, content)
+    facts["after_second_draft"] = list(versions())
+
+    facts["splits"] = {
+        "first": split(dataset_id, 1),
+        "again": split(dataset_id, 1),
+        "other": split(dataset_id, 2),
+    }
+    with running_task("reader"):
+        chips = read_chips(dataset_id)
+        facts["parts"] = Counter(chips.parts(facts["splits"]["first"][0]).tolist())
+        facts["read"] = [len(chips.names), list(chips.labels.shape), chips.content, chips.source]
+        facts["files"] = [file.is_file() for file in chips.files]
+
+    other = make_sample(Path(workdir) / "other", CHIPS, seed=2, size=32, workers=1)
+    foreign = Dataset.create(dataset_name="foreign", dataset_project="elsewhere")
+    foreign.add_files(other)
+    foreign.upload(show_progress=False)
+    facts["refused"] = error_of(ingest, "clearml", foreign.id)
+    foreign.finalize()
+    facts["foreign"] = foreign.id
+    facts["adopted"] = ingest("clearml", foreign.id)
+    facts["adopted_registered"] = register(*facts["adopted"][:2])
+    facts["foreign_tags"] = Task.get_task(task_id=foreign.id).get_tags()
+    return facts
+
+
+@pytest.fixture(scope="module")
+def facts(call, tmp_path_factory):
+    return call(stages, str(tmp_path_factory.mktemp("chips")))
+
+
+def test_ingest_uploads_a_draft_and_register_finalizes_it(facts):
+    dataset_id, content, chips = facts["draft"]
+    assert chips == CHIPS
+    assert facts["draft_status"] == "in_progress"
+    assert facts["registered"] == dataset_id
+    status, version, tags = facts["versions"][dataset_id]
+    assert (status, version) == ("completed", "1.0.0")
+    assert {f"content:{content}", "source:local"} <= set(tags)
+
+
+def test_a_known_source_or_known_content_is_not_uploaded_again(facts):
+    assert facts["same_source"] == facts["draft"]
+    assert facts["same_content"] == facts["draft"]
+
+
+def test_a_second_draft_of_registered_content_is_dropped(facts):
+    assert facts["same_content_registered"] == facts["registered"]
+    assert facts["after_second_draft"] == [facts["registered"]]
+
+
+def test_equal_splits_share_the_id_of_the_first(facts):
+    splits = facts["splits"]
+    assert splits["again"] == splits["first"]
+    assert splits["other"][0] != splits["first"][0]
+
+
+def test_the_split_table_divides_all_chips(facts):
+    assert sum(facts["parts"].values()) == CHIPS
+    assert set(facts["parts"]) == {"train", "valid", "test"}
+
+
+def test_registered_chips_are_read_from_the_local_copy(facts):
+    _, content, _ = facts["draft"]
+    assert facts["read"] == [CHIPS, [CHIPS, 17], content, "local"]
+    assert facts["files"] == [True] * CHIPS
+
+
+def test_a_draft_of_somebody_else_is_refused_and_its_final_version_used_as_is(facts):
+    kind, message = facts["refused"]
+    assert kind == "StepError"
+    assert "is a draft, which can still change" in message
+    dataset_id, content, chips = facts["adopted"]
+    assert (dataset_id, chips) == (facts["foreign"], CHIPS)
+    assert facts["adopted_registered"] == facts["foreign"]
+    assert f"content:{content}" in facts["foreign_tags"]
