@@ -1,26 +1,35 @@
-"""The datasets, their versions, and what is in one."""
+"""Pages of datasets: the list of versions, one version with its content, and a preview of its pictures."""
 
 import json
+import zipfile
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from server.documents import Document
-from server.web import sample_chips as chips
-from server.web.runs import runs
+from server.errors import ApiError
+from server.files.tree import Tree
 from server.web.shell import text
-from server.web.shell.section import NotThere, Picture, Shown, Visit
-from server.web.tasks import figures as plots
-from server.web.tasks import pages as task_page
+from server.web.shell.section import NotThere, Picture, Section, Shown, Visit
+from server.web.tasks import figures, summary
+from server.web.tasks import pages as tasks
 
 TAGGED = "EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = 'dataset')"
 CONTENT = "Dataset Content"
 STRUCTURE = "Dataset Struct"
 ROWS = 100
-FIELDS = (*runs.FIELDS, "tags", "runtime")
+REPORTED_IMAGES = 12
+PREVIEWED = 16
+MAX_PICTURE_BYTES = 2**20
+MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+
+section = Section()
 
 
 @dataclass(frozen=True)
 class Version:
-    """A dataset task, read for the list."""
+    """A dataset task as the lists show it; `facts` is what the SDK notes about its content."""
 
     task: Document
     tags: list[str]
@@ -28,73 +37,83 @@ class Version:
 
     @property
     def number(self) -> str:
-        """The version as its maker counts, such as `1.0.2`; empty if it has none."""
+        """The version such as `1.0.2`, or an empty string."""
         return str(self.facts.get("version") or "")
 
 
-def page(visit: Visit) -> Shown:
+@dataclass(frozen=True)
+class File:
+    """One file of a dataset, as the SDK lists it."""
+
+    name: str
+    size: str
+    digest: str
+
+
+@section.page("/datasets", link="Datasets")
+def dataset_list(visit: Visit) -> Shown:
     """All datasets by name, each with its versions."""
     wanted = visit.query.get("q", "")
+    condition = f"{TAGGED} AND NOT {summary.ARCHIVED} AND instr(lower(name), lower(?))"
     groups: dict[str, list[Version]] = {}
-    for version_ in _versions(
-        visit, f"{TAGGED} AND NOT {runs.ARCHIVED} AND instr(lower(name), lower(?))", (wanted,)
-    ):
-        groups.setdefault(version_.task["name"], []).append(version_)
+    for version in _versions(visit, condition, (wanted,)):
+        groups.setdefault(version.task["name"], []).append(version)
     return Shown("datasets.html", {"groups": groups, "wanted": wanted})
 
 
-def version(visit: Visit) -> Shown:
-    """One version: its place among the others, what is in it, and what was reported about it."""
+@section.page(
+    "/datasets/{kind}/{project}/experiments/{task}",
+    "/datasets/{kind}/{project}/experiments/{task}/{tab:path}",
+)
+def version_page(visit: Visit) -> Shown:
+    """One version: its place among the others, its content, and what was reported about it."""
     task = visit.task()
-    values = task_page.head(visit, task)
     files = _files(task)
     wanted, start = visit.query.get("q", ""), visit.integer("from")
-    matching = [row for row in files if wanted.lower() in row[0].lower()]
-    siblings = _versions(
-        visit, f"{TAGGED} AND name = ? AND project IS ?", (task["name"], task.get("project"))
-    )
-    values |= {
+    matching = [file for file in files if wanted.lower() in file.name.lower()]
+    condition = f"{TAGGED} AND name = ? AND project IS ?"
+    values = {
         "facts": task["runtime"],
-        "versions": siblings,
+        "versions": _versions(visit, condition, (task["name"], task.get("project"))),
         "parents": _parents(task),
         "count": len(files),
         "matching": len(matching),
         "files": matching[start : start + ROWS],
         "wanted": wanted,
-        "older": start + ROWS if len(matching) > start + ROWS else None,
-        "newer": max(start - ROWS, 0) if start else None,
-        "artifacts": [item for item in task_page.artifacts(task) if item.key != "state"],
-        "pictures": [name for name, _, _ in chips.pictures(visit.files, task)],
-        "images": plots.images(visit, task["id"])[:12],
-        "plots": _told(visit, task),
+        "artifacts": [item for item in summary.artifacts(task) if item.key != "state"],
+        "pictures": [name for name, _ in _preview(visit.files, task)],
+        "images": figures.images(visit, task["id"])[:REPORTED_IMAGES],
+        "plots": _plots(visit, task),
     }
-    return Shown("dataset.html", values)
+    return Shown(
+        "dataset.html", tasks.head(visit, task) | values | visit.page_links(ROWS, len(matching[start:]))
+    )
 
 
-def picture(visit: Visit) -> Picture:
+@section.data("/datasets/pictures/{task}/{index:int}")
+def preview_picture(visit: Visit) -> Picture:
     """One of the pictures of the preview."""
-    found = chips.pictures(visit.files, visit.task())
-    place = int(visit.path["place"])
-    if place >= len(found):
+    pictures, index = _preview(visit.files, visit.task()), int(visit.path["index"])
+    if index >= len(pictures):
         raise NotThere("There is no such picture")
-    _, kind, content = found[place]
-    return Picture(kind, content)
+    return pictures[index][1]
 
 
-def _told(visit: Visit, task: Document) -> list[plots.Plot]:
-    """The tables and pictures that somebody reported about the dataset; the SDK's own repeat the facts."""
-    found = plots.plots(visit.db, task["id"])
-    return [plot for plot in found if (plot.table or plot.image) and not plot.metric.startswith("__")]
+def _plots(visit: Visit, task: Document) -> list[figures.Plot]:
+    """Return the reported tables and pictures, without the SDK's own, which repeat the facts."""
+    plots = figures.plots(visit.db, task["id"])
+    return [plot for plot in plots if (plot.table or plot.image) and not plot.metric.startswith("__")]
 
 
 def _versions(visit: Visit, condition: str, values: tuple[object, ...]) -> list[Version]:
-    columns = ", ".join(f"json_extract(doc, '$.{name}') AS {name}" for name in FIELDS)
     rows = visit.db.execute(
-        f"SELECT {columns} FROM tasks WHERE {condition} ORDER BY rowid DESC LIMIT 500", values
+        f"SELECT {summary.columns((*summary.FIELDS, 'tags', 'runtime'))} FROM tasks"
+        f" WHERE {condition} ORDER BY rowid DESC LIMIT 500",
+        values,
     )
     return [
         Version(
-            {name: row[name] for name in runs.FIELDS},
+            {name: row[name] for name in summary.FIELDS},
             [tag for tag in json.loads(row["tags"] or "[]") if isinstance(tag, str)],
             json.loads(row["runtime"] or "{}"),
         )
@@ -102,26 +121,57 @@ def _versions(visit: Visit, condition: str, values: tuple[object, ...]) -> list[
     ]
 
 
-def _files(task: Document) -> list[tuple[str, str, str]]:
-    """(name, size, hash) of every file, from the listing that the SDK keeps with the dataset."""
+def _files(task: Document) -> list[File]:
+    """Return every file, from the listing that the SDK stores with the dataset."""
     stored = task["configuration"].get(CONTENT, {}).get("value")
     lines = stored.splitlines()[1:] if isinstance(stored, str) else []
-    rows = [line.rsplit(", ", 2) for line in lines if line.strip()]
-    return [_file(row) for row in rows]
+    return [_file(line) for line in lines if line.strip()]
 
 
-def _file(row: list[str]) -> tuple[str, str, str]:
-    name, count, digest = [*row, "", ""][:3]
-    return name, text.size(int(count[:18])) if count.isascii() and count.isdigit() else count, digest
+def _file(line: str) -> File:
+    name, count, digest = [*line.rsplit(", ", 2), "", ""][:3]
+    size = text.size(int(count[:18])) if count.isascii() and count.isdigit() else count
+    return File(name, size, digest)
 
 
 def _parents(task: Document) -> list[str]:
-    """The ids of the versions that this one builds on."""
-    stored = task["configuration"].get(STRUCTURE, {}).get("value")
+    """Return the ids of the versions that this one builds on."""
+    structure = summary.read_object(task["configuration"].get(STRUCTURE, {}).get("value"))
+    ids = [item.get("job_id") for item in structure.values() if isinstance(item, dict)]
+    return [parent for parent in ids if isinstance(parent, str) and parent != task["id"]]
+
+
+def _preview(files: Tree, task: Document) -> tuple[tuple[str, Picture], ...]:
+    """Return names and pictures, spread evenly over the first archive that holds any."""
+    for artifact in task["execution"].get("artifacts", []):
+        uri = text.link(artifact.get("uri"))
+        if uri is None or not uri.endswith(".zip"):
+            continue
+        try:
+            path = files.existing(unquote(urlsplit(uri).path))
+        except ApiError:
+            continue
+        pictures = _pictures(path, path.stat().st_mtime_ns)
+        if pictures:
+            return pictures
+    return ()
+
+
+@lru_cache(maxsize=4)
+def _pictures(path: Path, _changed: int) -> tuple[tuple[str, Picture], ...]:
     try:
-        structure = json.loads(stored) if isinstance(stored, str) else {}
-    except (ValueError, RecursionError):
-        return []
-    items = structure.values() if isinstance(structure, dict) else []
-    ids = [item.get("job_id") for item in items if isinstance(item, dict)]
-    return [found for found in ids if isinstance(found, str) and found != task["id"]]
+        with zipfile.ZipFile(path) as archive:
+            members = [item for item in archive.infolist() if _is_picture(item)]
+            chosen = members[:: max(1, len(members) // PREVIEWED)][:PREVIEWED]
+            return tuple((item.filename, Picture(_media_type(item), archive.read(item))) for item in chosen)
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+        return ()
+
+
+def _is_picture(item: zipfile.ZipInfo) -> bool:
+    """Return True for a small picture. Reading stops at the stated size, whatever would still unpack."""
+    return Path(item.filename).suffix.lower() in MEDIA_TYPES and 0 < item.file_size <= MAX_PICTURE_BYTES
+
+
+def _media_type(item: zipfile.ZipInfo) -> str:
+    return MEDIA_TYPES[Path(item.filename).suffix.lower()]

@@ -1,64 +1,88 @@
-"""The registry of models."""
+"""Pages of the model registry: the list, one model, and the forms that publish and archive it."""
+
+from urllib.parse import quote
 
 from server import documents
 from server.documents import Document
-from server.web.runs import runs
 from server.web.shell import text
-from server.web.shell.section import Shown, Visit
+from server.web.shell.section import Form, Section, Shown, Visit
+from server.web.tasks import summary
 
 PAGE = 50
+SCORES = ("valid_f2", "test_f2")
+
+section = Section()
 
 
-def page(visit: Visit) -> Shown:
-    """The model registry: search, published only, archived."""
-    wanted, start = visit.query.get("q", ""), visit.integer("from")
-    published, archived = visit.query.get("published") == "1", visit.query.get("archived") == "1"
-    found = documents.where(
+@section.page("/models", link="Models")
+def model_list(visit: Visit) -> Shown:
+    """Models by name, all or only the published ones, newest first."""
+    wanted, published, archived = visit.query.get("q", ""), visit.flag("published"), visit.flag("archived")
+    models = documents.where(
         visit.db,
         "models",
-        f"{runs.ARCHIVED} = ? AND instr(lower(name), lower(?)) AND (? OR json_extract(doc, '$.ready') = 1)"
+        f"{summary.ARCHIVED} = ? AND instr(lower(name), lower(?)) AND (? OR json_extract(doc, '$.ready') = 1)"
         " ORDER BY rowid DESC LIMIT ? OFFSET ?",
-        (archived, wanted, not published, PAGE + 1, start),
+        (archived, wanted, not published, PAGE + 1, visit.integer("from")),
     )
     values = {
-        "models": [_line(visit, model) for model in found[:PAGE]],
+        "models": [_line(visit, model) for model in models[:PAGE]],
         "wanted": wanted,
         "published": published,
         "archived": archived,
-        "older": start + PAGE if len(found) > PAGE else None,
-        "newer": max(start - PAGE, 0) if start else None,
     }
-    return Shown("models.html", values)
+    return Shown("models.html", values | visit.page_links(PAGE, len(models)))
 
 
-def model(visit: Visit) -> Shown:
-    """One model: where it is from, what it was made with, its metadata and file."""
-    found = visit.document("models", visit.path["model"], "model")
-    design = found.get("design", {}).get("design")
+@section.page("/projects/{project}/models/{model}", "/projects/{project}/models/{model}/{tab:path}")
+def model_page(visit: Visit) -> Shown:
+    """One model: the task that made it, its design, labels, metadata and file."""
+    model = visit.document("models", visit.path["model"], "model")
+    design = model.get("design", {}).get("design")
+    project = model.get("project") or ""
     values = {
-        "model": found,
-        "made_by": _task(visit, found),
-        "project": documents.names(visit.db, "projects", [found.get("project") or ""]).get(
-            found.get("project") or ""
-        ),
+        "model": model,
+        "made_by": summary.find(visit.db, model.get("task")),
+        "project": documents.names(visit.db, "projects", [project]).get(project),
         "design": design if isinstance(design, str) else "",
-        "labels": sorted(found.get("labels", {}).items(), key=lambda item: _place(item[1])),
-        "metadata": [(key, runs.value(item)) for key, item in sorted(found.get("metadata", {}).items())],
-        "download": text.link(found.get("uri")),
+        "labels": sorted(model.get("labels", {}).items(), key=lambda label: _index(label[1])),
+        "metadata": [(key, summary.value(item)) for key, item in sorted(model.get("metadata", {}).items())],
+        "download": text.link(model.get("uri")),
     }
     return Shown("model.html", values)
 
 
-def _line(visit: Visit, found: Document) -> Document:
-    metadata = found.get("metadata", {})
-    scored = {name: runs.value(metadata[name]) for name in ("valid_f2", "test_f2") if name in metadata}
-    return {**found, "made_by": _task(visit, found), "scored": scored}
+@section.action("publish-model", "Published.")
+def publish_model(form: Form) -> str:
+    """Publish a model: it is ready to be used."""
+    form.api.invoke("models.set_ready", model=form.value("model"))
+    return _path(form)
 
 
-def _task(visit: Visit, found: Document) -> Document | None:
-    task = documents.find(visit.db, "tasks", found.get("task") or "")
-    return runs.short(task) if task else None
+@section.action("archive-model", "Archived. Find it with “archived” ticked in the list.")
+def archive_model(form: Form) -> str:
+    """Archive a model: the list leaves it out."""
+    form.api.invoke("models.archive_many", ids=[form.value("model")])
+    return _path(form)
 
 
-def _place(number: object) -> float:
+@section.action("restore-model", "Restored from the archive.")
+def restore_model(form: Form) -> str:
+    """Restore a model from the archive."""
+    form.api.invoke("models.unarchive_many", ids=[form.value("model")])
+    return _path(form)
+
+
+def _path(form: Form) -> str:
+    model = form.api.invoke("models.get_by_id", model=form.value("model"))["model"]
+    return f"/projects/{quote(model.get('project') or '*', safe='*')}/models/{quote(model['id'])}"
+
+
+def _line(visit: Visit, model: Document) -> Document:
+    metadata = model.get("metadata", {})
+    scores = {name: summary.value(metadata[name]) for name in SCORES if name in metadata}
+    return {**model, "made_by": summary.find(visit.db, model.get("task")), "scores": scores}
+
+
+def _index(number: object) -> float:
     return number if isinstance(number, (int, float)) else 0.0

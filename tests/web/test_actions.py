@@ -1,4 +1,4 @@
-"""What a user does on the page, and what the server then holds."""
+"""Actions of a user on the page, and the server's state after them."""
 
 import re
 from urllib.parse import quote
@@ -27,7 +27,7 @@ def test_a_new_run_with_a_changed_parameter(server: Embedded, page: Page, run: s
     expect(page.get_by_label("models")).to_have_value("small,large")
     page.get_by_label("epochs").fill("9")
     expect(page.get_by_label("Queue")).to_have_value(services)
-    page.get_by_role("button", name="Start the run").click()
+    page.get_by_role("button", name="Start run").click()
     expect(page.get_by_role("status")).to_contain_text("waits in its queue")
     made = server.task(shown_task(page))
     assert made["status"] == "queued"
@@ -37,7 +37,7 @@ def test_a_new_run_with_a_changed_parameter(server: Embedded, page: Page, run: s
         "epochs": "9",
     }
     assert server.task(run.id)["hyperparams"]["Args"]["epochs"]["value"] == "3"
-    expect(page.get_by_text("made from")).to_contain_text("made from")
+    expect(page.get_by_text("cloned from")).to_contain_text("cloned from")
     page.get_by_role("button", name="Dequeue").click()
     assert server.task(made["id"])["status"] == "created"
 
@@ -51,7 +51,7 @@ def test_clone_edit_enqueue(server: Embedded, page: Page, run: seed.Run) -> None
     clone = shown_task(page)
     page.get_by_role("link", name="Configuration").click()
     page.get_by_label("epochs").fill("12")
-    page.get_by_role("button", name="Save the parameters").click()
+    page.get_by_role("button", name="Save parameters").click()
     expect(page.get_by_role("status")).to_contain_text("saved")
     expect(page.get_by_label("epochs")).to_have_value("12")
     assert server.task(clone)["hyperparams"]["kwargs"]["epochs"]["value"] == "12"
@@ -64,7 +64,7 @@ def test_clone_edit_enqueue(server: Embedded, page: Page, run: seed.Run) -> None
 
 def test_only_a_draft_can_be_edited(page: Page, run: seed.Run) -> None:
     page.goto(run.step("train_small", "/configuration"))
-    expect(page.get_by_role("button", name="Save the parameters")).to_have_count(0)
+    expect(page.get_by_role("button", name="Save parameters")).to_have_count(0)
 
 
 def test_abort_stops_the_controller_and_its_steps(server: Embedded, page: Page) -> None:
@@ -117,7 +117,7 @@ def test_archive_and_back(server: Embedded, page: Page) -> None:
     page.get_by_label("archived").check()
     page.get_by_role("button", name="Search").click()
     page.get_by_role("link", name="for the archive").click()
-    act(page, "More", "Out of the archive")
+    act(page, "More", "Restore")
     assert "archived" not in server.task(task)["system_tags"]
 
 
@@ -125,14 +125,14 @@ def test_delete_a_run_with_its_steps(server: Embedded, page: Page) -> None:
     bad = seed.failed_run(server, "to be deleted")
     page.goto(bad.path)
     page.locator("summary", has_text="More").click()
-    page.get_by_label("its own steps, too").check()
-    page.get_by_role("button", name="Delete for good").click()
+    page.get_by_label("also its own steps").check()
+    page.get_by_role("button", name="Delete permanently").click()
     expect(page.get_by_role("status")).to_have_text("Deleted.")
     for task in (bad.id, *bad.steps.values()):
         assert server.call("tasks.get_by_id", task=task).status == 400
 
 
-def test_delete_takes_the_files_that_nobody_else_names(server: Embedded, page: Page) -> None:
+def test_delete_removes_the_files_that_nothing_else_uses(server: Embedded, page: Page) -> None:
     task, other = server.new_task(name="has files"), server.new_task(name="uses one of them")
     names = ("own artifact.bin", "shared.bin", "picture.png", "weights.bin")
     uploaded = {name: seed.upload(server, f"p/has files.{task}/{name}", b"x") for name in names}
@@ -151,18 +151,18 @@ def test_delete_takes_the_files_that_nobody_else_names(server: Embedded, page: P
     weights = server.call("models.create", name="kept", task=task, uri=urls["weights.bin"]).data["id"]
 
     page.goto(f"/projects/*/experiments/{task}")
-    act(page, "More", "Delete for good")
+    act(page, "More", "Delete permanently")
     expect(page.get_by_role("status")).to_have_text("Deleted.")
     kept = {url for url in (*urls.values(), foreign) if fetch(url, headers=server.bearer).status == 200}
     assert kept == {urls["shared.bin"], urls["weights.bin"], foreign}
     assert server.call("models.get_by_id", model=weights).data["model"]["uri"] == urls["weights.bin"]
 
 
-def test_what_the_server_refuses_is_said(server: Embedded, page: Page, complaints: list[str]) -> None:
+def test_a_refusal_is_shown(server: Embedded, page: Page, complaints: list[str]) -> None:
     task = server.new_task(name="busy")
     server.call("tasks.started", task=task)
     page.goto(f"/projects/*/experiments/{task}")
-    act(page, "More", "Delete for good")
+    act(page, "More", "Delete permanently")
     expect(page.locator(".problem")).to_contain_text("is in_progress")
     assert all("400" in complaint for complaint in complaints)
     complaints.clear()
@@ -174,12 +174,12 @@ def test_publish_and_archive_a_model(server: Embedded, page: Page, other: seed.R
     page.get_by_role("button", name="Publish").click()
     expect(page.get_by_role("status")).to_have_text("Published.")
     page.get_by_role("button", name="Archive").click()
-    expect(page.get_by_role("button", name="Out of the archive")).to_be_visible()
-    page.get_by_role("button", name="Out of the archive").click()
+    expect(page.get_by_role("button", name="Restore")).to_be_visible()
+    page.get_by_role("button", name="Restore").click()
     expect(page.get_by_role("button", name="Archive")).to_be_visible()
 
 
-def test_a_queue_is_put_in_another_order(server: Embedded, page: Page) -> None:
+def test_tasks_move_within_and_between_queues(server: Embedded, page: Page) -> None:
     queue, target = seed.queue(server, "busy queue"), seed.queue(server, "target queue")
     tasks = [server.new_task(name=f"waits {number}") for number in range(3)]
     for task in tasks:
@@ -214,15 +214,15 @@ def test_a_queue_is_put_in_another_order(server: Embedded, page: Page) -> None:
     assert server.task(tasks[0])["status"] == "created"
 
 
-def test_queues_are_made_and_deleted(server: Embedded, page: Page) -> None:
+def test_queues_are_created_and_deleted(server: Embedded, page: Page) -> None:
     page.goto("/queues")
     page.locator("summary", has_text="New queue").click()
     page.get_by_label("Name").fill("short lived")
-    page.get_by_role("button", name="Make it").click()
+    page.get_by_role("button", name="Create").click()
     section = page.get_by_role("region", name="short lived")
     section.locator("summary").click()
-    section.get_by_role("button", name="Delete the queue").click()
-    expect(page.get_by_role("status")).to_have_text("Deleted.")
+    section.get_by_role("button", name="Delete queue").click()
+    expect(page.get_by_role("status")).to_have_text("The queue was deleted.")
     assert server.call("queues.get_all", name="^short lived$").data["queues"] == []
 
 
@@ -234,7 +234,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_forms_of_others_are_refused(server: Embedded, case: str) -> None:
+def test_forms_from_elsewhere_are_refused(server: Embedded, case: str) -> None:
     fields, origin, status = REFUSED[case]
     task = server.new_task(name="kept")
     body = "&".join(f"{name}={value}" for name, value in {"task": task, **fields}.items()).encode()
@@ -243,7 +243,7 @@ def test_forms_of_others_are_refused(server: Embedded, case: str) -> None:
     assert server.task(task)["name"] == "kept"
 
 
-def test_strangers_can_do_nothing(server: Embedded) -> None:
+def test_nothing_works_without_a_session(server: Embedded) -> None:
     assert fetch(f"{server.api}/actions/delete", "POST", b"task=x").status == 401
     assert fetch(f"{server.api}/tasks").status == 401
     assert fetch(f"{server.api}/figures/scalar?metric=loss").status == 401

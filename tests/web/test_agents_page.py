@@ -105,7 +105,7 @@ def test_a_run_is_watched_changed_and_aborted(stack: Embedded, page: Page) -> No
 
     page.get_by_role("link", name="New run").click()
     page.get_by_label("seconds").fill("300")
-    page.get_by_role("button", name="Start the run").click()
+    page.get_by_role("button", name="Start run").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("toy #2")
     expect(page.get_by_role("link", name="double, cached")).to_be_visible(timeout=120_000)
     waiting = page.get_by_role("link", name="wait, running")

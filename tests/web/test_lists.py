@@ -11,16 +11,18 @@ def test_compare_two_runs(page: Page, run: seed.Run, other: seed.Run) -> None:
     page.goto("/?q=run")
     page.get_by_label("Compare good run", exact=True).check()
     page.get_by_label("Compare other run").check()
-    page.get_by_role("button", name="Compare the chosen runs").click()
+    page.get_by_role("button", name="Compare selected runs").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Compare")
     models = page.locator("table").nth(1)
-    expect(models.get_by_role("row").filter(has_text=re.compile("valid F2.*large"))).to_contain_text("0.9375")
+    expect(models.get_by_role("row").filter(has_text=re.compile("validation F2.*large"))).to_contain_text(
+        "0.9375"
+    )
     changed = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="seed"))
     expect(changed).to_have_class("differs")
     expect(changed).to_contain_text("7")
     same = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="models"))
     expect(same).to_have_class("")
-    page.get_by_label("only those that differ").check()
+    page.get_by_label("only differences").check()
     page.get_by_role("button", name="Show").click()
     expect(changed).to_be_visible()
     expect(same).to_have_count(0)
@@ -32,9 +34,20 @@ def test_compare_the_curves_of_two_tasks(page: Page, run: seed.Run) -> None:
     expect(page.locator(".scatterlayer .trace")).to_have_count(4, timeout=20_000)
 
 
+def test_compare_old_and_new_parameters(server: Embedded, page: Page) -> None:
+    """One run has `epochs` as a parameter of its own, the other as an entry of `training`."""
+    old = server.new_task(name="old", hyperparams=seed.parameters("kwargs", epochs="3", loss="bce", seed="1"))
+    training = seed.parameters("kwargs", training='{"epochs": 4, "loss": "bce", "seed": 1}')
+    new = server.new_task(name="new", hyperparams=training)
+    page.goto(f"/compare?ids={old}&ids={new}")
+    expect(page.get_by_role("heading", name="Parameters")).to_contain_text("1 differ")
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="epochs"))
+    expect(row.get_by_role("cell")).to_have_text(["3", "4"])
+
+
 def test_compare_needs_two(page: Page, run: seed.Run) -> None:
     page.goto(f"/compare?ids={run.id}")
-    expect(page.get_by_text("Choose two or more to compare.")).to_be_visible()
+    expect(page.get_by_text("Select two or more to compare.")).to_be_visible()
 
 
 def test_the_choice_survives_the_live_list(server: Embedded, page: Page) -> None:

@@ -49,6 +49,30 @@ def test_the_console_grows(server: Embedded, page: Page) -> None:
     expect(page.locator(".entry")).to_have_count(3)
 
 
+def test_the_console_takes_reports_out_of_order(server: Embedded, page: Page) -> None:
+    """More reports than one answer holds, latest first and far apart: all show, in order of time."""
+    task = server.new_task(name="out of order")
+    server.call("tasks.started", task=task)
+    server.events(*seed.log(task, "first", start=1_700_000_000_000))
+    page.goto(f"/projects/*/experiments/{task}/output/log")
+    expect(page.locator(".entry")).to_have_count(1)
+    lines = seed.log(task, *(f"line {number:03}" for number in range(700)), start=1_700_000_001_000)
+    server.events(*reversed(lines))
+    expect(page.locator(".entry")).to_have_count(701, timeout=20_000)
+    shown = page.locator(".entry .output").all_text_contents()
+    assert shown == ["first", *(f"line {number:03}" for number in range(700))]
+
+
+def test_a_json_parameter_shows_its_entries(server: Embedded, page: Page) -> None:
+    task = server.new_task(
+        name="json", hyperparams=seed.parameters("kwargs", training='{"epochs": 3}', seed="1")
+    )
+    page.goto(f"/projects/*/experiments/{task}")
+    expect(page.get_by_role("row").filter(has_text="training.epochs")).to_contain_text("3")
+    page.goto(f"/projects/*/experiments/{task}/configuration")
+    expect(page.get_by_label("training")).to_have_value('{"epochs": 3}')
+
+
 def test_a_long_console_opens_at_its_end(server: Embedded, page: Page) -> None:
     task = server.new_task(name="long")
     server.events(*seed.log(task, *(f"line {number:04}" for number in range(1200))))
@@ -92,8 +116,8 @@ def test_debug_images_are_shown(page: Page, run: seed.Run) -> None:
     expect(image).to_have_js_property("naturalWidth", 1)
 
 
-def test_debug_samples_that_are_no_images(server: Embedded, page: Page) -> None:
-    """Sounds and films play, texts and what lies elsewhere are links: nothing is a broken picture."""
+def test_debug_samples_other_than_images(server: Embedded, page: Page) -> None:
+    """Audio and video play; other files and other servers are links: no picture is broken."""
     task = server.new_task(name="media")
     names = ("sound.mp3", "film.mp4", "words.txt", "page.html", "picture.png")
     urls = [seed.upload(server, f"p/media.{task}/{name}", seed.PIXEL) for name in names]
@@ -106,7 +130,7 @@ def test_debug_samples_that_are_no_images(server: Embedded, page: Page) -> None:
     expect(page.get_by_role("img", name="m 4")).to_have_js_property("naturalWidth", 1)
     for name in ("words.txt", "page.html", "far.png"):
         expect(page.get_by_role("link", name=name)).to_be_visible()
-    expect(page.get_by_role("main")).to_contain_text("The file was never uploaded.")
+    expect(page.get_by_role("main")).to_contain_text("This file was never uploaded.")
     expect(page.locator(".images img")).to_have_count(1)
 
 
@@ -132,7 +156,7 @@ def test_a_failed_task_begins_with_its_error(page: Page, failed: seed.Run) -> No
         expect(failure).to_contain_text("RuntimeError: out of chips")
 
 
-def test_an_address_that_leads_nowhere(page: Page, run: seed.Run) -> None:
+def test_unknown_addresses_get_404(page: Page, run: seed.Run) -> None:
     answer = page.request.get("/projects/*/experiments/unknown")
     assert answer.status == 404
     assert "There is no such task" in answer.text()

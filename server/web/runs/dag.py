@@ -1,4 +1,4 @@
-"""A run's steps laid out as a picture: columns by depth, rows in the order of the plan."""
+"""Drawing of a run's steps: columns by depth, rows in the order of the plan."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ MARGIN = 4
 
 @dataclass(frozen=True)
 class Box:
-    """A node with the place of its upper left corner."""
+    """A node and its upper left corner."""
 
     node: Node
     x: int
@@ -20,7 +20,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Edge:
-    """A path (SVG's ``d``) from one box to the next; ``status`` is that of the step that it comes from."""
+    """A path (SVG's `d`) from one box to the next; `status` is that of the step where it starts."""
 
     d: str
     status: str
@@ -28,7 +28,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Picture:
-    """Where everything of a drawn DAG lies, in pixels."""
+    """The layout of a drawn DAG, in pixels."""
 
     width: int
     height: int
@@ -37,7 +37,7 @@ class Picture:
 
 
 def picture(nodes: list[Node]) -> Picture:
-    """Place the nodes from left to right; edges that others imply are not drawn."""
+    """Place the nodes from left to right; edges that other edges imply are not drawn."""
     by_name = {node.name: node for node in nodes}
     parents = _direct_parents(by_name)
     depths = _depths(parents)
@@ -61,17 +61,17 @@ def picture(nodes: list[Node]) -> Picture:
 
 
 def _direct_parents(by_name: dict[str, Node]) -> dict[str, list[str]]:
-    """Of each node the parents that no other parent leads to."""
+    """Return the parents of each node that no other parent leads to."""
     known = {name: [p for p in node.parents if p in by_name and p != name] for name, node in by_name.items()}
     above: dict[str, set[str]] = {}
 
     def ancestors(name: str, path: frozenset[str]) -> set[str]:
         if name not in above:
             near = [parent for parent in known[name] if parent not in path]
-            found = set(near)
+            reached = set(near)
             for parent in near:
-                found |= ancestors(parent, path | {name})
-            above[name] = found
+                reached |= ancestors(parent, path | {name})
+            above[name] = reached
         return above[name]
 
     for name in by_name:
@@ -88,7 +88,7 @@ def _direct_parents(by_name: dict[str, Node]) -> dict[str, list[str]]:
 
 def _depths(parents: dict[str, list[str]]) -> dict[str, int]:
     depths = dict.fromkeys(parents, 0)
-    for _ in parents:  # a plan is no deeper than it has nodes, even one that runs in a circle
+    for _ in parents:  # a plan is no deeper than it has nodes, even one with a cycle
         deeper = {name: max((depths[p] + 1 for p in near), default=0) for name, near in parents.items()}
         if deeper == depths:
             break
@@ -98,7 +98,7 @@ def _depths(parents: dict[str, list[str]]) -> dict[str, int]:
 
 
 def _ordered(column: list[str], parents: dict[str, list[str]], boxes: dict[str, Box]) -> list[str]:
-    """Children stand at the height of their parents, so that few edges cross."""
+    """Sort a column by the height of its parents, so that few edges cross."""
 
     def height(name: str) -> float:
         above = [boxes[parent].y for parent in parents[name] if parent in boxes]

@@ -1,44 +1,41 @@
-"""The nodes of a pipeline run: what the controller planned, and what became of each."""
+"""Nodes of a pipeline run: the controller's plan, the state of each step, and the scores they returned."""
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from server.documents import Document
 from server.web.shell import text
+from server.web.tasks import summary
+from server.web.tasks.summary import read_object
 
-ENDED = frozenset({"completed", "published", "failed", "stopped", "closed"})
+ENDED = frozenset({"completed", "published", "publishing", "failed", "stopped", "closed"})
+"""Statuses in which a run starts nothing more."""
+
 STATES = {
     "created": "pending",
     "queued": "queued",
     "in_progress": "running",
     "completed": "completed",
     "published": "completed",
+    "publishing": "completed",
     "closed": "completed",
     "failed": "failed",
     "stopped": "aborted",
 }
+"""The state of a step by its task's status in ClearML."""
+
 GOOD = frozenset({"completed", "cached"})
-# Of a task's document, the little that a node needs: a task can be large, and a run has many.
-FIELDS = (
-    "id",
-    "name",
-    "project",
-    "parent",
-    "status",
-    "type",
-    "started",
-    "completed",
-    "last_update",
-    "created",
-    "status_reason",
-)
+SCORING_STAGES = frozenset({"evaluate", "ensemble"})
+
+Plan = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Node:
-    """One step. ``task`` is the little that a list shows of its task; empty before there is one."""
+    """One step. `task` is the summary of its task, empty before it has one."""
 
     name: str
     status: str
@@ -49,12 +46,12 @@ class Node:
 
     @property
     def seconds(self) -> float | None:
-        """How long the task has worked, or None before it started."""
+        """How long the task has run, or None before it started."""
         return text.seconds(self.task) if self.task else None
 
     @property
     def path(self) -> str | None:
-        """The task's page, or None while there is no task."""
+        """The address of the task's page, or None before there is a task."""
         return text.task_path(self.task) if self.task else None
 
     @property
@@ -63,75 +60,27 @@ class Node:
         return self.name.partition("_")[0]
 
 
-def nodes(db: sqlite3.Connection, run: Document) -> list[Node]:
-    """The nodes of the run, in the order of its plan."""
-    return nodes_of_runs(db, [(run, planned(run))])[0]
+@dataclass(frozen=True)
+class Score:
+    """One model that a run evaluated; `best` if the run selected it."""
+
+    name: str
+    valid_f2: float
+    test_f2: float | None
+    model_id: str
+    evaluation: Node
+    training: Node | None
+    best: bool
 
 
-def planned(run: Document) -> dict[str, dict[str, Any]]:
-    """The plan that the controller stored; nothing for what is no pipeline or cannot be read."""
-    item = run.get("configuration", {}).get("Pipeline", {})
-    return read_plan(item.get("value") if isinstance(item, dict) else None)
+def step_state(node: Mapping[str, Any], task: Mapping[str, Any] | None, run: Mapping[str, Any]) -> str:
+    """Return the state of a step: pending, queued, running, completed, cached, failed, aborted or skipped.
 
-
-def reasons(run: Document) -> dict[str, str]:
-    """Why each step ran or did not, as the controller wrote it down; nothing for pipelines that do not."""
-    item = run.get("configuration", {}).get("why", {})
-    told = read_object(item.get("value") if isinstance(item, dict) else None)
-    return {name: reason for name, reason in told.items() if isinstance(reason, str)}
-
-
-def read_plan(stored: object) -> dict[str, dict[str, Any]]:
-    """The DAG that a controller stored as JSON text; empty where there is none that can be read."""
-    return {name: node for name, node in read_object(stored).items() if isinstance(node, dict)}
-
-
-def read_object(stored: object) -> dict[str, Any]:
-    """The JSON object of a text; empty where there is none that can be read."""
-    try:
-        found = json.loads(stored) if isinstance(stored, str) else {}
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def nodes_of_runs(
-    db: sqlite3.Connection, runs: list[tuple[Document, dict[str, dict[str, Any]]]]
-) -> list[list[Node]]:
-    """The nodes of several runs, whose tasks are read at once."""
-    ids = [task_id for _, plan in runs for node in plan.values() if (task_id := _task_id(node))]
-    tasks = _tasks(db, ids)
-    return [[_node(run, name, node, tasks) for name, node in plan.items()] for run, plan in runs]
-
-
-def _tasks(db: sqlite3.Connection, ids: list[str]) -> dict[str, Document]:
-    columns = ", ".join(f"json_extract(doc, '$.{name}') AS {name}" for name in FIELDS)
-    rows = db.execute(
-        f"SELECT {columns}, json_extract(doc, '$.hyperparams.return') AS returned FROM tasks"
-        " WHERE id IN (SELECT value FROM json_each(?))",
-        (json.dumps(ids),),
-    )
-    return {row["id"]: dict(row) for row in rows}
-
-
-def _node(run: Document, name: str, node: dict[str, Any], tasks: dict[str, Document]) -> Node:
-    task = tasks.get(_task_id(node) or "", {})
-    parents = node.get("parents")
-    known = (
-        tuple(parent for parent in parents if isinstance(parent, str)) if isinstance(parents, list) else ()
-    )
-    queue = node.get("queue")
-    return Node(
-        name=name,
-        status=_status(run, node, task),
-        parents=known,
-        queue=queue if isinstance(queue, str) else "",
-        task={field: task[field] for field in FIELDS} if task else {},
-        returned=_returned(task.get("returned")),
-    )
-
-
-def _status(run: Document, node: dict[str, Any], task: Document) -> str:
+    Args:
+        node: The step in the controller's plan; only `skip_job` counts.
+        task: The step's task, with `parent` and `status`, or None before there is one.
+        run: The controller's task, with `id` and `status`.
+    """
     if node.get("skip_job") is True:
         return "skipped"
     if not task:
@@ -141,11 +90,102 @@ def _status(run: Document, node: dict[str, Any], task: Document) -> str:
     return STATES.get(task["status"], "pending")
 
 
+def read_plan(stored: object) -> Plan:
+    """Return the DAG that a controller stored as JSON text; empty if there is none or it cannot be read."""
+    return {name: node for name, node in read_object(stored).items() if isinstance(node, dict)}
+
+
+def nodes(db: sqlite3.Connection, run: Document) -> list[Node]:
+    """Return the nodes of a run, in the order of its plan."""
+    return nodes_of_runs(db, [(run, read_plan(_configuration(run, "Pipeline")))])[0]
+
+
+def nodes_of_runs(db: sqlite3.Connection, runs: list[tuple[Document, Plan]]) -> list[list[Node]]:
+    """Return the nodes of several runs, reading all their tasks at once."""
+    ids = [task_id for _, plan in runs for node in plan.values() if (task_id := _task_id(node))]
+    tasks = _tasks(db, ids)
+    return [[_node(run, name, node, tasks) for name, node in plan.items()] for run, plan in runs]
+
+
+def reasons(run: Document) -> dict[str, str]:
+    """Return by step why it ran or did not, as the controller stored it; other pipelines store nothing."""
+    stored = read_object(_configuration(run, "why"))
+    return {name: reason for name, reason in stored.items() if isinstance(reason, str)}
+
+
+def scores(steps: list[Node]) -> list[Score]:
+    """Return the evaluated models, the largest `valid_f2` first."""
+    by_name = {node.name: node for node in steps}
+    selected = [node for node in steps if node.stage == "select" and node.status in GOOD]
+    best_id = selected[0].returned.get("model_id") if selected else None
+    evaluated = [node for node in steps if node.status in GOOD and node.stage in SCORING_STAGES]
+    found = (_score(node, by_name, best_id) for node in evaluated)
+    return sorted((score for score in found if score), key=lambda score: -score.valid_f2)
+
+
+def best_score(steps: list[Node]) -> Score | None:
+    """Return the model that the run selected, or before it has selected one, the leading model."""
+    ranked = scores(steps)
+    return next((score for score in ranked if score.best), ranked[0] if ranked else None)
+
+
+def _configuration(run: Document, name: str) -> object:
+    item = run.get("configuration", {}).get(name, {})
+    return item.get("value") if isinstance(item, dict) else None
+
+
+def _tasks(db: sqlite3.Connection, ids: list[str]) -> dict[str, Document]:
+    rows = db.execute(
+        f"SELECT {summary.columns(summary.FIELDS)}, json_extract(doc, '$.hyperparams.return') AS returned"
+        " FROM tasks WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(ids),),
+    )
+    return {row["id"]: dict(row) for row in rows}
+
+
+def _node(run: Document, name: str, node: dict[str, Any], tasks: dict[str, Document]) -> Node:
+    task = tasks.get(_task_id(node) or "", {})
+    parents, queue = node.get("parents"), node.get("queue")
+    return Node(
+        name=name,
+        status=step_state(node, task, run),
+        parents=tuple(name for name in parents if isinstance(name, str)) if isinstance(parents, list) else (),
+        queue=queue if isinstance(queue, str) else "",
+        task={name: task[name] for name in summary.FIELDS} if task else {},
+        returned=_returned(task.get("returned")),
+    )
+
+
 def _task_id(node: dict[str, Any]) -> str | None:
-    found = node.get("executed") or node.get("job_id")
-    return found if isinstance(found, str) else None
+    task_id = node.get("executed") or node.get("job_id")
+    return task_id if isinstance(task_id, str) else None
 
 
 def _returned(stored: object) -> dict[str, str]:
-    items = json.loads(stored) if isinstance(stored, str) else {}
+    items = read_object(stored)
     return {name: str(item.get("value", "")) for name, item in items.items() if isinstance(item, dict)}
+
+
+def _score(node: Node, by_name: dict[str, Node], best_id: str | None) -> Score | None:
+    valid_f2 = _number(node.returned.get("valid_f2"))
+    # An ensemble of fewer than two models does nothing, and returns an empty name.
+    if valid_f2 is None or node.returned.get("name") == "":
+        return None
+    name = node.returned.get("name") or node.name.partition("_")[2]
+    model_id = node.returned.get("model_id", "")
+    return Score(
+        name=name,
+        valid_f2=valid_f2,
+        test_f2=_number(node.returned.get("test_f2")),
+        model_id=model_id,
+        evaluation=node,
+        training=by_name.get(f"train_{name}"),
+        best=bool(model_id) and model_id == best_id,
+    )
+
+
+def _number(stored: str | None) -> float | None:
+    try:
+        return float(stored or "")
+    except ValueError:
+        return None

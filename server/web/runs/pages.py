@@ -1,92 +1,55 @@
-"""One pipeline run: the picture of its steps, its models, what it made, and the form for a new run."""
+"""Pages of pipeline runs: the list, one run with its steps and models, and the form for a new run."""
 
+import re
+import sqlite3
 from dataclasses import dataclass
+from typing import Any
 
 from server import documents
 from server.documents import Document
-from server.stores.queues import watchers
-from server.web.runs import dag, nodes, runs
-from server.web.runs.scores import scores
-from server.web.shell.section import Shown, Visit
-from server.web.tasks import console
-from server.web.tasks import pages as task_page
+from server.web.runs import dag, nodes
+from server.web.shell.section import Form, Section, Shown, Visit
+from server.web.tasks import console, summary
+from server.web.tasks import pages as tasks
+from server.web.tasks.actions import path_of
 
+PAGE = 30
 LOG_WIDTH = 26
 SERVICES = "services"
+# The SDK notes in the comment who started a run.
+AUTHOR = re.compile(r"Auto-generated at .{10,40} by (\S{1,80})")
+
+section = Section()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One line of the list."""
+
+    task: Document
+    pipeline: str
+    steps: list[nodes.Node]
+    best: nodes.Score | None
+    author: str
+
+    @property
+    def finished(self) -> int:
+        """How many steps completed or came from the cache."""
+        return sum(step.status in nodes.GOOD for step in self.steps)
 
 
 @dataclass(frozen=True)
 class Step:
-    """A node with what the page says about it."""
+    """A node, the last line that it printed, and why it ran or did not."""
 
     node: nodes.Node
     line: str
     why: str
 
 
-def page(visit: Visit) -> Shown:
-    """A run; of a task that is no pipeline, the task's own page."""
-    run = visit.task()
-    if run["type"] != "controller":
-        return task_page.page(visit)
-    found = nodes.nodes(visit.db, run)
-    lines = console.last_lines(visit.db, [node.task["id"] for node in found if node.task])
-    reasons = nodes.reasons(run)
-    steps = [Step(node, lines.get(node.task.get("id", ""), ""), reasons.get(node.name, "")) for node in found]
-    models = scores(found)
-    values = task_page.head(visit, run) | {
-        "steps": steps,
-        "by_name": {step.node.name: step for step in steps},
-        "picture": dag.picture(found) if found else None,
-        "log_width": LOG_WIDTH,
-        "scores": models,
-        "best": runs.best(found),
-        "publication": _publication(found),
-        "registered": _registered(visit, [score.model_id for score in models]),
-        "arguments": runs.arguments(run),
-        "artifacts": _artifacts(visit, run, found),
-        "failures": _failures(visit, run, found),
-        "author": runs.author(run),
-        "origin": _origin(visit, run),
-    }
-    return Shown("run.html", values)
-
-
-def new_run(visit: Visit) -> Shown:
-    """The form of a new run, filled with what this one was given."""
-    run = visit.task()
-    found = documents.where(visit.db, "queues", "1 ORDER BY name")
-    queues = [(queue, len(watchers(visit.db, queue["id"]))) for queue in found]
-    wanted = next(
-        (queue["id"] for queue, _ in queues if queue["name"] == SERVICES), run["execution"].get("queue")
-    )
-    values = {"task": run, "arguments": runs.arguments(run), "queues": queues, "queue": wanted}
-    return Shown("new_run.html", values)
-
-
-def _registered(visit: Visit, ids: list[str]) -> dict[str, Document]:
-    found = (documents.find(visit.db, "models", model_id) for model_id in ids)
-    return {model["id"]: model for model in found if model}
-
-
-def _publication(steps: list[nodes.Node]) -> str:
-    """Whether the run's best model was published, and why, as its selection returned it."""
-    told = (nodes.read_object(node.returned.get("publication")) for node in steps if node.stage == "select")
-    return next((str(each["why"]) for each in told if "why" in each), "")
-
-
-def _artifacts(visit: Visit, run: Document, steps: list[nodes.Node]) -> list[tuple[str, task_page.Artifact]]:
-    """(step, artifact) of everything that the run and its steps hold."""
-    found = [("", artifact) for artifact in task_page.artifacts(run)]
-    for node in steps:
-        task = documents.find(visit.db, "tasks", node.task["id"]) if node.task else None
-        found += [(node.name, artifact) for artifact in task_page.artifacts(task)] if task else []
-    return found
-
-
 @dataclass(frozen=True)
 class Failure:
-    """A step that failed (or the controller), why, and the end of its log."""
+    """A failed step, or the controller: the reason, and the end of its log."""
 
     step: str
     path: str
@@ -94,24 +57,148 @@ class Failure:
     text: str
 
 
-def _failures(visit: Visit, run: Document, steps: list[nodes.Node]) -> list[Failure]:
-    """What failed of the run; the controller's own words where no step did."""
+@section.page("/", link="Runs")
+def run_list(visit: Visit) -> Shown:
+    """Pipeline runs, newest first."""
+    wanted, archived = visit.query.get("q", ""), visit.flag("archived")
+    runs = _latest(visit.db, archived, wanted, visit.integer("from"))
+    values = {"runs": runs[:PAGE], "wanted": wanted, "archived": archived}
+    return Shown("runs.html", values | visit.page_links(PAGE, len(runs)))
+
+
+@section.page("/pipelines/{project}/experiments/{task}")
+def run_page(visit: Visit) -> Shown:
+    """A run; a task that is no pipeline gets the task's own page."""
+    run = visit.task()
+    if run["type"] != "controller":
+        return tasks.task_page(visit)
+    planned = nodes.nodes(visit.db, run)
+    lines = console.last_lines(visit.db, [node.task["id"] for node in planned if node.task])
+    reasons = nodes.reasons(run)
+    steps = [
+        Step(node, lines.get(node.task.get("id", ""), ""), reasons.get(node.name, "")) for node in planned
+    ]
+    scores = nodes.scores(planned)
+    values = {
+        "steps": steps,
+        "by_name": {step.node.name: step for step in steps},
+        "picture": dag.picture(planned) if planned else None,
+        "log_width": LOG_WIDTH,
+        "scores": scores,
+        "best": nodes.best_score(planned),
+        "publication": _publication(planned),
+        "registered": _registered(visit.db, [score.model_id for score in scores]),
+        "arguments": summary.parameters(run, "Args"),
+        "artifacts": _artifacts(visit.db, run, planned),
+        "failures": _failures(visit.db, run, planned),
+        "author": _author(run),
+        "origin": _origin(visit.db, run),
+    }
+    return Shown("run.html", tasks.head(visit, run) | values)
+
+
+@section.page("/new-run/{task}")
+def new_run_form(visit: Visit) -> Shown:
+    """The form for a new run, filled with the parameters of this one."""
+    run = visit.task()
+    queues = tasks.queue_choices(visit)
+    services = (queue["id"] for queue, _ in queues if queue["name"] == SERVICES)
+    values = {
+        "task": run,
+        "arguments": summary.parameters(run, "Args"),
+        "queues": queues,
+        "queue": next(services, run["execution"].get("queue")),
+    }
+    return Shown("new_run.html", values)
+
+
+@section.action("new-run", "The new run waits in its queue.")
+def new_run(form: Form) -> str:
+    """Start a new run with the edited arguments in the chosen queue."""
+    args = [{"name": name, "value": value} for name, value in form.rows("name", "value")]
+    answer = form.api.invoke(
+        "pipelines.start_pipeline", task=form.value("task"), args=args, queue=form.value("queue")
+    )
+    return path_of(form, answer["pipeline"])
+
+
+def _latest(db: sqlite3.Connection, archived: bool, wanted: str, start: int) -> list[Run]:
+    """Return a page of runs and one more, newest first."""
+    rows = db.execute(
+        f"SELECT {summary.columns(summary.FIELDS)},"
+        " json_extract(doc, '$.configuration.Pipeline.value') AS plan FROM tasks"
+        f" WHERE type = 'controller' AND {summary.ARCHIVED} = ? AND instr(lower(name), lower(?))"
+        " ORDER BY rowid DESC LIMIT ? OFFSET ?",
+        (archived, wanted, PAGE + 1, start),
+    ).fetchall()
+    runs = [{name: row[name] for name in summary.FIELDS} for row in rows]
+    plans = [nodes.read_plan(row["plan"]) for row in rows]
+    projects = documents.names(db, "projects", [run["project"] or "" for run in runs])
+    planned = nodes.nodes_of_runs(db, list(zip(runs, plans, strict=True)))
+    return [
+        Run(
+            run,
+            _pipeline_name(projects, run),
+            steps,
+            nodes.best_score(steps),
+            _author(run),
+        )
+        for run, steps in zip(runs, planned, strict=True)
+    ]
+
+
+def _pipeline_name(projects: dict[str, str], run: Document) -> str:
+    """Return `project / pipeline`: a hidden project holds the runs of a pipeline."""
+    return projects.get(run["project"], "").replace("/.pipelines/", " / ")
+
+
+def _author(run: dict[str, Any]) -> str:
+    match = AUTHOR.match(run.get("comment") or "")
+    return match[1] if match else "user"
+
+
+def _origin(db: sqlite3.Connection, run: Document) -> Document | None:
+    """Return the run that this one was cloned from."""
+    parent = summary.find(db, run.get("parent"))
+    return parent if parent and parent["type"] == "controller" else None
+
+
+def _registered(db: sqlite3.Connection, ids: list[str]) -> dict[str, Document]:
+    models = (documents.find(db, "models", model_id) for model_id in ids)
+    return {model["id"]: model for model in models if model}
+
+
+def _publication(steps: list[nodes.Node]) -> str:
+    """Return why the run's best model was published or not, as its selection returned it."""
+    answers = (
+        summary.read_object(node.returned.get("publication")) for node in steps if node.stage == "select"
+    )
+    return next((str(answer["why"]) for answer in answers if "why" in answer), "")
+
+
+def _artifacts(
+    db: sqlite3.Connection, run: Document, steps: list[nodes.Node]
+) -> list[tuple[str, summary.Artifact]]:
+    """Return (step, artifact) for everything that the run and its steps uploaded."""
+    found = [("", artifact) for artifact in summary.artifacts(run)]
+    for node in steps:
+        task = documents.find(db, "tasks", node.task["id"]) if node.task else None
+        found += [(node.name, artifact) for artifact in summary.artifacts(task)] if task else []
+    return found
+
+
+def _failures(db: sqlite3.Connection, run: Document, steps: list[nodes.Node]) -> list[Failure]:
+    """Return the failed steps, or the controller if it failed and no step did."""
     failed = [node for node in steps if node.status == "failed"]
     if not failed and run["status"] == "failed":
         reason = run.get("status_reason") or run.get("status_message") or ""
-        return [Failure("controller", "", reason, console.last_error(visit.db, run["id"]))]
+        return [Failure("controller", "", reason, console.last_error(db, run["id"]))]
     return [
         Failure(
             node.name,
             node.path or "",
             node.task["status_reason"] or "",
-            console.last_error(visit.db, node.task["id"]),
+            console.last_error(db, node.task["id"]),
         )
         for node in failed
     ]
-
-
-def _origin(visit: Visit, run: Document) -> Document | None:
-    """The run that this one was made from."""
-    parent = documents.find(visit.db, "tasks", run.get("parent") or "")
-    return runs.short(parent) if parent and parent["type"] == "controller" else None

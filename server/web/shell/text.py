@@ -1,4 +1,4 @@
-"""How the pages write numbers, sizes, times and links."""
+"""Text: how the pages write numbers, sizes, times and links."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -9,10 +9,11 @@ from server import documents
 from server.documents import Document
 
 LINKED_SCHEMES = frozenset({"http", "https"})
+MAX_BYTES = 1e30
 
 
 def link(uri: object) -> str | None:
-    """``uri`` if a browser may follow it: a task can hold any text there, javascript: too."""
+    """Return `uri` if a browser may follow it: a task can hold any text there, also javascript:."""
     try:
         return uri if isinstance(uri, str) and urlsplit(uri).scheme in LINKED_SCHEMES else None
     except ValueError:
@@ -20,43 +21,48 @@ def link(uri: object) -> str | None:
 
 
 def size(count: object) -> str:
-    """Bytes as ``12.3 kB``; empty for what is no count."""
-    if not isinstance(count, (int, float)) or isinstance(count, bool):
+    """Format bytes as `12.3 kB`; return an empty string if `count` is no plausible number."""
+    if not isinstance(count, (int, float)) or isinstance(count, bool) or not abs(count) < MAX_BYTES:
         return ""
     for unit in ("B", "kB", "MB", "GB"):
         if abs(count) < 1000:
-            return f"{count:.3g} {unit}"
+            return f"{count:z.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
 
 
 def number(value: object) -> str:
-    """Six significant digits, and text as it is."""
-    return f"{value:.6g}" if isinstance(value, (int, float)) else "" if value is None else str(value)
+    """Format a number to six significant digits, zero never as `-0`; return text as it is."""
+    if not isinstance(value, (int, float)):
+        return "" if value is None else str(value)
+    try:
+        return f"{value:z.6g}"
+    except OverflowError:  # JSON knows integers that no float can hold
+        return str(value)
 
 
 def score(value: object) -> str:
-    """A metric between 0 and 1 with four digits; anything that is no number as it is."""
+    """Format a metric between 0 and 1 to four digits, never `-0.0000`; return other text as it is."""
     try:
-        return f"{float(value):.4f}"  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        return f"{float(value):z.4f}"  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
         return "" if value is None else str(value)
 
 
 def moment(timestamp: object) -> str:
-    """A timestamp to the second, in UTC."""
+    """Format a timestamp to the second, in UTC."""
     parsed = parsed_time(timestamp)
     return parsed.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if parsed else ""
 
 
 def epoch(timestamp: object) -> int:
-    """Whole seconds since 1970; 0 for no time."""
+    """Return whole seconds since 1970, or 0 if `timestamp` is no time."""
     parsed = parsed_time(timestamp)
     return int(parsed.timestamp()) if parsed else 0
 
 
 def parsed_time(timestamp: object) -> datetime | None:
-    """A stored timestamp as a time, or None for what is none."""
+    """Return a stored timestamp as a time, or None if it is no time."""
     if not isinstance(timestamp, str):
         return None
     try:
@@ -66,7 +72,7 @@ def parsed_time(timestamp: object) -> datetime | None:
 
 
 def span(seconds: float) -> str:
-    """A duration as ``42 s``, ``2:55`` minutes, or ``1:02:03`` hours."""
+    """Format a duration as `42 s`, `2:55` minutes, or `1:02:03` hours."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -75,30 +81,27 @@ def span(seconds: float) -> str:
 
 
 def seconds(task: Document) -> float | None:
-    """How long the task ran, or has run so far; None if it never started."""
+    """Return how long the task ran, or has run so far; None if it never started."""
     started = parsed_time(task.get("started"))
     if started is None:
         return None
-    ended = (
-        None
-        if task["status"] == "in_progress"
-        else parsed_time(task.get("completed") or task.get("last_update"))
-    )
+    running = task["status"] == "in_progress"
+    ended = None if running else parsed_time(task.get("completed") or task.get("last_update"))
     return max(0.0, ((ended or datetime.now(UTC)) - started).total_seconds())
 
 
 def shorten(text: str, longest: int) -> str:
-    """At most `longest` characters of `text`, an ellipsis at the end of what was cut."""
+    """Return at most `longest` characters, with an ellipsis where text was cut."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:
-    """Sorts as people count: ``metric 2`` before ``metric 10``."""
+    """Return a sort key that counts as people do: `metric 2` before `metric 10`."""
     parts = re.split(r"([0-9]{1,18})", name)
     return [(at % 2 == 0, 0 if at % 2 == 0 else int(part), part) for at, part in enumerate(parts)]
 
 
 def task_path(task: Document | Any) -> str:
-    """The page of a task, or of a run where the task is a pipeline's controller."""
+    """Return the address of a task, or of a run if the task is a pipeline's controller."""
     room = "pipelines" if task.get("type") == "controller" else "projects"
     return f"/{room}/{quote(task.get('project') or '*', safe='*')}/experiments/{quote(task['id'])}"

@@ -1,4 +1,4 @@
-// Live parts, the console's tail, figures, and times in the reader's zone. Without it every page still works.
+// Live parts, the console's tail, figures, and local times. Every page works without it.
 "use strict";
 
 const offline = document.querySelector(".offline");
@@ -25,7 +25,7 @@ function dress(root) {
     if (!Number.isNaN(date.valueOf())) time.textContent = local(date, true);
   }
   for (const stamp of root.querySelectorAll(".stamp:empty")) {
-    stamp.textContent = local(new Date(Number(stamp.dataset.epoch) * 1000), false);
+    stamp.textContent = local(new Date(Number(stamp.parentElement.dataset.time)), false);
   }
 }
 
@@ -36,7 +36,7 @@ function tick() {
   }
 }
 
-// The fragment of this page, or null where nothing changed. Throws when the server does not answer.
+// Returns the live part of this page, or null if it has not changed. Throws if the server does not answer.
 async function fragment(extra, tag) {
   const address = new URL(location.href);
   address.searchParams.delete("done");
@@ -49,13 +49,13 @@ async function fragment(extra, tag) {
   return { tag: answer.headers.get("ETag"), nodes: [...parsed.body.childNodes] };
 }
 
-// Calls `look` every so often while the page is seen; a hidden page asks for nothing.
-function repeat(milliseconds, look) {
+// Polls while the page is visible; a hidden page asks for nothing.
+function repeat(milliseconds, poll) {
   let failures = 0;
   async function round() {
     if (!document.hidden) {
       try {
-        await look();
+        await poll();
         failures = 0;
       } catch {
         failures += 1;
@@ -90,23 +90,33 @@ if (live) {
   repeat(Number(live.dataset.live), async () => {
     const busy = live.querySelector("details.menu[open]") || (String(getSelection()) && live.contains(getSelection().anchorNode));
     if (busy) return;
-    const found = await fragment({}, tag);
-    if (!found) return;
-    if (tag !== null || live.textContent.trim() !== "") replace(live, found.nodes);
-    tag = found.tag;
+    const answer = await fragment({}, tag);
+    if (!answer) return;
+    replace(live, answer.nodes);
+    tag = answer.tag;
   });
+}
+
+// Reports can arrive out of the order of their times.
+function insert(log, entry) {
+  let [earlier, later] = [log.lastElementChild, null];
+  while (earlier && Number(earlier.dataset.time) > Number(entry.dataset.time)) {
+    [earlier, later] = [earlier.previousElementSibling, earlier];
+  }
+  log.insertBefore(entry, later);
 }
 
 const output = document.querySelector("[data-console]");
 if (output) {
+  let after = Number(output.dataset.after);
   output.scrollTop = output.scrollHeight;
   repeat(Number(output.dataset.console), async () => {
-    const entries = output.querySelectorAll(".entry");
-    const numbers = [...entries].slice(-200).map((entry) => Number(entry.dataset.number));
-    const found = await fragment({ after: Math.max(0, ...numbers) });
-    if (!found || !found.nodes.some((node) => node.nodeType === 1)) return;
+    const answer = await fragment({ after });
+    const entries = answer ? answer.nodes.filter((node) => node.nodeType === Node.ELEMENT_NODE) : [];
+    if (!entries.length) return;
     const atEnd = output.scrollHeight - output.scrollTop - output.clientHeight < 40;
-    output.append(...found.nodes);
+    for (const entry of entries) insert(output, entry);
+    after = Math.max(after, ...entries.map((entry) => Number(entry.dataset.number)));
     dress(output);
     if (atEnd) output.scrollTop = output.scrollHeight;
   });
@@ -135,31 +145,31 @@ function colours(layout) {
 async function draw(figure) {
   const plot = figure.querySelector(".plot");
   try {
-    await drawn(figure, plot);
+    await plotFigure(plot, figure.dataset.figure);
   } catch {
     plot.textContent = "This cannot be drawn.";
   }
 }
 
-async function drawn(figure, plot) {
-  const answer = await fetch(figure.dataset.figure);
+async function plotFigure(plot, address) {
+  const answer = await fetch(address);
   if (!answer.ok || !window.Plotly) throw new Error(String(answer.status));
-  const found = await answer.json();
-  const layout = typeof found.layout === "object" && found.layout ? found.layout : {};
+  const stored = await answer.json();
+  const layout = typeof stored.layout === "object" && stored.layout ? stored.layout : {};
   if (typeof layout.title === "string") layout.title = { text: layout.title };
   const options = { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["lasso2d", "select2d"] };
-  await window.Plotly.react(plot, Array.isArray(found.data) ? found.data : [], colours(layout), options);
+  await window.Plotly.react(plot, Array.isArray(stored.data) ? stored.data : [], colours(layout), options);
 }
 
-const seen = new IntersectionObserver((entries) => {
-  for (const entry of entries.filter((each) => each.isIntersecting)) {
-    seen.unobserve(entry.target);
+const visible = new IntersectionObserver((entries) => {
+  for (const entry of entries.filter(({ isIntersecting }) => isIntersecting)) {
+    visible.unobserve(entry.target);
     draw(entry.target);
     if (entry.target.dataset.again) repeat(Number(entry.target.dataset.again), () => draw(entry.target));
   }
 }, { rootMargin: "300px" });
-// plotly.js is deferred like this file and comes after it: draw once both have run.
-addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-figure]").forEach((figure) => seen.observe(figure)));
+// plotly.js is deferred and comes after this file: draw once both have run.
+addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-figure]").forEach((figure) => visible.observe(figure)));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   if (window.Plotly) document.querySelectorAll("[data-figure]").forEach(draw);
 });

@@ -1,131 +1,133 @@
-"""What the forms of a task and of a run do: each by the call that ClearML's own page makes for it."""
+"""Form actions of a task or a run, each by the API call that ClearML's own page makes."""
 
-from server.dispatch import Api
 from server.documents import Document
 from server.errors import InvalidArgument
-from server.files.tree import Leftovers
-from server.web.shell.form import Form
+from server.web.shell.section import Form, Section
 from server.web.shell.text import task_path
 
 ACTIVE = frozenset({"in_progress", "queued"})
-UNSTOPPABLE = frozenset({"created", "completed", "failed", "stopped", "published"})
+REMOVABLE = frozenset({"created", "completed", "failed", "stopped", "published"})
+
+section = Section()
 
 
-def new_run(calls: Api, form: Form) -> str:
-    """A new run with the edited arguments, enqueued where a queue is chosen."""
-    args = [{"name": name, "value": value} for name, value in form.rows("name", "value")]
-    queue = {"queue": form.value("queue")} if form.value("queue") else {}
-    made = calls.invoke("pipelines.start_pipeline", task=form.value("task"), args=args, **queue)
-    return _shown(calls, made["pipeline"], "started" if queue else "drafted")
-
-
-def clone(calls: Api, form: Form) -> str:
-    """Make a draft with the same settings, under another name if one is given."""
+@section.action("clone", "This is the clone, a draft: edit and enqueue it.")
+def clone(form: Form) -> str:
+    """Make a draft with the same settings, under another name if the form gives one."""
     name = {"new_task_name": form.value("name")} if form.value("name") else {}
-    made = calls.invoke("tasks.clone", task=form.value("task"), **name)
-    return _shown(calls, made["id"], "cloned")
+    return path_of(form, form.api.invoke("tasks.clone", task=form.value("task"), **name)["id"])
 
 
-def parameters(calls: Api, form: Form) -> str:
+@section.action("parameters", "The parameters are saved.")
+def parameters(form: Form) -> str:
     """Store the parameters of a draft; their types and descriptions stay."""
-    task = _task(calls, form.value("task"))
+    task = _task(form, form.value("task"))
     items = []
-    for section, name, value in form.rows("section", "name", "value"):
-        before: Document = task["hyperparams"].get(section, {}).get(name, {})
-        items.append({**before, "section": section, "name": name, "value": value.replace("\r\n", "\n")})
+    for group, name, value in form.rows("section", "name", "value"):
+        before: Document = task["hyperparams"].get(group, {}).get(name, {})
+        items.append({**before, "section": group, "name": name, "value": value.replace("\r\n", "\n")})
     if task["status"] != "created":
-        raise InvalidArgument("Only the parameters of a draft can be changed: clone the task first")
-    calls.invoke("tasks.edit_hyper_params", task=task["id"], hyperparams=items)
-    return f"{task_path(task)}/configuration?done=saved"
+        raise InvalidArgument("Only a draft's parameters can be changed: clone the task first")
+    form.api.invoke("tasks.edit_hyper_params", task=task["id"], hyperparams=items)
+    return f"{task_path(task)}/configuration"
 
 
-def enqueue(calls: Api, form: Form) -> str:
-    """Put a draft or a task that ended on a queue."""
-    calls.invoke("tasks.enqueue", task=form.value("task"), queue=form.value("queue"))
-    return _shown(calls, form.value("task"), "queued")
+@section.action("enqueue", "The task waits in its queue.")
+def enqueue(form: Form) -> str:
+    """Enqueue a draft or a task that has ended."""
+    form.api.invoke("tasks.enqueue", task=form.value("task"), queue=form.value("queue"))
+    return path_of(form, form.value("task"))
 
 
-def dequeue(calls: Api, form: Form) -> str:
-    """Take a task off its queue; it is a draft again."""
-    calls.invoke("tasks.dequeue", task=form.value("task"))
-    return (
-        "/queues?done=dequeued"
-        if form.value("from") == "queues"
-        else _shown(calls, form.value("task"), "dequeued")
-    )
+@section.action("retry", "The run waits in its queue; completed steps will come from the cache.")
+def retry(form: Form) -> str:
+    """Enqueue a run that has ended again: its controller takes completed steps from the cache."""
+    queue = {"queue": form.value("queue")} if form.value("queue") else {}
+    form.api.invoke("tasks.enqueue", task=form.value("task"), **queue)
+    return path_of(form, form.value("task"))
 
 
-def abort(calls: Api, form: Form) -> str:
+@section.action("dequeue", "The task was removed from its queue.")
+def dequeue(form: Form) -> str:
+    """Remove a task from its queue; it becomes what it was before."""
+    form.api.invoke("tasks.dequeue", task=form.value("task"))
+    return "/queues" if form.value("from") == "queues" else path_of(form, form.value("task"))
+
+
+@section.action("abort", "The task is being stopped.")
+def abort(form: Form) -> str:
     """Stop a task; of a run the controller first, so that it starts nothing more, then its steps."""
-    task = _task(calls, form.value("task"))
-    ids = [task["id"], *_steps(calls, task, ACTIVE)]
-    answer = calls.invoke("tasks.stop_many", ids=ids, status_reason="stopped from the page")
+    task = _task(form, form.value("task"))
+    ids = [task["id"], *_steps(form, task, ACTIVE)]
+    answer = form.api.invoke("tasks.stop_many", ids=ids, status_reason="stopped from the page")
     if answer["failed"] and answer["failed"][0]["id"] == task["id"]:
         raise InvalidArgument(answer["failed"][0]["error"]["msg"])
-    return _shown(calls, task["id"], "stopped")
+    return task_path(task)
 
 
-def retry(calls: Api, form: Form) -> str:
-    """Put a run that ended back on its queue: its controller takes what completed from the cache."""
-    queue = {"queue": form.value("queue")} if form.value("queue") else {}
-    calls.invoke("tasks.enqueue", task=form.value("task"), **queue)
-    return _shown(calls, form.value("task"), "retried")
+@section.action("reset", "The task is a draft again.")
+def reset(form: Form) -> str:
+    """Turn a task that has ended into a draft; its reports are deleted."""
+    form.api.invoke("tasks.reset", task=form.value("task"))
+    return path_of(form, form.value("task"))
 
 
-def reset(calls: Api, form: Form) -> str:
-    """Make a task that ended a draft again; what it reported is gone."""
-    calls.invoke("tasks.reset", task=form.value("task"))
-    return _shown(calls, form.value("task"), "saved")
-
-
-def publish(calls: Api, form: Form) -> str:
+@section.action("publish", "Published.")
+def publish(form: Form) -> str:
     """Publish a task: it cannot be changed any more."""
-    calls.invoke("tasks.publish", task=form.value("task"))
-    return _shown(calls, form.value("task"), "published")
+    form.api.invoke("tasks.publish", task=form.value("task"))
+    return path_of(form, form.value("task"))
 
 
-def archive(calls: Api, form: Form) -> str:
-    """Put a task into the archive, out of the lists and of the cache."""
-    calls.invoke("tasks.archive_many", ids=[form.value("task")])
-    return _shown(calls, form.value("task"), "archived")
+@section.action("archive", "Archived. Find it with “archived” ticked in the list.")
+def archive(form: Form) -> str:
+    """Archive a task: lists and the cache ignore it."""
+    form.api.invoke("tasks.archive_many", ids=[form.value("task")])
+    return path_of(form, form.value("task"))
 
 
-def restore(calls: Api, form: Form) -> str:
-    """Bring a task back from the archive."""
-    calls.invoke("tasks.unarchive_many", ids=[form.value("task")])
-    return _shown(calls, form.value("task"), "restored")
+@section.action("restore", "Restored from the archive.")
+def restore(form: Form) -> str:
+    """Restore a task from the archive."""
+    form.api.invoke("tasks.unarchive_many", ids=[form.value("task")])
+    return path_of(form, form.value("task"))
 
 
-def delete(calls: Api, form: Form, leftovers: Leftovers) -> str:
-    """Delete a task with its files, and with a run its own steps where that is asked for."""
-    task = _task(calls, form.value("task"))
-    ids = [task["id"], *(_steps(calls, task, UNSTOPPABLE) if form.value("steps") else [])]
-    answer = calls.invoke("tasks.delete_many", ids=ids, return_file_urls=True)
-    for gone in answer["succeeded"]:
-        leftovers.remove(gone["id"], [url for urls in gone["urls"].values() for url in urls])
+@section.action("delete", "Deleted.")
+def delete(form: Form) -> str:
+    """Delete a task and its files, and a run's own steps if the form asks for it."""
+    task = _task(form, form.value("task"))
+    ids = [task["id"], *(_steps(form, task, REMOVABLE) if form.value("steps") else [])]
+    answer = form.api.invoke("tasks.delete_many", ids=ids, return_file_urls=True)
+    for deleted in answer["succeeded"]:
+        form.leftovers.remove(deleted["id"], [url for urls in deleted["urls"].values() for url in urls])
     if answer["failed"]:
         raise InvalidArgument(answer["failed"][0]["error"]["msg"])
-    return "/?done=deleted" if task["type"] == "controller" else "/tasks?done=deleted"
+    return "/" if task["type"] == "controller" else "/tasks"
 
 
-def _task(calls: Api, task_id: str) -> Document:
-    task: Document = calls.invoke("tasks.get_by_id", task=task_id)["task"]
+def path_of(form: Form, task_id: str) -> str:
+    """Return the address of a task's page."""
+    return task_path(_task(form, task_id))
+
+
+def _task(form: Form, task_id: str) -> Document:
+    task: Document = form.api.invoke("tasks.get_by_id", task=task_id)["task"]
     return task
 
 
-def _steps(calls: Api, task: Document, statuses: frozenset[str]) -> list[str]:
-    """The run's own steps in one of the statuses; a task that is no pipeline has none."""
+def _steps(form: Form, task: Document, statuses: frozenset[str]) -> list[str]:
+    """Return the ids of a run's own steps in one of the statuses; none if the task is no run.
+
+    A clone of the run has the run as its parent too, but is a controller.
+    """
     if task["type"] != "controller":
         return []
-    found = calls.invoke(
+    answer = form.api.invoke(
         "tasks.get_all",
         parent=[task["id"]],
         status=sorted(statuses),
         search_hidden=True,
         only_fields=["id", "type"],
     )
-    return [step["id"] for step in found["tasks"] if step["type"] != "controller"]
-
-
-def _shown(calls: Api, task_id: str, done: str) -> str:
-    return f"{task_path(_task(calls, task_id))}?done={done}"
+    return [step["id"] for step in answer["tasks"] if step["type"] != "controller"]

@@ -1,4 +1,4 @@
-"""The console of a task: its lines, their colours, and what it said when it failed."""
+"""Console of a task: its log reports in colour, its last line, and its last error."""
 
 import json
 import re
@@ -6,28 +6,36 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-PAGE = 500
-SEARCHED = 200
-TAIL = 60
-LONGEST_ERROR = 60
-LONG = 30
+from rich.color import Color, ColorSystem, ColorType
+from rich.style import Style
+from rich.text import Text
 
-# Colours; operating system commands (a window's title); other sequences; control characters by themselves.
-ESCAPE = re.compile(
-    r"\x1b\[([0-9;]*)m"
+PAGE = 500
+MAX_FOUND = 200
+ERROR_REPORTS = 60
+ERROR_LINES = 60
+LAST_REPORTS = 12
+FOLDED_LINES = 30
+
+COLUMNS = "number, timestamp, json_extract(doc, '$.msg') AS msg"
+# Colours, which rich reads, as the first group. All else is dropped: operating system commands (a window's
+# title, a link), other sequences, control characters. Longer colours than any program prints are no colours.
+CONTROL = re.compile(
+    r"(\x1b\[[0-9;]{0,60}m)"
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
     r"|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
+# The agent and the SDK write into a task's log, but theirs are not the task's own lines.
 AGENT = ("Leaving process id", "DONE: Running task", "Process failed, exit code", "Process completed success")
-# The SDK's own words in a task's log: true, but not what the task has to say.
 SDK = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - clearml|ClearML (?:Task|results|Monitor|new)")
+SDK_SETTINGS = "Current configuration"
 TRACEBACK = "Traceback (most recent call last)"
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Text of one colour; ``style`` names classes of the style sheet."""
+    """Text in one style, given as classes of the style sheet."""
 
     text: str
     style: str
@@ -35,7 +43,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Entry:
-    """One report to the log: its number in the order of arrival, its time, its lines."""
+    """One report to the log: its number in order of arrival, its time in ms, its text."""
 
     number: int
     timestamp: int
@@ -43,9 +51,14 @@ class Entry:
     lines: int
     first: str
 
+    @property
+    def folded(self) -> bool:
+        """True for the settings that the SDK prints: long, and seldom what one looks for."""
+        return self.lines > FOLDED_LINES and self.first.startswith(SDK_SETTINGS)
+
 
 def newest(db: sqlite3.Connection, task: str, before: int = 0) -> list[Entry]:
-    """The last PAGE reports (before the one with that number), oldest first."""
+    """Return the last PAGE reports, or those before the report numbered `before`, oldest first."""
     rows = db.execute(
         f"SELECT {COLUMNS} FROM events WHERE task = ? AND type = 'log' AND (? = 0 OR (timestamp, number) <"
         " (SELECT timestamp, number FROM events WHERE number = ?))"
@@ -56,62 +69,81 @@ def newest(db: sqlite3.Connection, task: str, before: int = 0) -> list[Entry]:
 
 
 def since(db: sqlite3.Connection, task: str, number: int) -> list[Entry]:
-    """What arrived after the report with that number."""
+    """Return the first PAGE reports that arrived after report `number`, oldest first.
+
+    They are taken in order of arrival: reports may arrive out of the order of their times, and a reader that
+    asks again with the largest number of each answer misses none.
+    """
     rows = db.execute(
-        f"SELECT {COLUMNS} FROM events WHERE task = ? AND type = 'log' AND number > ?"
-        " AND timestamp >= coalesce((SELECT timestamp - 60000 FROM events WHERE number = ?), 0)"
-        " ORDER BY timestamp, number LIMIT ?",
-        (task, number, number, PAGE),
+        f"SELECT {COLUMNS} FROM events INDEXED BY events_time WHERE task = ? AND type = 'log' AND number > ?"
+        " ORDER BY number LIMIT ?",
+        (task, number, PAGE),
     ).fetchall()
-    return [_entry(row) for row in rows]
+    return [_entry(row) for row in sorted(rows, key=lambda row: (row["timestamp"], row["number"]))]
+
+
+def last_number(db: sqlite3.Connection, task: str) -> int:
+    """Return the number of the report that arrived last, or 0."""
+    sql = "SELECT max(number) AS last FROM events INDEXED BY events_time WHERE task = ? AND type = 'log'"
+    return int(db.execute(sql, (task,)).fetchone()["last"] or 0)
 
 
 def search(db: sqlite3.Connection, task: str, wanted: str) -> list[Entry]:
-    """The last reports that contain the text, whatever its case, oldest first."""
+    """Return the last reports that contain the text, ignoring case, oldest first."""
     rows = db.execute(
         f"SELECT {COLUMNS} FROM events WHERE task = ? AND type = 'log'"
         " AND instr(lower(json_extract(doc, '$.msg')), lower(?))"
         " ORDER BY timestamp DESC, number DESC LIMIT ?",
-        (task, wanted, SEARCHED),
+        (task, wanted, MAX_FOUND),
     ).fetchall()
     return [_entry(row, wanted) for row in reversed(rows)]
 
 
 def last_lines(db: sqlite3.Connection, tasks: list[str]) -> dict[str, str]:
-    """task -> the last line that it printed itself."""
-    found = {}
-    for task in tasks:
-        rows = db.execute(
-            "SELECT json_extract(doc, '$.msg') AS msg FROM events WHERE task = ? AND type = 'log'"
-            " ORDER BY timestamp DESC, number DESC LIMIT 12",
-            (task,),
-        )
-        said = (line.strip() for row in rows for line in reversed(plain(row["msg"]).splitlines()))
-        own = (line for line in said if line and not line.startswith(AGENT) and not SDK.match(line))
-        found[task] = next(own, "")
-    return found
+    """Return by task the last line that it printed itself."""
+    return {task: _last_line(db, task) for task in tasks}
 
 
 def last_error(db: sqlite3.Connection, task: str) -> str:
-    """The last traceback in the log, or the last lines where there is none."""
-    rows = db.execute(
-        "SELECT json_extract(doc, '$.msg') AS msg FROM events WHERE task = ? AND type = 'log'"
-        " ORDER BY timestamp DESC, number DESC LIMIT ?",
-        (task, TAIL),
-    ).fetchall()
-    text = "\n".join(plain(row["msg"]) for row in reversed(rows))
+    """Return the last traceback in the log, or the last lines if there is none."""
+    text = "\n".join(reversed(_last_reports(db, task, ERROR_REPORTS)))
     lines = [line.rstrip() for line in text.splitlines() if line.strip() and not line.startswith(AGENT)]
     starts = [index for index, line in enumerate(lines) if TRACEBACK in line]
     shown = lines[starts[-1] :] if starts else lines[-12:]
-    return "\n".join([*shown[:2], "  …", *shown[-LONGEST_ERROR:]] if len(shown) > LONGEST_ERROR else shown)
+    return "\n".join([*shown[:2], "  …", *shown[-ERROR_LINES:]] if len(shown) > ERROR_LINES else shown)
 
 
 def plain(text: object) -> str:
-    """Without escape sequences; of a line that was written over, what was there last."""
-    return ESCAPE.sub("", _settled(str(text or "")))
+    """Return the text without escape sequences, and of an overwritten line what stood there last."""
+    return CONTROL.sub("", _settled(str(text or "")))
 
 
-COLUMNS = "number, timestamp, json_extract(doc, '$.msg') AS msg"
+def pieces(text: str) -> Iterator[Piece]:
+    """Split text by its ANSI colours; other escape sequences and control characters are dropped."""
+    decoded = Text.from_ansi(CONTROL.sub(lambda match: match[1] or "", text))
+    position = 0
+    for start, end, style in decoded.spans:
+        if start > position:
+            yield Piece(decoded.plain[position:start], "")
+        yield Piece(decoded.plain[start:end], _classes(style) if isinstance(style, Style) else "")
+        position = end
+    if position < len(decoded.plain):
+        yield Piece(decoded.plain[position:], "")
+
+
+def _last_reports(db: sqlite3.Connection, task: str, count: int) -> list[str]:
+    rows = db.execute(
+        "SELECT json_extract(doc, '$.msg') AS msg FROM events WHERE task = ? AND type = 'log'"
+        " ORDER BY timestamp DESC, number DESC LIMIT ?",
+        (task, count),
+    )
+    return [plain(row["msg"]) for row in rows]
+
+
+def _last_line(db: sqlite3.Connection, task: str) -> str:
+    reports = _last_reports(db, task, LAST_REPORTS)
+    lines = (line.strip() for report in reports for line in reversed(report.splitlines()))
+    return next((line for line in lines if line and not line.startswith(AGENT) and not SDK.match(line)), "")
 
 
 def _entry(row: sqlite3.Row, wanted: str = "") -> Entry:
@@ -119,7 +151,7 @@ def _entry(row: sqlite3.Row, wanted: str = "") -> Entry:
     shown = plain(text)
     return Entry(
         number=row["number"],
-        timestamp=row["timestamp"] // 1000,
+        timestamp=row["timestamp"],
         pieces=_marked(shown, wanted) if wanted else list(pieces(text)),
         lines=shown.count("\n") + 1,
         first=shown.partition("\n")[0],
@@ -127,55 +159,24 @@ def _entry(row: sqlite3.Row, wanted: str = "") -> Entry:
 
 
 def _settled(text: str) -> str:
-    """Progress bars write a line again and again after a carriage return: the last one counts."""
+    """Return text as a terminal leaves it: a progress bar rewrites its line after each carriage return."""
     text = text.replace("\r\n", "\n").rstrip("\n\r")
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
-def pieces(text: str) -> Iterator[Piece]:
-    """Split by the ANSI colour sequences; other escape and control characters are dropped."""
-    style: dict[str, str] = {}
-    position = 0
-    for match in ESCAPE.finditer(text):
-        if match.start() > position:
-            yield Piece(text[position : match.start()], " ".join(style.values()))
-        position = match.end()
-        if match[1] is not None:
-            _apply([int(code[:4] or 0) for code in match[1].split(";")], style)
-    if position < len(text):
-        yield Piece(text[position:], " ".join(style.values()))
+def _classes(style: Style) -> str:
+    """Return the classes of a style; any colour becomes the nearest of the sixteen that the themes define."""
+    fonts = {"ansi-s1": style.bold, "ansi-s2": style.dim, "ansi-s3": style.italic, "ansi-s4": style.underline}
+    front, back = (style.bgcolor, style.color) if style.reverse else (style.color, style.bgcolor)
+    names = [name for name, is_set in fonts.items() if is_set]
+    return " ".join([*names, *_colour(front, 30), *_colour(back, 40)])
 
 
-def _apply(codes: list[int], style: dict[str, str]) -> None:
-    while codes:
-        code = codes.pop(0)
-        if code == 0:
-            style.clear()
-        elif code in (38, 48):
-            _extended(code, codes, style)
-        elif code in (1, 2, 3, 4):
-            style[f"s{code}"] = f"ansi-s{code}"
-        elif code in (22, 23, 24):
-            for name in {22: ("s1", "s2"), 23: ("s3",), 24: ("s4",)}[code]:
-                style.pop(name, None)
-        elif 30 <= code <= 37 or 90 <= code <= 97:
-            style["fg"] = f"ansi-{code}"
-        elif 40 <= code <= 47 or 100 <= code <= 107:
-            style["bg"] = f"ansi-{code}"
-        elif code in (39, 49):
-            style.pop("fg" if code == 39 else "bg", None)
-
-
-def _extended(code: int, codes: list[int], style: dict[str, str]) -> None:
-    """256 colours: the first 16 are the usual ones, others and true colours stay plain."""
-    kind = codes.pop(0) if codes else 0
-    if kind == 5 and codes:
-        colour = codes.pop(0)
-        base = {38: 30, 48: 40}[code] + (60 if colour >= 8 else 0)
-        if colour < 16:
-            style["fg" if code == 38 else "bg"] = f"ansi-{base + colour % 8}"
-    elif kind == 2:
-        del codes[:3]
+def _colour(colour: Color | None, base: int) -> list[str]:
+    if colour is None or colour.type == ColorType.DEFAULT:
+        return []
+    number = colour.downgrade(ColorSystem.STANDARD).number or 0
+    return [f"ansi-{base + number if number < 8 else base + 52 + number}"]
 
 
 def _marked(text: str, wanted: str) -> list[Piece]:

@@ -1,4 +1,4 @@
-"""What a task drew: scalar curves and plots for plotly.js, tables and images for the page itself."""
+"""Figures of a task: curves and plots for plotly.js, tables and debug images for the page itself."""
 
 import json
 import mimetypes
@@ -12,13 +12,15 @@ from server.errors import ApiError
 from server.files.tree import Tree
 from server.stores.events import IMAGE, PLOT, SCALAR, curve, series
 from server.web.shell import text
-from server.web.shell.section import NotThere, Visit
+from server.web.shell.section import NotThere, Section, Visit
 
 SAMPLES = 1000
-MOST_PLOTS = 200
-MOST_IMAGES = 200
-MOST_ROWS = 500
-MOST_COMPARED = 10
+MAX_PLOTS = 200
+MAX_IMAGES = 200
+MAX_ROWS = 500
+MAX_COMPARED = 10
+
+section = Section()
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Plot:
-    """One report: a table or a picture that the page shows itself, else a figure for plotly.js."""
+    """A reported plot: a table or an image that the page shows itself, else a figure for plotly.js."""
 
     number: int
     metric: str
@@ -43,10 +45,10 @@ class Plot:
 
 @dataclass(frozen=True)
 class Image:
-    """A debug sample; `link` is None for one that was never uploaded.
+    """A debug sample; `link` is None if it was never uploaded.
 
-    `kind` is image, audio or video for what the page itself shows: other files, and all that lie on another
-    server, are links to follow.
+    `kind` is image, audio or video if the page can show the file itself, and link for any other file or
+    server.
     """
 
     metric: str
@@ -57,16 +59,17 @@ class Image:
 
 
 def charts(db: sqlite3.Connection, task: str) -> list[str]:
-    """The metrics that have curves; the machine's own monitors last."""
-    found = {metric for metric, variant in series(db, task, SCALAR) if curve(db, task, metric, variant, 1)}
-    return sorted(found, key=lambda metric: (metric.startswith(":"), text.natural(metric)))
+    """Return the metrics that have curves, the machine's own monitors last."""
+    drawn = {metric for metric, variant in series(db, task, SCALAR) if curve(db, task, metric, variant, 1)}
+    return sorted(drawn, key=lambda metric: (metric.startswith(":"), text.natural(metric)))
 
 
+@section.data("/figures/scalar")
 def scalar_figure(visit: Visit) -> Document:
-    """The curves of one metric, of one task or of several, as plotly.js draws them."""
+    """Curves of one metric, of one task or several, as plotly.js draws them."""
     metric = visit.query.get("metric", "")
     traces = []
-    for task_id in visit.chosen[:MOST_COMPARED]:
+    for task_id in visit.chosen[:MAX_COMPARED]:
         name = visit.document("tasks", task_id, "task")["name"] if len(visit.chosen) > 1 else ""
         for _, variant in series(visit.db, task_id, SCALAR, metric):
             points = curve(visit.db, task_id, metric, variant, SAMPLES)
@@ -80,17 +83,18 @@ def scalar_figure(visit: Visit) -> Document:
 
 
 def plots(db: sqlite3.Connection, task: str) -> list[Plot]:
-    """Of every metric and variant the latest plot."""
+    """Return the latest plot of every metric and variant."""
     rows = db.execute(
         "SELECT number, metric, variant, iter, doc, max(iter) FROM events WHERE task = ? AND type = ?"
         " GROUP BY metric, variant ORDER BY metric, variant LIMIT ?",
-        (task, PLOT, MOST_PLOTS),
+        (task, PLOT, MAX_PLOTS),
     )
     return [_plot(row) for row in rows]
 
 
+@section.data("/figures/plot/{task}/{number:int}")
 def plot_figure(visit: Visit) -> Document:
-    """One stored plot as the figure that plotly.js draws."""
+    """One stored plot, as plotly.js draws it."""
     row = visit.db.execute(
         "SELECT doc FROM events WHERE task = ? AND type = ? AND number = ?",
         (visit.path["task"], PLOT, visit.path["number"]),
@@ -102,11 +106,11 @@ def plot_figure(visit: Visit) -> Document:
 
 
 def images(visit: Visit, task: str) -> list[Image]:
-    """The debug samples, the latest iteration first."""
+    """Return the debug samples, the latest iteration first."""
     rows = visit.db.execute(
         "SELECT metric, variant, iter, json_extract(doc, '$.url') AS url FROM events"
         " WHERE task = ? AND type = ? ORDER BY iter DESC, metric, variant LIMIT ?",
-        (task, IMAGE, MOST_IMAGES),
+        (task, IMAGE, MAX_IMAGES),
     )
     return [
         Image(row["metric"], row["variant"], row["iter"], link, _kind(visit.files, link))
@@ -134,7 +138,7 @@ def _plot(row: sqlite3.Row) -> Plot:
 
 
 def _figure(stored: str) -> Document:
-    """What the task reported; nothing for what cannot be read."""
+    """Return the reported figure; empty if it cannot be read."""
     try:
         figure = json.loads(json.loads(stored).get("plot_str") or "{}")
     except (ValueError, TypeError, RecursionError):
@@ -143,14 +147,14 @@ def _figure(stored: str) -> Document:
 
 
 def _table(figure: Document) -> Table | None:
-    """A figure that is one table; it is read better as one than drawn."""
+    """Return the table that a figure consists of, or None: HTML shows tables better than plotly.js."""
     data = figure.get("data")
     trace = data[0] if isinstance(data, list) and len(data) == 1 else None
     if not isinstance(trace, dict) or trace.get("type") != "table":
         return None
     header, columns = _cells(trace.get("header")), _cells(trace.get("cells"))
     columns = [column if isinstance(column, list) else [column] for column in columns]
-    length = min(max((len(column) for column in columns), default=0), MOST_ROWS)
+    length = min(max((len(column) for column in columns), default=0), MAX_ROWS)
     rows = [[_cell(column[row]) if row < len(column) else "" for column in columns] for row in range(length)]
     return Table([_cell(name) for name in header], rows)
 
@@ -167,7 +171,7 @@ def _cell(value: object) -> str:
 
 
 def _image(figure: Document) -> str | None:
-    """A figure that is only a picture, as the SDK reports those of matplotlib."""
+    """Return the address of the image that a figure consists of, as the SDK reports matplotlib's, or None."""
     layout = figure.get("layout")
     pictures = layout.get("images") if isinstance(layout, dict) else None
     if figure.get("data") or not isinstance(pictures, list) or len(pictures) != 1:
@@ -176,5 +180,5 @@ def _image(figure: Document) -> str | None:
 
 
 def _literal(label: str) -> str:
-    """plotly.js reads a little HTML in names: here none is meant."""
+    """Escape a name, in which plotly.js would read some HTML."""
     return label.replace("&", "&amp;").replace("<", "&lt;")

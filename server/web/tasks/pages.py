@@ -1,179 +1,185 @@
-"""One task, tab by tab."""
+"""Pages of tasks: the list, of all projects or of one, and one task tab by tab."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from server import documents
 from server.documents import Document
+from server.stores.projects import tree
 from server.stores.queues import watchers
-from server.web.runs import runs
+from server.stores.tasks import STATUSES
 from server.web.shell import text
-from server.web.shell.section import Shown, Visit
-from server.web.tasks import console
-from server.web.tasks import figures as plots
+from server.web.shell.section import Section, Shown, Values, Visit
+from server.web.tasks import console, figures, summary
 
+PAGE = 50
+CHOICES = ("in_progress", "queued", "completed", "failed", "stopped", "published", "created")
 ACTIVE = frozenset({"queued", "in_progress"})
+CHILDREN = 50
+LAST_ENTRIES = 12
 
-# Slug in our own links, title, and the words by which ClearML's addresses mean the tab.
-TABS = (
-    ("", "Overview", ("general", "info")),
-    ("output/log", "Console", ("log", "console")),
-    ("info-output/metrics/scalar", "Scalars", ("scalar",)),
-    ("info-output/metrics/plots", "Plots", ("plots",)),
-    ("info-output/debugImages", "Images", ("debug",)),
-    ("configuration", "Configuration", ("configuration", "hyper-params", "execution")),
-    ("artifacts", "Artifacts", ("artifacts",)),
+section = Section()
+
+
+@section.page("/tasks", "/projects/{project}", "/projects/{project}/experiments", "/projects/{project}/tasks",
+              link="Tasks")  # fmt: skip
+def task_list(visit: Visit) -> Shown:
+    """Tasks of one project or of all, by name and status."""
+    project, status = visit.path.get("project", "*"), visit.query.get("status", "")
+    wanted, archived = visit.query.get("q", ""), visit.flag("archived")
+    conditions = [f"{summary.ARCHIVED} = ?", "instr(lower(name), lower(?))"]
+    values: list[object] = [archived, wanted]
+    title = "Tasks"
+    if project != "*":
+        title = visit.document("projects", project, "project")["name"]
+        below = tree(visit.db, project)
+        conditions.append(f"project IN ({', '.join('?' * len(below))})")
+        values += below
+    if status in STATUSES:
+        conditions.append("status = ?")
+        values.append(status)
+    rows = visit.db.execute(
+        f"SELECT {summary.columns((*summary.FIELDS, 'last_worker'))} FROM tasks"
+        f" WHERE {' AND '.join(conditions)} ORDER BY rowid DESC LIMIT ? OFFSET ?",
+        (*values, PAGE + 1, visit.integer("from")),
+    ).fetchall()
+    tasks = [dict(row) for row in rows]
+    shown = {
+        "tasks": tasks[:PAGE],
+        "names": documents.names(visit.db, "projects", [task["project"] or "" for task in tasks]),
+        "title": title,
+        "project": project,
+        "wanted": wanted,
+        "status": status,
+        "choices": CHOICES,
+        "archived": archived,
+    }
+    return Shown("tasks.html", shown | visit.page_links(PAGE, len(tasks)))
+
+
+@section.page(
+    "/projects/{project}/experiments/{task}",
+    "/projects/{project}/experiments/{task}/{tab:path}",
+    "/projects/{project}/tasks/{task}",
+    "/projects/{project}/tasks/{task}/{tab:path}",
+    "/pipelines/{project}/experiments/{task}/{tab:path}",
 )
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A file that a task made; ``link`` only where a browser may follow it."""
-
-    key: str
-    type: str
-    size: str
-    link: str | None
-    uri: str
-    preview: str
-    digest: str
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a task, with its section."""
-
-    section: str
-    name: str
-    value: str
-    type: str
-    description: str
-
-
-def page(visit: Visit) -> Shown:
+def task_page(visit: Visit) -> Shown:
     """One task: the tab that the address names."""
     task = visit.task()
     tab = tab_of(visit.path.get("tab", ""))
-    values = head(visit, task) | {"tab": tab}
-    if tab == "Console":
-        return Shown("console.html", values | console_values(visit, task))
-    if tab == "Scalars":
-        return Shown(
-            "scalars.html", values | {"metrics": metrics(task), "charts": plots.charts(visit.db, task["id"])}
-        )
-    if tab == "Plots":
-        return Shown("plots.html", values | {"plots": plots.plots(visit.db, task["id"])})
-    if tab == "Images":
-        return Shown("images.html", values | {"images": plots.images(visit, task["id"])})
-    if tab == "Configuration":
-        return Shown("configuration.html", values | {"sections": sections(task)})
-    if tab == "Artifacts":
-        shown = {"artifacts": list(artifacts(task)), "models": list(models(visit, task))}
-        return Shown("artifacts.html", values | shown)
-    return Shown("task.html", values | _overview(visit, task))
+    return Shown(tab.template, head(visit, task) | {"tab": tab.title} | tab.values(visit, task))
 
 
-def tab_of(path: str) -> str:
-    """The title of the tab that an address means, in our own form or in one of ClearML's."""
-    for _, title, words in reversed(TABS):
-        if path and any(word in path for word in words):
-            return title
-    return TABS[0][1]
-
-
-def head(visit: Visit, task: Document) -> Document:
-    """What the top of every tab shows."""
+def head(visit: Visit, task: Document) -> Values:
+    """Return what the top of every tab shows."""
     project = documents.find(visit.db, "projects", task.get("project") or "") or {}
-    queues = documents.where(visit.db, "queues", "1 ORDER BY name")
     base = text.task_path(task)
     return {
         "task": task,
         "project": project.get("name", ""),
-        "tabs": [(f"{base}/{slug}" if slug else base, title) for slug, title, _ in TABS],
-        "tab": TABS[0][1],
+        "tabs": [(f"{base}/{tab.slug}" if tab.slug else base, tab.title) for tab in TABS],
+        "tab": TABS[0].title,
         "live": task["status"] in ACTIVE,
-        "parent": _parent(visit, task),
-        "queues": [(queue, len(watchers(visit.db, queue["id"]))) for queue in queues],
+        "parent": summary.find(visit.db, task.get("parent")),
+        "queues": queue_choices(visit),
         "queue": task["execution"].get("queue"),
         "error": console.last_error(visit.db, task["id"]) if task["status"] == "failed" else "",
         "archived": "archived" in task["system_tags"],
     }
 
 
-def console_values(visit: Visit, task: Document) -> Document:
-    """What the console shows: a page of the log, or the lines that a search found."""
-    wanted = visit.query.get("q", "").strip()
-    after, before = visit.integer("after"), visit.integer("before")
-    if wanted:
-        entries = console.search(visit.db, task["id"], wanted)
-    elif "after" in visit.query:
-        entries = console.since(visit.db, task["id"], after)
-    else:
-        entries = console.newest(visit.db, task["id"], before)
-    more = len(entries) == console.PAGE and not wanted
-    return {"entries": entries, "wanted": wanted, "more": more, "before": before, "long": console.LONG}
+def queue_choices(visit: Visit) -> list[tuple[Document, int]]:
+    """Return every queue with the number of workers that serve it."""
+    queues = documents.where(visit.db, "queues", "1 ORDER BY name")
+    return [(queue, len(watchers(visit.db, queue["id"]))) for queue in queues]
 
 
-def sections(task: Document) -> list[tuple[str, list[Parameter]]]:
-    """The parameters by section; what the task returned last."""
-    names = sorted(task["hyperparams"], key=lambda name: (name == "return", name != "Args", name.lower()))
-    return [
-        (name, [_parameter(name, key, item) for key, item in task["hyperparams"][name].items()])
-        for name in names
-    ]
-
-
-def metrics(task: Document) -> list[Document]:
-    """The last values of all metrics, the machine's own at the end."""
-    entries = [entry for variants in task["last_metrics"].values() for entry in variants.values()]
-    return sorted(
-        entries, key=lambda entry: (entry["metric"].startswith(":"), entry["metric"], entry["variant"])
+def _overview(visit: Visit, task: Document) -> Values:
+    children = documents.where(
+        visit.db, "tasks", f"parent = ? ORDER BY rowid DESC LIMIT {CHILDREN}", (task["id"],)
     )
-
-
-def artifacts(task: Document) -> Iterator[Artifact]:
-    """The artifacts of a task, each with its preview."""
-    for item in task["execution"].get("artifacts", []):
-        data = item.get("type_data")
-        preview = data.get("preview") if isinstance(data, dict) else None
-        yield Artifact(
-            key=item["key"],
-            type=str(item.get("type", "")),
-            size=text.size(item.get("content_size")),
-            link=text.link(item.get("uri")),
-            uri=str(item.get("uri") or ""),
-            preview=preview[:20_000] if isinstance(preview, str) else "",
-            digest=str(item.get("hash") or ""),
-        )
-
-
-def models(visit: Visit, task: Document) -> Iterator[tuple[str, Document]]:
-    """(input or output, model) of the task's models; one that is gone has a name only."""
-    for side in ("input", "output"):
-        for item in task["models"].get(side, []):
-            yield side, documents.find(visit.db, "models", item["model"]) or {"name": item["name"]}
-
-
-def _overview(visit: Visit, task: Document) -> Document:
-    children = documents.where(visit.db, "tasks", "parent = ? ORDER BY rowid DESC LIMIT 50", (task["id"],))
+    metrics = summary.metrics(task)
     return {
-        "sections": sections(task),
-        "metrics": metrics(task),
-        "single": [entry for entry in metrics(task) if entry["metric"] == "Summary"],
-        "models": list(models(visit, task)),
-        "artifacts": list(artifacts(task)),
-        "children": [runs.short(child) for child in children],
-        "entries": console.newest(visit.db, task["id"])[-12:],
-        "long": console.LONG,
+        "sections": summary.sections(task),
+        "metrics": metrics,
+        "single": [entry for entry in metrics if entry["metric"] == "Summary"],
+        "models": list(summary.models(visit.db, task)),
+        "artifacts": summary.artifacts(task),
+        "children": [summary.summary(child) for child in children],
+        "entries": console.newest(visit.db, task["id"])[-LAST_ENTRIES:],
     }
 
 
-def _parent(visit: Visit, task: Document) -> Document | None:
-    found = documents.find(visit.db, "tasks", task.get("parent") or "")
-    return runs.short(found) if found else None
+def _console(visit: Visit, task: Document) -> Values:
+    """A page of the log, the reports that a search found, or what arrived after a report."""
+    wanted, before = visit.query.get("q", "").strip(), visit.integer("before")
+    if wanted:
+        entries = console.search(visit.db, task["id"], wanted)
+    elif "after" in visit.query:
+        entries = console.since(visit.db, task["id"], visit.integer("after"))
+    else:
+        entries = console.newest(visit.db, task["id"], before)
+    return {
+        "entries": entries,
+        "wanted": wanted,
+        "before": before,
+        "more": len(entries) == console.PAGE and not wanted,
+        "last": console.last_number(visit.db, task["id"]),
+    }
 
 
-def _parameter(section: str, name: str, item: Document) -> Parameter:
-    return Parameter(
-        section, name, runs.value(item), str(item.get("type") or ""), str(item.get("description") or "")
-    )
+def _scalars(visit: Visit, task: Document) -> Values:
+    return {"metrics": summary.metrics(task), "charts": figures.charts(visit.db, task["id"])}
+
+
+def _plots(visit: Visit, task: Document) -> Values:
+    return {"plots": figures.plots(visit.db, task["id"])}
+
+
+def _images(visit: Visit, task: Document) -> Values:
+    return {"images": figures.images(visit, task["id"])}
+
+
+def _configuration(visit: Visit, task: Document) -> Values:
+    return {"sections": summary.sections(task)}
+
+
+def _artifacts(visit: Visit, task: Document) -> Values:
+    return {"artifacts": summary.artifacts(task), "models": list(summary.models(visit.db, task))}
+
+
+@dataclass(frozen=True)
+class Tab:
+    """One tab: the slug in our own links, its title, and the words that name it in ClearML's addresses."""
+
+    slug: str
+    title: str
+    words: tuple[str, ...]
+    template: str
+    values: Callable[[Visit, Document], Values]
+
+
+TABS = (
+    Tab("", "Overview", ("general", "info"), "task.html", _overview),
+    Tab("output/log", "Console", ("log", "console"), "console.html", _console),
+    Tab("info-output/metrics/scalar", "Scalars", ("scalar",), "scalars.html", _scalars),
+    Tab("info-output/metrics/plots", "Plots", ("plots",), "plots.html", _plots),
+    Tab("info-output/debugImages", "Images", ("debug",), "images.html", _images),
+    Tab(
+        "configuration",
+        "Configuration",
+        ("configuration", "hyper-params", "execution"),
+        "configuration.html",
+        _configuration,
+    ),
+    Tab("artifacts", "Artifacts", ("artifacts",), "artifacts.html", _artifacts),
+)
+
+
+def tab_of(path: str) -> Tab:
+    """Return the tab that an address means, in our own form or in one of ClearML's."""
+    for tab in reversed(TABS):
+        if path and any(word in path for word in tab.words):
+            return tab
+    return TABS[0]

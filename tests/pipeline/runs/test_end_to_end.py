@@ -277,7 +277,7 @@ def test_a_person_starts_a_new_run_with_other_values_from_the_page(checkout, mod
     page.get_by_role("link", name="New run").click()
     page.get_by_label("models", exact=True).fill(models[0])
     page.get_by_label("epochs", exact=True).fill("3")
-    page.get_by_role("button", name="Start the run").click()
+    page.get_by_role("button", name="Start run").click()
     page.wait_for_url("**/pipelines/**")
     run = checkout.python(LAST_RUN)
     assert run["status"] == "completed"
