@@ -6,7 +6,8 @@ import requests
 from clearml.backend_api import Session
 from clearml.backend_api.session.session import LoginError
 
-from pipeline.errors import NoServer, PipelineError
+from pipeline.connection import NoServer
+from pipeline.errors import PipelineError
 
 ANSWER_SECONDS = 10
 """A server that is silent for longer is not there; the SDK itself would go on trying for many minutes."""

@@ -11,7 +11,16 @@ from pipeline.api import Api
 from pipeline.errors import PipelineError
 from steps.clearml.task import DONE
 
-__all__ = ["DONE", "ENDED", "ParameterError", "TaskRecord", "fetch", "find", "reference_id"]
+__all__ = [
+    "DONE",
+    "ENDED",
+    "ParameterError",
+    "TaskRecord",
+    "TaskUnavailable",
+    "fetch",
+    "find",
+    "reference_id",
+]
 
 ENDED = (*DONE, "publishing", "failed", "stopped", "closed")
 """Statuses that a task leaves only when somebody resets or enqueues it again."""
@@ -29,6 +38,10 @@ JSON_PARAMETERS = ("settings", "entry", "training")
 """Parameters of a step that hold a JSON object; a train step before `entry` existed has `settings` alone."""
 
 Section = dict[str, str]
+
+
+class TaskUnavailable(PipelineError):
+    """A task, run or dataset version that was asked for does not exist or has not completed."""
 
 
 class ParameterError(PipelineError):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from pipeline.errors import NoServer
+from pipeline.errors import PipelineError
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout that this package was installed from."""
@@ -15,6 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST, WEB, FILES = "CLEARML_API_HOST", "CLEARML_WEB_HOST", "CLEARML_FILES_HOST"
 KEY, SECRET = "CLEARML_API_ACCESS_KEY", "CLEARML_API_SECRET_KEY"
 NAMES = (HOST, WEB, FILES, KEY, SECRET)
+
+
+class NoServer(PipelineError):
+    """No ClearML server answers where the settings name one, or it refuses the keys."""
 
 
 def use_kaggle_credentials(folder: Path = ROOT) -> None:

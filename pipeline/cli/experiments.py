@@ -21,22 +21,17 @@ def select(
     config = settings(profile, set_)
     names = [entry.name for entry in config.models]
     api = connect_server(config)
-    from pipeline.leaderboard.choice_tables import show_choice
-    from pipeline.leaderboard.leaderboard import choose, contests
+    from pipeline.leaderboard import leaderboard
     from pipeline.runs.install import install_bundle
 
-    found = contests(api, config.clearml.project)
+    boards = leaderboard.leaderboards(api, config.clearml.project)
     named = names[int(model)] if model.isdigit() and int(model) < len(names) else model
-    choice = choose(api, config.clearml.project, found, named, task, split)
-    comparisons = choice.comparisons(config.split.seed)
-    show_choice(console, found, choice, comparisons)
-    documents = {
-        name: {part: each._asdict() for part, each in parts.items()} for name, parts in comparisons.items()
-    }
-    install_bundle(choice.best.task_id, OUTPUT / "best", documents)
-    console.print(
-        f"best    {choice.best.name} (test_f2 {choice.best.test_f2:.4f}), bundle in {OUTPUT / 'best'}"
-    )
+    selection = leaderboard.select(api, config.clearml.project, boards, named, task, split)
+    comparisons = selection.comparisons(config.split.seed)
+    leaderboard.show_selection(console, boards, selection, comparisons)
+    best = selection.best
+    install_bundle(best["task_id"], OUTPUT / "best", comparisons)
+    console.print(f"best    {best['model']} (test_f2 {best['test_f2']:.4f}), bundle in {OUTPUT / 'best'}")
 
 
 def experiments(profile: Profile = "sample", set_: Set = None) -> None:
@@ -44,8 +39,8 @@ def experiments(profile: Profile = "sample", set_: Set = None) -> None:
     config = settings(profile, set_)
     api = connect_server(config)
     from pipeline.leaderboard.experiments import render
-    from pipeline.leaderboard.leaderboard import contests
+    from pipeline.leaderboard.leaderboard import leaderboards
 
-    found = contests(api, config.clearml.project)
-    FILE.write_text(render(api, config.clearml.project, found), encoding="utf-8")
-    console.print(f"wrote   {FILE}, evaluations: {sum(len(contest.entries) for contest in found)}")
+    boards = leaderboards(api, config.clearml.project)
+    FILE.write_text(render(api, config.clearml.project, boards), encoding="utf-8")
+    console.print(f"wrote   {FILE}, evaluations: {sum(len(board.rows) for board in boards)}")

@@ -7,8 +7,9 @@ from pathlib import Path
 from clearml import PipelineController, Task
 
 from pipeline.api import Api
+from pipeline.clearml_tasks import TaskUnavailable
 from pipeline.config.parameters import CONFIG, DESCRIPTIONS, WHY, dump
-from pipeline.errors import NoWorker, Unfinished
+from pipeline.errors import PipelineError
 from pipeline.runs.state import LOOK_SECONDS
 from planets.config.project import Config
 
@@ -21,6 +22,10 @@ WORKER_LOST = "worker lost"
 
 ALIVE_SECONDS = 120
 """A worker that the server has not heard of for longer is taken for gone; agents report every half minute."""
+
+
+class NoWorker(PipelineError):
+    """A queue that the run needs has no live worker, so the run would wait for ever."""
 
 
 def submit(config: Config, arguments: Mapping[str, str]) -> str:
@@ -61,15 +66,15 @@ def enqueue_again(api: Api, run_id: str, queue: str) -> None:
 
 
 def require_dataset(api: Api, dataset_id: str) -> None:
-    """Refuse a dataset that the server has not, or that is a draft. Raises Unfinished; no id is no fault."""
+    """Require a finished version of a dataset. Raises TaskUnavailable; an empty id is accepted."""
     if not dataset_id:
         return
     fields = ["id", "status", "system_tags"]
     found = api.call("tasks.get_all", id=[dataset_id], only_fields=fields, search_hidden=True)["tasks"]
     if not found or "dataset" not in found[0].get("system_tags", []):
-        raise Unfinished(f"dataset_id: the server at {api.host} has no dataset {dataset_id}")
+        raise TaskUnavailable(f"dataset_id: the server at {api.host} has no dataset {dataset_id}")
     if found[0]["status"] not in ("completed", "published"):
-        raise Unfinished(f"dataset_id: {dataset_id} is no finished version; it is {found[0]['status']}")
+        raise TaskUnavailable(f"dataset_id: {dataset_id} is no finished version; it is {found[0]['status']}")
 
 
 def create_queues(api: Api, names: Sequence[str]) -> None:

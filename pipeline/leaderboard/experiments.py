@@ -1,31 +1,30 @@
-"""`experiments.md`: every evaluation of the project as a table, with nothing in it that changes by itself.
+"""`experiments.md`: the leaderboards as tables, with settings, intervals, durations and links.
 
-Rows are not padded and no time of writing is noted: a new evaluation is a new line, and the others stay.
+Rows are not padded and no time of writing is recorded, so a new evaluation is a new line in a diff.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from itertools import chain
 from typing import Any
 
+import pandas as pd
+
 from pipeline.api import Api
-from pipeline.leaderboard.evaluated import Evaluated, Section, by_id, section
-from pipeline.leaderboard.leaderboard import Contest
-from pipeline.runs.epochs import clock
-from pipeline.runs.state import identity
+from pipeline.clearml_tasks import TaskRecord, fetch
+from pipeline.leaderboard.leaderboard import Leaderboard, records
+from pipeline.runs.live_table import clock
 
 INTRODUCTION = """\
 # Experiments
 
-Written by `make experiments` from the project `{project}` in ClearML; what is edited here is lost.
+Written by `make experiments` from the project `{project}` in ClearML; edits here are overwritten.
 
-F2 is the mean over chips, with its 95 % bootstrap interval. `valid_f2` is out of sample and chooses the best;
-test is looked at once per evaluation. Only models of one table can be compared: they were evaluated on the
-same chips. Time is that of the training; a plain training's includes its data and its evaluation.
+F2 is the mean over chips, with its 95 % bootstrap interval. Models are ranked by `valid_f2`, which is
+cross-fitted; test is used once per evaluation. Scores are comparable within one table only: its models were
+evaluated on the same chips. Time is the duration of the training; a plain training's includes data and
+evaluation.
 """
 
-HEADING = "| model | settings | valid F2 | test F2 | time | from |\n| --- | --- | --- | --- | --- | --- |"
+COLUMNS = ("model", "settings", "valid F2", "test F2", "time", "from")
 
 SETTINGS = {
     "architecture": "{}",
@@ -35,81 +34,82 @@ SETTINGS = {
     "learning_rate": "rate {}",
     "seed": "seed {}",
 }
-"""The settings that a row shows, as the training was told them, and how."""
+"""Settings of the training that a row shows, with their formats."""
 
-NOTHING = "\nNo model was evaluated yet: make train, or make train.pipeline.\n"
+NO_EVALUATIONS = "\nNo model was evaluated yet: make train, or make train.pipeline.\n"
 
 
-def render(api: Api, project: str, found: Sequence[Contest]) -> str:
-    """The text of `experiments.md`: the newest contest first, the best of each first."""
-    entries = [each for contest in found for each in contest.entries]
-    scores = by_id(api, (each.task_id for each in entries), "last_metrics")
-    runs = by_id(api, (each.run_id for each in entries), "name", "project", "created")
-    ids = (each.told.get("train_id", "") for each in entries)
-    trainings = by_id(api, ids, "hyperparams.kwargs", "started", "completed")
+def render(api: Api, project: str, boards: Sequence[Leaderboard]) -> str:
+    """Return the text of `experiments.md`, one table per leaderboard."""
+    if not boards:
+        return INTRODUCTION.format(project=project) + NO_EVALUATIONS
+    rows = pd.concat([board.rows for board in boards])
+    evaluations = fetch(api, rows["task_id"], "last_metrics")
+    trainings = fetch(api, rows["train_id"], "hyperparams.kwargs")
+    runs = fetch(api, rows["run_id"])
 
-    def row(each: Evaluated) -> str:
-        training = trainings.get(each.told.get("train_id", ""), {})
-        told = section(training, "kwargs") or each.told
-        told = told | {key: str(value) for key, value in json.loads(told.get("settings") or "{}").items()}
-        model = f"[{each.name}]({api.web}/projects/{each.project}/experiments/{each.task_id}/output/log)"
-        single = summary(scores.get(each.task_id, {}))
-        valid, test = _score(each.valid_f2, single, "valid"), _score(each.test_f2, single, "test")
-        cells = (
-            model,
-            _settings(each, told),
-            valid,
-            test,
-            _time(each, training),
-            _origin(each, runs, api.web),
+    def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+        training = trainings.get(row["train_id"])
+        intervals = _single_values(evaluations.get(row["task_id"]))
+        page = f"{api.web}/projects/{row['project']}/experiments/{row['task_id']}/output/log"
+        return (
+            f"[{row['model']}]({page})",
+            _settings(row, training),
+            _score(row["valid_f2"], intervals, "valid"),
+            _score(row["test_f2"], intervals, "test"),
+            _duration(row, training),
+            _origin(row, runs.get(row["run_id"]), api.web),
         )
-        return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
-    tables = [[_title(contest, api.web), HEADING, *map(row, contest.entries)] for contest in found]
-    sections = "\n\n".join("\n".join(table) for table in tables)
-    return INTRODUCTION.format(project=project) + (f"\n{sections}\n" if tables else NOTHING)
-
-
-def summary(task: Mapping[str, Any]) -> dict[str, float]:
-    """The single values that a task reported, by name."""
-    variants = chain.from_iterable(metric.values() for metric in (task.get("last_metrics") or {}).values())
-    return {each["variant"]: each["value"] for each in variants if each["metric"] == "Summary"}
+    sections = []
+    for board in boards:
+        table = pd.DataFrame([cells(row) for row in records(board.rows)], columns=COLUMNS)
+        sections.append(f"{_heading(board, api.web)}\n{_markdown(table)}")
+    return INTRODUCTION.format(project=project) + "\n" + "\n\n".join(sections) + "\n"
 
 
-def _title(contest: Contest, web: str) -> str:
-    page = f"{web}/datasets/simple/{contest.dataset_project}/experiments/{contest.dataset_id}"
-    dataset = f"[{contest.dataset}]({page})" if contest.dataset_project else contest.dataset
-    constant = f"The best constant prediction scores {contest.entries[0].constant_f2:.4f} on test."
-    return f"## {dataset}, split {contest.split}\n\n{constant}\n"
+def _markdown(table: pd.DataFrame) -> str:
+    """Return a table of texts in Markdown, without padding."""
+    escaped = table.map(lambda cell: cell.replace("|", r"\|"))
+    lines = [table.columns, ["---"] * len(table.columns), *escaped.to_numpy()]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _score(value: float, single: Mapping[str, float], part: str) -> str:
-    ends = [single[f"{part}_f2_{end}"] for end in ("low", "high") if f"{part}_f2_{end}" in single]
-    return f"{value:.4f}" + (" [{:.4f}, {:.4f}]".format(*ends) if len(ends) == 2 else "")
+def _heading(board: Leaderboard, web: str) -> str:
+    page = f"{web}/datasets/simple/{board.dataset_project}/experiments/{board.dataset_id}"
+    dataset = f"[{board.dataset}]({page})" if board.dataset_project else board.dataset
+    constant = f"The best constant prediction scores {board.rows['constant_f2'].iloc[0]:.4f} on test."
+    return f"## {dataset}, split {board.split}\n\n{constant}\n"
 
 
-def _settings(each: Evaluated, told: Section) -> str:
-    if "candidates" in each.told:
-        names = [candidate.partition("=")[0] for candidate in each.told["candidates"].split()]
-        return f"mean of {', '.join(names)}"
-    return ", ".join(form.format(told[name]) for name, form in SETTINGS.items() if name in told)
+def _single_values(task: TaskRecord | None) -> dict[str, float]:
+    """Return the values that a task reported without an iteration, by name."""
+    metrics = task.metrics if task else {}
+    return {variant: value for (metric, variant), value in metrics.items() if metric == "Summary"}
 
 
-def _time(each: Evaluated, training: Mapping[str, Any]) -> str:
-    """Of the training; an ensemble has none."""
-    if "candidates" in each.told:
+def _score(value: float, intervals: Mapping[str, float], split: str) -> str:
+    ends = [intervals.get(f"{split}_f2_{end}") for end in ("low", "high")]
+    return f"{value:.4f}" if None in ends else f"{value:.4f} [{ends[0]:.4f}, {ends[1]:.4f}]"
+
+
+def _settings(row: Mapping[str, Any], training: TaskRecord | None) -> str:
+    if row["is_ensemble"]:
+        members = [candidate.partition("=")[0] for candidate in row["settings"]["candidates"].split()]
+        return f"mean of {', '.join(members)}"
+    settings = training.settings if training else row["settings"]
+    return ", ".join(form.format(settings[name]) for name, form in SETTINGS.items() if name in settings)
+
+
+def _duration(row: Mapping[str, Any], training: TaskRecord | None) -> str:
+    """Return the duration of the training; an ensemble has none."""
+    if row["is_ensemble"]:
         return ""
-    begun, ended = training.get("started", each.started), training.get("completed", each.completed)
-    return clock((datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds())
+    return clock(training.seconds if training else (row["completed"] - row["started"]).total_seconds())
 
 
-def _origin(each: Evaluated, runs: Mapping[str, Mapping[str, Any]], web: str) -> str:
-    run = runs.get(each.run_id)
+def _origin(row: Mapping[str, Any], run: TaskRecord | None, web: str) -> str:
     if run is None:
-        return f"{'a run that is gone' if each.run_id else 'plain training'} {_moment(each.started)}"
-    page = f"{web}/pipelines/{identity(run.get('project'))}/experiments/{each.run_id}"
-    return f"[{run['name']} {_moment(run['created'])}]({page})"
-
-
-def _moment(time: str) -> str:
-    return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M}"
+        origin = "a deleted run" if row["run_id"] else "plain training"
+        return f"{origin} {row['started']:%Y-%m-%d %H:%M}"
+    return f"[{run.name} {run.created:%Y-%m-%d %H:%M}]({web}/pipelines/{run.project}/experiments/{run.id})"

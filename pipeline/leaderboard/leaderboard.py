@@ -1,128 +1,249 @@
-"""Which evaluated model is the best: among those that were evaluated on the same chips, by `valid_f2`."""
+"""Leaderboards: every evaluated model of the project, ranked among those evaluated on the same chips."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
 
 from pipeline.api import Api
-from pipeline.errors import Unfinished
-from pipeline.leaderboard.evaluated import Evaluated, by_id, evaluated
-from pipeline.runs.state import identity
-from planets.metrics.significance import Comparison, compare
+from pipeline.clearml_tasks import DONE, TaskRecord, TaskUnavailable, fetch, find
+from pipeline.runs.outcome import Comparisons, gain_text
+from planets.config.evaluation import ENSEMBLE
+from planets.metrics.significance import compare
 from steps.clearml.artifacts import load_arrays
+
+SHOWN = 20
+"""Number of rows that are printed; the others are counted."""
+
+RANKING = {"valid_f2": False, "is_ensemble": True, "model": True, "completed": True}
+"""Sort columns, True for ascending: of equal scores the model that is cheaper to use, then the older."""
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Contest:
-    """Evaluations of the same chips, the best first.
+class Leaderboard:
+    """Evaluations on the chips of one split, the best first.
 
     Attributes:
-        split: digest of the chips of valid and test.
-        dataset: name and version of the dataset, or its id where it is gone.
-        dataset_id: of the version.
-        dataset_project: where its page is; empty where it is gone.
-        since: when the dataset was registered and the first of the evaluations began.
+        split: digest of the validation and test chips; scores on different chips are not comparable.
+        dataset: name and version of the dataset, or its id if it was deleted.
+        dataset_id: id of the dataset version.
+        dataset_project: project of its page; empty if it was deleted.
+        rows: columns of `evaluations`, best first, indexed from 0.
     """
 
     split: str
     dataset: str
     dataset_id: str
     dataset_project: str
-    since: tuple[str, str]
-    entries: tuple[Evaluated, ...]
-
-
-def contests(api: Api, project: str) -> list[Contest]:
-    """The project's contests: of the newest dataset first, and of one dataset the newest split first."""
-    found = evaluated(api, project)
-    datasets = by_id(api, (each.dataset_id for each in found), "name", "project", "created", "runtime")
-    made = []
-    for split in {each.split for each in found}:
-        entries = sorted((each for each in found if each.split == split), key=lambda each: each.rank)
-        first = min(entries, key=lambda each: each.started)
-        dataset = datasets.get(first.dataset_id, {})
-        name, version = dataset.get("name"), (dataset.get("runtime") or {}).get("version")
-        made.append(
-            Contest(
-                split=split,
-                dataset=f"{name} {version}" if name else first.dataset_id,
-                dataset_id=first.dataset_id,
-                dataset_project=identity(dataset.get("project")),
-                since=(dataset.get("created", ""), first.started),
-                entries=tuple(entries),
-            )
-        )
-    return sorted(made, key=lambda contest: contest.since, reverse=True)
+    rows: pd.DataFrame
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The best of a contest, or what was asked for, and the best task of each other model of the contest."""
+class Selection:
+    """A row of a leaderboard and the best row of each other model."""
 
-    contest: Contest
-    best: Evaluated
-    others: tuple[Evaluated, ...]
+    leaderboard: Leaderboard
+    best: Mapping[str, Any]
 
-    def comparisons(self, seed: int) -> dict[str, dict[str, Comparison]]:
-        """For each other model and part, how much better the best is, chip by chip."""
-        scores = {each.name: load_arrays(each.task_id, "per_chip") for each in (self.best, *self.others)}
-        return {
-            other.name: {
-                part: compare(scores[self.best.name][f"{part}_f2"], scores[other.name][f"{part}_f2"], seed)
-                for part in ("valid", "test")
+    @property
+    def rivals(self) -> pd.DataFrame:
+        """The best row of each model but the selected one."""
+        best_of_each = self.leaderboard.rows.drop_duplicates("model")
+        return best_of_each[best_of_each["model"].ne(str(self.best["model"]))]
+
+    def comparisons(self, seed: int) -> Comparisons:
+        """Return the gain of the selected model over each rival, chip by chip, on validation and test."""
+        best = load_arrays(self.best["task_id"], "per_chip")
+        comparisons = {}
+        for model, task_id in self.rivals[["model", "task_id"]].itertuples(index=False):
+            rival = load_arrays(task_id, "per_chip")
+            comparisons[model] = {
+                split: compare(best[f"{split}_f2"], rival[f"{split}_f2"], seed) for split in ("valid", "test")
             }
-            for other in self.others
-        }
+        return comparisons
 
 
-def choose(
-    api: Api, project: str, found: Sequence[Contest], model: str = "", task: str = "", split: str = ""
-) -> Choice:
-    """Choose the best of the newest contest, or of that of `split`; only of `model`; or just `task`.
+def leaderboards(api: Api, project: str) -> list[Leaderboard]:
+    """Return the project's leaderboards: newest dataset first, then newest split."""
+    table = evaluations(api, project)
+    datasets = fetch(api, table["dataset_id"], "runtime")
+    boards = []
+    for split, rows in table.groupby("split"):
+        oldest = records(rows.nsmallest(1, "started"))[0]
+        dataset = datasets.get(oldest["dataset_id"])
+        board = Leaderboard(
+            split=str(split),
+            dataset=_dataset_title(dataset) if dataset else oldest["dataset_id"],
+            dataset_id=oldest["dataset_id"],
+            dataset_project=dataset.project if dataset else "",
+            rows=rows.sort_values(list(RANKING), ascending=list(RANKING.values()), ignore_index=True),
+        )
+        registered = dataset.created if dataset else None
+        boards.append((registered or LONG_AGO, oldest["started"], board))
+    return [board for _, _, board in sorted(boards, key=lambda item: item[:2], reverse=True)]
+
+
+def evaluations(api: Api, project: str) -> pd.DataFrame:
+    """Return every completed, unarchived evaluation of the project and of its pipelines.
+
+    Columns:
+        task_id, project: the task that evaluated, and its project.
+        run_id: the pipeline run that it is a step of; empty for a plain training.
+        train_id: the task that trained; empty for a plain training and for an ensemble.
+        model, valid_f2, test_f2, constant_f2: what the evaluation returned.
+        dataset_id, split: the chips that it used.
+        is_ensemble: True for an average of models.
+        settings: dict of the step's settings as text.
+        started, completed: UTC times.
+    """
+    columns = [
+        *("task_id", "project", "run_id", "train_id", "model", "valid_f2", "test_f2", "constant_f2"),
+        *("dataset_id", "split", "is_ensemble", "settings", "started", "completed"),
+    ]
+    return pd.DataFrame([_row(task) for task in _evaluation_tasks(api, project)], columns=columns)
+
+
+def select(
+    api: Api, project: str, boards: Sequence[Leaderboard], model: str = "", task: str = "", split: str = ""
+) -> Selection:
+    """Select a row: the best of the first leaderboard by default.
+
+    Args:
+        api: the server, which messages name.
+        project: the project, which messages name.
+        boards: from `leaderboards`.
+        model: consider this model only.
+        task: select this task: its id, the beginning of its id, or the address of its page.
+        split: the beginning of a leaderboard's split.
 
     Raises:
-        Unfinished: there is nothing to choose from; the message says what there is.
+        TaskUnavailable: nothing matches; the message names what there is.
     """
-    if not found:
-        raise Unfinished(
-            f"no task of the project {project!r} at {api.host} has evaluated a model, completed and is not "
-            "archived: make train, or make train.pipeline"
+    if not boards:
+        raise TaskUnavailable(
+            f"the project {project!r} at {api.host} has no completed, unarchived evaluation; start one with "
+            "`make train` or `make train.pipeline`"
         )
     if task:
-        return _chosen_by_task(api, found, task)
-    contest = _contest(found, split)
-    entries = [each for each in contest.entries if model in ("", each.name)]
-    if not entries:
-        names = ", ".join(sorted({each.name for each in contest.entries}))
-        raise Unfinished(f"no evaluation of {model!r} on the split {contest.split}; there are: {names}")
-    return _of(contest, entries[0])
+        return _select_task(boards, task)
+    board = next((board for board in boards if board.split.startswith(split)), None)
+    if board is None:
+        known = ", ".join(board.split for board in boards)
+        raise TaskUnavailable(f"nothing was evaluated on a split {split!r}; there are: {known}")
+    rows = board.rows[board.rows["model"] == model] if model else board.rows
+    if rows.empty:
+        names = ", ".join(sorted(board.rows["model"].unique()))
+        raise TaskUnavailable(f"no evaluation of {model!r} on the split {board.split}; there are: {names}")
+    return Selection(board, records(rows)[0])
 
 
-def _contest(found: Sequence[Contest], split: str) -> Contest:
-    named = [contest for contest in found if contest.split.startswith(split)]
-    if not named:
-        known = ", ".join(contest.split for contest in found)
-        raise Unfinished(f"nothing was evaluated on a split {split!r}; there are: {known}")
-    return named[0]
+def show_selection(
+    console: Console, boards: Sequence[Leaderboard], selection: Selection, comparisons: Comparisons
+) -> None:
+    """Print the selection's leaderboard, the selected row marked, and count the rows of the others."""
+    board = selection.leaderboard
+    console.print(f"compared on {board.dataset}, split {board.split}: the same chips for every row")
+    console.print(_table(selection, comparisons))
+    if len(board.rows) > SHOWN:
+        console.print(f"and {len(board.rows) - SHOWN} more below these")
+    for other in boards:
+        if other is not board:
+            console.print(
+                f"not compared: {len(other.rows)} on {other.dataset}, split {other.split} "
+                f"(--split {other.split[:6]}): other chips"
+            )
 
 
-def _chosen_by_task(api: Api, found: Sequence[Contest], task: str) -> Choice:
-    """`task` is an id, the beginning of one, or the address of the task's page."""
-    there = [
-        (contest, each)
-        for contest in found
-        for each in contest.entries
-        if each.task_id in task or each.task_id.startswith(task)
+def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as dictionaries by column."""
+    return cast(list[dict[str, Any]], rows.to_dict("records"))
+
+
+def _evaluation_tasks(api: Api, project: str) -> Iterator[TaskRecord]:
+    """Yield the project's completed tasks that evaluated a model."""
+    pattern = f"^{re.escape(project)}(/.*)?$"
+    projects = api.call("projects.get_all", name=pattern, search_hidden=True, only_fields=["id"])["projects"]
+    # Without a project the search would cover all of them.
+    if not projects:
+        return
+    for task in find(
+        api,
+        *("hyperparams.return", "hyperparams.properties", "hyperparams.kwargs"),
+        project=[project["id"] for project in projects],
+        status=list(DONE),
+        system_tags=["-archived"],
+    ):
+        # An ensemble of fewer than two models returns no name; `select` returns scores but records no split.
+        if "valid_f2" in task.returned and task.returned.get("name") and "split" in task.properties:
+            yield task
+
+
+def _dataset_title(dataset: TaskRecord) -> str:
+    return f"{dataset.name} {dataset.runtime.get('version', '')}".rstrip()
+
+
+def _row(task: TaskRecord) -> dict[str, Any]:
+    returned, settings = task.returned, task.settings
+    return {
+        "task_id": task.id,
+        "project": task.project,
+        # A clone of a plain training has a parent too: its source.
+        "run_id": task.parent if task.arguments else "",
+        "train_id": settings.get("train_id", ""),
+        "model": returned["name"],
+        **{f"{split}_f2": float(returned[f"{split}_f2"]) for split in ("valid", "test", "constant")},
+        "dataset_id": task.properties["dataset"],
+        "split": task.properties["split"],
+        "is_ensemble": returned["name"] == ENSEMBLE,
+        "settings": settings,
+        "started": task.started,
+        "completed": task.completed,
+    }
+
+
+def _select_task(boards: Sequence[Leaderboard], task: str) -> Selection:
+    selections = [
+        Selection(board, row)
+        for board in boards
+        for row in records(board.rows)
+        if row["task_id"] in task or row["task_id"].startswith(task)
     ]
-    if len(there) > 1:
-        raise Unfinished(f"task {task}: the ids of {len(there)} tasks begin so; write more of it")
-    if not there:
-        raise Unfinished(
+    if len(selections) > 1:
+        raise TaskUnavailable(
+            f"task {task}: {len(selections)} evaluations have ids that begin so; write more"
+        )
+    if not selections:
+        raise TaskUnavailable(
             f"task {task} has evaluated no model of this project, did not complete, or is archived; "
             "name an evaluation, an ensemble or a plain training"
         )
-    return _of(*there[0])
+    return selections[0]
 
 
-def _of(contest: Contest, best: Evaluated) -> Choice:
-    first_of = {each.name: each for each in reversed(contest.entries)}
-    return Choice(contest, best, tuple(each for each in first_of.values() if each.name != best.name))
+def _table(selection: Selection, comparisons: Comparisons) -> Table:
+    table = Table()
+    table.add_column("model", no_wrap=True)
+    for heading in ("valid_f2", "test_f2", "best ahead on test"):
+        table.add_column(heading, justify="right")
+    for heading in ("from", "completed", "task"):
+        table.add_column(heading, no_wrap=True)
+    compared = set(selection.rivals["task_id"])
+    for row in records(selection.leaderboard.rows.head(SHOWN)):
+        selected = row["task_id"] == selection.best["task_id"]
+        table.add_row(
+            f"[bold green]{row['model']} *[/bold green]" if selected else row["model"],
+            f"{row['valid_f2']:.4f}",
+            f"{row['test_f2']:.4f}",
+            gain_text(comparisons[row["model"]]["test"]) if row["task_id"] in compared else "",
+            "pipeline" if row["run_id"] else "plain training",
+            f"{row['completed']:%Y-%m-%d %H:%M}",
+            row["task_id"][:8],
+        )
+    return table

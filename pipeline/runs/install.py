@@ -4,33 +4,36 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from clearml import Task
 
-from pipeline.errors import Unfinished
+from pipeline.clearml_tasks import TaskUnavailable
+from pipeline.runs.outcome import Comparisons, comparison_documents
 from planets.bundle.card import CARD, model_card
 from planets.bundle.manifest import METRICS, BundleInfo
 
 
-def install_bundle(evaluate_id: str, folder: Path, comparisons: dict[str, Any]) -> None:
-    """Put the bundle that the evaluation `evaluate_id` made at `folder`, in place of an earlier one.
+def install_bundle(evaluate_id: str, folder: Path, comparisons: Comparisons) -> None:
+    """Put the bundle of the evaluation `evaluate_id` at `folder`, in place of an earlier one.
 
-    Its `metrics.json` gets `comparisons`: how much better it is than each other model of the run. Its model
-    card is written from both.
+    The comparisons with the other models become part of its `metrics.json` and of its model card.
 
     Raises:
-        Unfinished: the task has no bundle, or it cannot be had.
+        TaskUnavailable: the task has no bundle, or the bundle cannot be downloaded.
     """
     artifact = Task.get_task(task_id=evaluate_id).artifacts.get("bundle")
     if artifact is None:
-        raise Unfinished(f"task {evaluate_id} has no bundle: it is no evaluation that completed")
-    unpacked = Path(artifact.get_local_copy(raise_on_error=True))
+        raise TaskUnavailable(f"task {evaluate_id} has no bundle: it is not an evaluation that completed")
+    try:
+        downloaded = Path(artifact.get_local_copy(raise_on_error=True))
+    except ValueError as error:
+        raise TaskUnavailable(f"the bundle of task {evaluate_id} cannot be downloaded: {error}") from error
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
         new, old = Path(beside) / "new", Path(beside) / "old"
-        shutil.copytree(unpacked, new)
-        metrics = json.loads((new / METRICS).read_text(encoding="utf-8")) | {"comparisons": comparisons}
+        shutil.copytree(downloaded, new)
+        metrics = json.loads((new / METRICS).read_text(encoding="utf-8"))
+        metrics["comparisons"] = comparison_documents(comparisons)
         (new / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         (new / CARD).write_text(model_card(BundleInfo.read(new), metrics), encoding="utf-8")
         if folder.exists():

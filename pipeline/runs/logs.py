@@ -1,103 +1,114 @@
-"""The console of a step, read page by page from the API, and followed while the step goes on."""
+"""Console of a step, read in pages and followed while the step runs."""
 
 import time
 from collections import Counter
 from collections.abc import Iterator
 
 from pipeline.api import Api
-from pipeline.errors import Unfinished
-from pipeline.runs.state import LOOK_SECONDS, STATES, RunState, Step, read_run
-from pipeline.runs.stop import at_work
+from pipeline.clearml_tasks import TaskUnavailable
+from pipeline.runs.state import FINAL, LOOK_SECONDS, RunState, Step, read_run
+from pipeline.runs.stop import executing_tasks
 
 PAGE = 500
-OVERLAP = 30_000
-"""Milliseconds that are read again at each look: a worker and its step send their lines side by side."""
+"""Lines per call."""
 
-LAST_WORDS_SECONDS = 20
-"""How long, at most, the agent may take after the end of a step to send its own last lines."""
+OVERLAP = 30_000
+"""Milliseconds that each poll reads again: a worker and its step send their lines side by side."""
+
+LAST_LINES_SECONDS = 20
+"""Time for the agent to send its own last lines after the step has ended."""
 
 Line = tuple[int, str, str]
-"""When in milliseconds, by which worker, what."""
+"""Timestamp in milliseconds, worker, text."""
 
 
 def require_step(api: Api, run_id: str, name: str) -> Step:
-    """The step `name` of a run; the controller is one too, and so is a step that is still to be planned.
+    """Return the step `name` of a run, the controller included; `pending` if the DAG is not planned yet.
 
     Raises:
-        Unfinished: the run has steps, and none of this name.
+        TaskUnavailable: the run has no such step, or does not exist.
     """
-    state = read_run(api, run_id)
-    if name == "controller":
-        return Step(name, STATES[state.status], task_id=run_id)
-    for step in state.steps:
-        if step.name == name:
-            return step
-    if state.steps or state.over:
-        known = ", ".join(["controller", *(step.name for step in state.steps)])
-        raise Unfinished(f"run {run_id} has no step {name!r}; it has: {known}")
-    return Step(name, "pending")
+    return _require_step(read_run(api, run_id), name)
 
 
 def lines(api: Api, run_id: str, name: str, follow: bool) -> Iterator[str]:
-    """Each text that the step printed, in the order of time; with `follow` until the step has ended."""
+    """Yield each text that the step printed, in the order of time; with `follow` until the step has ended.
+
+    A line that reaches the server more than OVERLAP after a later one comes last.
+    """
     console = Console(api)
-    while follow and not _ended(api, run_id, name):
-        yield from console.new(require_step(api, run_id, name).task_id)
+    while follow:
+        state = read_run(api, run_id)
+        step = _require_step(state, name)
+        if state.over or step.status in FINAL:
+            break
+        yield from console.new(step.task_id)
         time.sleep(LOOK_SECONDS)
     task_id = require_step(api, run_id, name).task_id
-    deadline = time.monotonic() + LAST_WORDS_SECONDS
-    while follow and task_id in at_work(api) and time.monotonic() < deadline:
+    deadline = time.monotonic() + LAST_LINES_SECONDS
+    while follow and task_id in executing_tasks(api) and time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)
-    yield from console.new(task_id)
+    yield from console.rest(task_id)
 
 
-def _ended(api: Api, run_id: str, name: str) -> bool:
-    step = require_step(api, run_id, name)
-    state: RunState = read_run(api, run_id)
-    return state.over or step.status in ("completed", "cached", "failed", "aborted", "skipped")
+def _require_step(state: RunState, name: str) -> Step:
+    step = state.step(name)
+    if step is not None:
+        return step
+    if state.steps or state.over:
+        known = ", ".join(["controller", *(step.name for step in state.steps)])
+        raise TaskUnavailable(f"run {state.id} has no step {name!r}; its steps are: {known}")
+    return Step(name, "pending")
 
 
 class Console:
-    """Reads the console of a task; remembers what it has handed out."""
+    """Reader of a task's console that yields each line once."""
 
     def __init__(self, api: Api) -> None:
-        """Nothing is read yet."""
+        """Start before the first line."""
         self._api = api
         self._last = -1
-        self._seen: Counter[Line] = Counter()
+        self._yielded: Counter[Line] = Counter()
 
     def new(self, task_id: str) -> Iterator[str]:
-        """What has come since the last call; nothing for a task that does not exist yet."""
+        """Yield the lines since the last call that are at most OVERLAP older than the newest one read."""
+        yield from self._unread(task_id, max(-1, self._last - OVERLAP))
+
+    def rest(self, task_id: str) -> Iterator[str]:
+        """Yield every line that has not been yielded, however late it reached the server."""
+        yield from self._unread(task_id, -1)
+
+    def _unread(self, task_id: str, after: int) -> Iterator[str]:
         if not task_id:
             return
-        start = max(-1, self._last - OVERLAP)
-        there: Counter[Line] = Counter()
-        for line in self._read(task_id, start):
-            there[line] += 1
-            if there[line] > self._seen[line]:
-                yield line[2]
+        count: Counter[Line] = Counter()
+        for line in self._read(task_id, after):
+            count[line] += 1
             self._last = max(self._last, line[0])
-        self._seen = there
+            # A task may print the same line twice in one moment.
+            if count[line] > self._yielded[line]:
+                self._yielded[line] += 1
+                yield line[2]
 
     def _read(self, task_id: str, after: int) -> Iterator[Line]:
-        """All lines later than `after`, without doubles and gaps where a page ends amid one moment.
+        """Yield all lines later than `after`, without duplicates or gaps at the ends of pages.
 
-        Pages begin after a time. So of a full page the last moment is left out, and read with the next one.
+        A page begins after a timestamp, so the last moment of a full page is left to the next page.
         """
         size = PAGE
         while True:
-            found = self._page(task_id, after, size)
-            if len(found) < size:
-                yield from found
+            page = self._page(task_id, after, size)
+            if len(page) < size:
+                yield from page
                 return
-            kept = [line for line in found if line[0] < found[-1][0]]
-            yield from kept
-            # A moment that fills a page by itself needs a larger one.
-            after, size = (kept[-1][0], PAGE) if kept else (after, 2 * size)
+            whole = [line for line in page if line[0] < page[-1][0]]
+            yield from whole
+            # One moment may fill a page by itself.
+            after, size = (whole[-1][0], PAGE) if whole else (after, 2 * size)
 
     def _page(self, task_id: str, after: int, size: int) -> list[Line]:
-        since = {"from_timestamp": after} if after >= 0 else {}
+        start = {"from_timestamp": after} if after >= 0 else {}
         events = self._api.call(
-            "events.get_task_log", task=task_id, navigate_earlier=False, batch_size=size, **since
+            "events.get_task_log", task=task_id, navigate_earlier=False, batch_size=size, **start
         )["events"]
-        return [(int(each["timestamp"]), str(each.get("worker") or ""), str(each["msg"])) for each in events]
+        return [(int(event["timestamp"]), event.get("worker") or "", event["msg"]) for event in events]

@@ -1,27 +1,34 @@
-"""The verdict over a run: what completed, what failed and why, the models' scores, `output/run.json`."""
+"""Outcome of a run: the verdict, the models' scores, the selected model, the failures."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pipeline.api import Api
-from pipeline.runs.state import GOOD, STATES, RunState, Step
+from pipeline.clearml_tasks import TaskRecord, fetch
+from pipeline.runs.state import GOOD, RunState, Step
 from planets.config.evaluation import ENSEMBLE
-from planets.metrics.significance import Comparison
+from planets.metrics.significance import Comparison, format_p
 
 AGENT_LINES = ("Leaving process id", "DONE: Running task", "Process failed, exit code")
-"""What the agent itself writes at the end of a step's log."""
+"""Beginnings of the lines that the agent itself appends to a step's log."""
 
 LAST_LINES = 8
-"""So many lines of a failed step's log are shown."""
+"""Number of lines of a failed step's log that are shown."""
+
+Comparisons = Mapping[str, Mapping[str, Comparison]]
+"""Gain of the selected model over another, by the other's name and by split (`valid`, `test`)."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One model of a run; `seconds` is what its training took, in this run or where it is cached from.
+    """Scores of one evaluated model.
 
-    `constant_f2` is what the best constant prediction scores on the same test part.
+    Attributes:
+        constant_f2: test F2 of the best constant prediction.
+        seconds: duration of its training, in this run or in the one that a cached result is from; 0 for an
+            ensemble.
     """
 
     name: str
@@ -33,11 +40,11 @@ class Score:
 
 @dataclass(frozen=True)
 class Best:
-    """The model that `select` chose; `evaluate_id` is the task that holds its bundle.
+    """The model that `select` chose.
 
-    `comparisons` is for each other model and part: how much better the best is, see
-    `planets.metrics.significance`. `publication` says whether it was published, and why; see
-    `steps.clearml.publication`.
+    Attributes:
+        evaluate_id: the task that holds its bundle.
+        publication: fields of `steps.clearml.publication.Publication`.
     """
 
     name: str
@@ -45,20 +52,13 @@ class Best:
     test_f2: float
     model_id: str
     evaluate_id: str
-    comparisons: dict[str, dict[str, Comparison]]
+    comparisons: Comparisons
     publication: dict[str, Any]
-
-    def documents(self) -> dict[str, Any]:
-        """The comparisons for JSON."""
-        return {
-            name: {part: each._asdict() for part, each in parts.items()}
-            for name, parts in self.comparisons.items()
-        }
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A step that did not complete, with the last lines of its log."""
+    """A step that failed or was aborted, with the last lines of its log."""
 
     step: Step
     lines: tuple[str, ...]
@@ -66,7 +66,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything that is said about a run that is over."""
+    """Results of a run, read from what its steps returned."""
 
     state: RunState
     models: tuple[Score, ...]
@@ -75,91 +75,78 @@ class Outcome:
 
     @property
     def status(self) -> str:
-        """`completed` when every step completed or was cached, else `failed`."""
+        """`completed` if every step completed or was cached, else `failed`."""
         return "completed" if self.state.good else "failed"
 
     def document(self, server: str) -> dict[str, Any]:
-        """The content of run.json."""
+        """Return the content of run.json."""
+        best = self.best
         return {
             "pipeline_id": self.state.id,
             "server": server,
             "status": self.status,
             "seconds": round(self.state.seconds, 3),
-            "steps": [
-                {
-                    "name": step.name,
-                    "status": step.status,
-                    "cached": step.cached,
-                    "why": step.why,
-                    "task_id": step.task_id,
-                    "queue": step.queue,
-                    "worker": step.worker,
-                    "seconds": round(step.seconds, 3),
-                }
-                for step in self.state.steps
-            ],
-            "models": [
-                {"name": score.name, "valid_f2": score.valid_f2, "test_f2": score.test_f2}
-                for score in self.models
-            ],
-            "best": None
-            if self.best is None
-            else {
-                "name": self.best.name,
-                "valid_f2": self.best.valid_f2,
-                "test_f2": self.best.test_f2,
-                "model_id": self.best.model_id,
-            },
-            "comparisons": {} if self.best is None else self.best.documents(),
-            "publication": None if self.best is None else self.best.publication,
+            "steps": [_step_document(step) for step in self.state.steps],
+            "models": [_fields(score, "name", "valid_f2", "test_f2") for score in self.models],
+            "best": _fields(best, "name", "valid_f2", "test_f2", "model_id") if best else None,
+            "comparisons": comparison_documents(best.comparisons) if best else {},
+            "publication": best.publication if best else None,
         }
 
 
 def judge(api: Api, state: RunState) -> Outcome:
-    """Read from the server what the run's steps returned."""
-    tasks = _tasks(api, [step.task_id for step in state.steps if step.task_id], ["hyperparams"])
-    chosen = next((step for step in state.steps if step.stage == "select" and step.status in GOOD), None)
+    """Read the outcome of a run, which may be in progress."""
+    tasks = fetch(api, (step.task_id for step in state.steps), "hyperparams.return")
+    returned = {
+        step.name: tasks[step.task_id].returned
+        for step in state.steps
+        if step.status in GOOD and step.task_id in tasks
+    }
     return Outcome(
         state=state,
-        models=tuple(_scores(state, tasks)),
-        best=_best(_returned(tasks.get(chosen.task_id))) if chosen else None,
+        models=tuple(_scores(state, returned)),
+        best=_best(returned.get("select", {})),
         failures=tuple(_failures(api, state)),
     )
 
 
-def write(outcome: Outcome, server: str, path: Path) -> None:
-    """Write run.json, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(outcome.document(server), indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+def comparison_documents(comparisons: Comparisons) -> dict[str, Any]:
+    """Return comparisons as a JSON document."""
+    return {
+        name: {split: comparison._asdict() for split, comparison in by_split.items()}
+        for name, by_split in comparisons.items()
+    }
 
 
-def _tasks(api: Api, ids: list[str], fields: list[str]) -> dict[str, dict[str, Any]]:
-    found = (
-        api.call("tasks.get_all", id=ids, only_fields=["id", *fields], search_hidden=True)["tasks"]
-        if ids
-        else []
-    )
-    return {task["id"]: task for task in found}
+def gain_text(comparison: Comparison) -> str:
+    """Format a gain for a table: `+0.0031, p = 0.06`."""
+    return f"{comparison.difference:+z.4f}, {format_p(comparison.p)}"
 
 
-def _scores(state: RunState, tasks: dict[str, dict[str, Any]]) -> list[Score]:
-    """A score for each model that was evaluated, in the order of the DAG; an ensemble has no training."""
-    by_name = {step.name: step for step in state.steps}
+def _fields(record: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
+
+
+def _step_document(step: Step) -> dict[str, Any]:
+    document = _fields(step, "name", "status", "cached", "why", "task_id", "queue", "worker")
+    return document | {"seconds": round(step.seconds, 3)}
+
+
+def _scores(state: RunState, returned: Mapping[str, Mapping[str, str]]) -> list[Score]:
+    """Return the scores in the order of the DAG."""
     scores = []
     for step in state.steps:
-        returned = _returned(tasks.get(step.task_id))
-        if step.stage in ("evaluate", ENSEMBLE) and step.status in GOOD and returned.get("name"):
-            training = by_name.get(f"train_{returned['name']}")
-            valid, test, constant = (float(returned[f"{part}_f2"]) for part in ("valid", "test", "constant"))
-            scores.append(
-                Score(returned["name"], valid, test, constant, training.work_seconds if training else 0)
-            )
+        values = returned.get(step.name, {})
+        # An ensemble of fewer than two models returns no name.
+        if step.stage in ("evaluate", ENSEMBLE) and values.get("name"):
+            training = state.step(f"train_{values['name']}")
+            valid, test, constant = (float(values[f"{split}_f2"]) for split in ("valid", "test", "constant"))
+            seconds = training.work_seconds if training else 0.0
+            scores.append(Score(values["name"], valid, test, constant, seconds))
     return scores
 
 
-def _best(returned: dict[str, str]) -> Best | None:
+def _best(returned: Mapping[str, str]) -> Best | None:
     if not returned:
         return None
     return Best(
@@ -169,31 +156,26 @@ def _best(returned: dict[str, str]) -> Best | None:
         model_id=returned["model_id"],
         evaluate_id=returned["evaluate_id"],
         comparisons={
-            name: {part: Comparison(**values) for part, values in parts.items()}
-            for name, parts in json.loads(returned["comparisons"]).items()
+            name: {split: Comparison(**fields) for split, fields in by_split.items()}
+            for name, by_split in json.loads(returned["comparisons"]).items()
         },
         publication=json.loads(returned["publication"]),
     )
 
 
-def _returned(task: dict[str, Any] | None) -> dict[str, str]:
-    section = ((task or {}).get("hyperparams") or {}).get("return") or {}
-    return {name: item["value"] for name, item in section.items()}
-
-
 def _failures(api: Api, state: RunState) -> list[Failure]:
-    """The steps that ended badly; where there are none, the controller itself."""
+    """Return the steps that failed or were aborted; the controller itself if a bad run has none."""
     bad = [step for step in state.steps if step.status in ("failed", "aborted")]
     if not bad and not state.good:
-        bad = [Step("controller", STATES[state.status], task_id=state.id)]
-    return [Failure(step, _last_lines(api, step.task_id)) for step in bad]
+        bad = [state.controller]
+    return [Failure(step, _last_lines(api, step.task)) for step in bad]
 
 
-def _last_lines(api: Api, task_id: str) -> tuple[str, ...]:
-    """The last lines that a task printed, without blank ones and the agent's own."""
-    if not task_id:
+def _last_lines(api: Api, task: TaskRecord | None) -> tuple[str, ...]:
+    """Return the last lines that a task printed, without blank lines and the agent's own."""
+    if task is None:
         return ()
-    events = api.call("events.get_task_log", task=task_id, batch_size=100, navigate_earlier=True)["events"]
+    events = api.call("events.get_task_log", task=task.id, batch_size=100, navigate_earlier=True)["events"]
     text = "\n".join(event["msg"] for event in sorted(events, key=lambda event: event["timestamp"]))
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     own = [line for line in lines if not line.startswith(AGENT_LINES)]

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from pipeline.connection import FILES, HOST, KEY, ROOT, SECRET, WEB, Connection
-from pipeline.errors import StackError
+from pipeline.errors import PipelineError
 from pipeline.stack import processes
 from pipeline.stack.processes import Process
 from planets.config.project import Config, StackSettings
@@ -31,6 +31,10 @@ AGENT_SETTINGS = {
     "CLEARML_AGENT_QUEUE_POLL_FREQ_SEC": "0.5",
     "PYTHONUNBUFFERED": "1",
 }
+
+
+class StackError(PipelineError):
+    """The local stack (embedded server and agents) could not be started or stopped."""
 
 
 def folder() -> Path:

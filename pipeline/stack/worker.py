@@ -14,7 +14,7 @@ from threading import Event
 import psutil
 from filelock import FileLock, Timeout
 
-from pipeline.errors import WorkerError
+from pipeline.errors import PipelineError
 from pipeline.stack import processes
 from pipeline.stack.processes import Process
 from pipeline.stack.stack import AGENT_SETTINGS, Stack, gpu_count
@@ -29,6 +29,10 @@ SETTINGS = {
     "sdk.development.report_use_subprocess": False,
 }
 """What the steps of a worker need of ClearML, laid over the settings of whoever started it."""
+
+
+class WorkerError(PipelineError):
+    """This machine could not become a worker, or stopped being one."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 import pytest
 
-from pipeline.connection import HOST, KEY, SECRET, WEB, named_server
-from pipeline.errors import NoServer
+from pipeline.connection import HOST, KEY, SECRET, WEB, NoServer, named_server
 
 NAMED = {HOST: "http://127.0.0.1:1", KEY: "key", SECRET: "secret"}
 

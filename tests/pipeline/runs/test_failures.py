@@ -124,7 +124,7 @@ def test_ctrl_c_stops_the_steps_and_leaves_no_process(checkout):
 ABORT = """
 import json, sys, time
 from pipeline.api import Api
-from pipeline.runs.state import ENDED, last_run, read_run
+from pipeline.runs.state import last_run, read_run
 api = Api()
 run = last_run(api, "planets", "chips")
 api.call("tasks.stop_many", ids=[run])

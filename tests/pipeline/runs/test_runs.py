@@ -158,34 +158,6 @@ def test_from_a_step_on_everything_runs_anew_and_an_equal_model_is_not_published
     assert "no step splitt; the steps are: ingest" in checkout("run", "--from", "splitt", code=1)
 
 
-CONSOLE = """
-import json
-from pipeline.runs import logs
-from pipeline.api import Api
-api = Api()
-task = api.call("tasks.create", name="lines", type="training")["id"]
-
-def send(*lines):
-    events = ({"type": "log", "task": task, "timestamp": 10**12 + at, "msg": msg} for at, msg in lines)
-    text = chr(10).join(map(json.dumps, events))
-    headers = {"Content-Type": "application/json-lines"}
-    assert api._session.send_request("events", "add_batch", data=text, headers=headers).ok
-
-console = logs.Console(api)
-several_a_moment = [(number // 7, f"line {number}") for number in range(1200)]
-one_moment = [(9000, f"at once {number}") for number in range(1100)] + [(9000, "twice")] * 2
-found = []
-for lines in (several_a_moment[:700], several_a_moment[700:], one_moment, [(8000, "late")], []):
-    send(*lines or [(9001, "last")])
-    found.append(sorted(console.new(task)) == sorted(msg for _, msg in lines or [(0, "last")]))
-print(json.dumps([found, len(list(logs.Console(api).new(task)))]))
-"""
-
-
-def test_a_console_is_read_in_pages_each_line_once(checkout, broken):
-    assert checkout.python(CONSOLE) == [[True] * 5, 1200 + 1102 + 2]
-
-
 CHECKPOINTS = """
 import json, pathlib, sys
 from clearml import Task

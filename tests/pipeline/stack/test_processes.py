@@ -7,9 +7,8 @@ import psutil
 import pytest
 
 from pipeline.config.settings import load_config
-from pipeline.errors import StackError
 from pipeline.stack import processes
-from pipeline.stack.stack import Stack
+from pipeline.stack.stack import Stack, StackError
 
 PARENT = """
 import subprocess, sys, time

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from pipeline.errors import WorkerError
 from pipeline.stack import worker
+from pipeline.stack.worker import WorkerError
 
 
 @pytest.fixture

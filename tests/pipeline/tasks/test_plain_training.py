@@ -117,7 +117,7 @@ CLONE = """
 import json, sys, time
 import yaml
 from pipeline.api import Api
-from pipeline.runs.state import ENDED
+from pipeline.clearml_tasks import ENDED
 api = Api()
 source, dataset = sys.argv[1:]
 [task] = api.call("tasks.get_all", id=[source])["tasks"]
