@@ -80,7 +80,7 @@ class Checkout:
         done = subprocess.run(
             [*self.inside, sys.executable, "-c", source, *arguments],
             cwd=self.folder,
-            env=self.environment | self.exports(),
+            env=self.environment | {"CLEARML_CONFIG_FILE": str(self.stack / "clearml.conf")},
             capture_output=True,
             text=True,
             timeout=300,

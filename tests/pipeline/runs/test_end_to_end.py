@@ -169,7 +169,8 @@ def test_the_ensemble_is_registered_as_one_model_that_can_be_loaded(checkout, mo
     assert f"{report['best']['name']} better than" in found["logged"]
 
 
-def test_again_everything_comes_from_the_cache(checkout):
+def test_a_rerun_is_cached_whatever_the_readme_says(checkout):
+    (checkout.folder / "README.md").write_text("edited")
     checkout("run")
     assert ran(checkout) == set()
     assert all(step["cached"] for step in checkout.report()["steps"])
@@ -183,71 +184,52 @@ def test_without_an_ensemble_only_select_runs_again(checkout, models, fan):
     assert [score["name"] for score in checkout.report()["models"]] == models
 
 
-@pytest.mark.slow
-def test_an_edited_readme_runs_nothing_again(checkout):
-    (checkout.folder / "README.md").write_text("edited")
-    checkout("run")
-    assert ran(checkout) == set()
+@pytest.fixture(scope="module")
+def edited(checkout, models):
+    """A run after three changes: refreshed data steps, edited thresholds, other epochs of one entry.
 
-
-@pytest.mark.slow
-def test_edited_thresholds_run_evaluate_and_select_again_but_no_training(checkout, models):
+    Returns the steps that ran, and why each step did or did not.
+    """
     file = checkout.folder / "planets" / "decision" / "thresholds.py"
     before = file.read_text()
     file.write_text(before + "\n# edited\n")
-    checkout("down")  # agents import the library anew for every step; this shows that a new stack remembers
-    checkout("run", "--models", models[0])
-    assert ran(checkout) == {f"evaluate_{models[0]}", "select"}
-    assert "planets/decision/thresholds.py changed" in why(checkout)[f"evaluate_{models[0]}"]
-    file.write_text(before)
-
-
-@pytest.mark.slow
-def test_other_epochs_of_one_entry_train_that_one_again(checkout, models):
     entries = yaml.safe_load(checkout.entries.read_text())
     entries[1]["training"] = {"epochs": 2}
     checkout.entries.write_text(yaml.safe_dump(entries))
-    checkout("run")
-    assert ran(checkout) == {f"train_{models[1]}", f"evaluate_{models[1]}", "ensemble", "select"}
-    assert why(checkout)[f"train_{models[1]}"] == "epochs 1 -> 2"
-
-
-@pytest.mark.slow
-def test_a_split_that_ran_again_with_the_same_result_leaves_its_children_cached(checkout):
+    checkout("down")  # agents import the library anew for every step; this shows that a new stack remembers
     checkout("run", "--refresh", "ingest,register,split")
-    assert ran(checkout) == set(FIXED)
-    assert why(checkout)["split"] == "refresh was asked for"
+    file.write_text(before)
+    return ran(checkout), why(checkout)
 
 
 @pytest.mark.slow
-def test_status_tells_the_last_run_and_why(checkout):
+def test_edited_thresholds_run_evaluate_and_select_again_but_no_training(edited, models):
+    steps, reasons = edited
+    assert {f"evaluate_{models[0]}", "select"} <= steps
+    assert f"train_{models[0]}" not in steps
+    assert "planets/decision/thresholds.py changed" in reasons[f"evaluate_{models[0]}"]
+
+
+@pytest.mark.slow
+def test_other_epochs_of_one_entry_train_that_one_again(edited, models):
+    steps, reasons = edited
+    assert {step for step in steps if step.startswith("train_")} == {f"train_{models[1]}"}
+    assert reasons[f"train_{models[1]}"] == "epochs 1 -> 2"
+
+
+@pytest.mark.slow
+def test_data_steps_that_ran_again_with_the_same_result_leave_their_children_cached(edited, models):
+    steps, reasons = edited
+    assert set(FIXED) <= steps
+    assert f"train_{models[0]}" not in steps
+    assert reasons["split"] == "refresh was asked for"
+
+
+@pytest.mark.slow
+def test_status_tells_the_last_run_and_why(checkout, edited):
     printed = checkout("status")
     assert "refresh was asked for" in printed
     assert "server" in printed
-
-
-NEW_RUN = """
-import json, sys
-from pipeline.api import Api
-from pipeline.runs.state import states
-source, *arguments = sys.argv[1:]
-api = Api()
-queue = api.call("queues.get_all", name="^services$")["queues"][0]["id"]
-args = [dict(zip(("name", "value"), argument.split("="))) for argument in arguments]
-run = api.call("pipelines.start_pipeline", task=source, queue=queue, args=args)["pipeline"]
-*_, state = states(api, run)
-print(json.dumps({step.name: step.status for step in state.steps}))
-"""
-
-
-@pytest.mark.slow
-def test_a_run_from_the_web_ui_with_other_models_has_another_fan_out(checkout, models):
-    """The calls of the web UI's New Run dialog: start_pipeline with edited arguments."""
-    source = checkout.report()["pipeline_id"]
-    steps = checkout.python(NEW_RUN, source, f"models={models[1]}", "refresh=")
-    assert list(steps) == [*FIXED, f"train_{models[1]}", f"evaluate_{models[1]}", "select"]
-    assert {name for name, status in steps.items() if status == "completed"} == {"select"}
-    assert {status for name, status in steps.items() if name != "select"} == {"cached"}
 
 
 LAST_RUN = """
@@ -282,6 +264,8 @@ def test_a_person_starts_a_new_run_with_other_values_from_the_page(checkout, mod
     page.wait_for_url("**/pipelines/**")
     run = checkout.python(LAST_RUN)
     assert run["status"] == "completed"
+    fan = [f"train_{models[0]}", f"evaluate_{models[0]}"]
+    assert list(run["steps"]) == [*FIXED, *fan, "select"], "the fan-out follows the edited models"
     assert run["epochs"] == "3"
     assert run["last_iteration"] == 3
     assert {name for name, status in run["steps"].items() if status == "cached"} == set(FIXED)

@@ -158,38 +158,6 @@ def test_from_a_step_on_everything_runs_anew_and_an_equal_model_is_not_published
     assert "no step splitt; the steps are: ingest" in checkout("run", "--from", "splitt", code=1)
 
 
-CHECKPOINTS = """
-import json, pathlib, sys
-from clearml import Task
-from steps.clearml.checkpoints import ARTIFACT, earlier_checkpoint
-file = pathlib.Path(sys.argv[1])
-file.write_text("epoch 7")
-run = Task.create("checkpoints", "run")
-
-def belongs(task, digest):
-    task.set_parent(run.id)
-    task._set_runtime_properties({"pipeline_job_hash": digest})
-
-stopped = Task.create("checkpoints", "train_a")
-belongs(stopped, "same")
-stopped.mark_started()
-stopped.upload_artifact(ARTIFACT, file, wait_on_upload=True)
-stopped.mark_stopped(force=True)
-now = Task.init("checkpoints", "train_a", auto_connect_frameworks=False, auto_resource_monitoring=False)
-found = []
-for digest in ("same", "other"):
-    belongs(now, digest)
-    there = earlier_checkpoint()
-    found.append(there and there.read_text())
-now.close()
-print(json.dumps(found))
-"""
-
-
-def test_a_stopped_training_goes_on_from_its_checkpoint_if_nothing_changed(checkout, broken, tmp_path):
-    assert checkout.python(CHECKPOINTS, str(tmp_path / "checkpoint.ckpt")) == ["epoch 7", None]
-
-
 def test_a_run_whose_controller_was_killed_is_resumed_and_followed(checkout, names):
     """What was left of the run is stopped, and goes on; its split is another, and so its line of models."""
     words = ("run", "--models", names[0], "--epochs", "60", "--set", "split.seed=7")
