@@ -129,9 +129,9 @@ lint: $(READY) ## linters, types and the arrows between the packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Most tests wait for processes, so two test processes share a core; a module's tests stay in one process.
+# Most tests wait for processes, so two test processes share a core. A module's tests stay in one process.
 # COVER=1 adds the lines that ran, in the tests and in every process that they start, to those of earlier calls.
-PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 PYTEST = $(BIN)/python -m pytest $(PARALLEL) $(if $(COVER),$(MEASURE)) $(ARGS)
 MEASURE := --cov --cov-append --cov-report=
 TOGETHER := @$(MAKE) --no-print-directory --jobs 2

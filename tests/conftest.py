@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -11,7 +10,6 @@ from support.checkouts import FirstRun, make_checkout
 
 from planets.system import usable_cores
 
-TESTS = Path(__file__).parent
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 AGENTS = {"first_run", "new_checkout", "stack"}
 """Fixtures behind which real agents run: their modules take longest, so they start first."""
@@ -31,12 +29,8 @@ def pytest_xdist_auto_num_workers():
     return min(6, 2 * usable_cores())
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items):
-    """Keep a module's tests in one process, for they share fixtures, and start the longest modules first."""
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).as_posix()))
+    """Start the modules that take longest first."""
     items.sort(key=lambda item: AGENTS.isdisjoint(item.fixturenames))
 
 
