@@ -48,7 +48,7 @@ def untrained(folder: Path, architecture: str, size: int) -> Path:
         weather_rule=False,
     )
     origin = {"name": "untrained", "dataset_id": "", "source": "unknown", "content_hash": "", "parts": {}}
-    Bundle.of([member], decision, {}, {}, split_seed=0, code_version="", **origin).save(folder)
+    Bundle.create([member], decision, {}, {}, split_seed=0, code_version="", **origin).save(folder)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Stage 5, once per model: score valid and test, fit the decision on valid, look at test once."""
+"""Stage 5, once per model: score validation and test, fit the decision on validation, score test once."""
 
 
 def evaluate_model(
@@ -13,62 +13,49 @@ def evaluate_model(
 ) -> tuple[str, float, float, float, str]:
     """Return `(name, valid_f2, test_f2, constant_f2, model_id)`.
 
-    `settings` is JSON: which refinements are tried. `valid_f2` is out of sample: all that is chosen and
-    fitted on one half of valid is scored on the other, in turn. `test_f2` is scored once, by the decision
-    made on all of valid. `constant_f2` is what the best prediction that looks at no chip scores on test.
-    Artifacts are `bundle`, `scores` (for the ensemble) and `per_chip` (F2 of each chip, for comparisons).
+    `settings` is JSON: the refinements to try. `valid_f2` is cross-fitted: everything chosen and fitted on
+    one half of validation is scored on the other. `test_f2` is scored once, by the decision fitted on all of
+    validation. `constant_f2` is the score on test of the best prediction that looks at no chip.
+    Artifacts are `bundle`, `scores` (for the ensemble), `per_chip` (F2 of each chip, for comparisons), and
+    the tables `per_label` and `refinements`.
     """
     import json
-    import tempfile
     from collections import Counter
-    from pathlib import Path
 
     from planets.bundle.bundle import Bundle
-    from planets.bundle.manifest import FIGURES
     from planets.bundle.torch_member import VERIFIED_CHIPS, TorchMember
     from planets.config.evaluation import EvaluationSettings
     from planets.evaluation.evaluation import evaluate
     from planets.evaluation.inference import score_model
-    from planets.plots.evaluation import save_figures
     from planets.training.trained_model import TrainedModel
     from steps.clearml import task as tracking
     from steps.clearml.artifacts import store_arrays
     from steps.clearml.chips import open_store, read_chips
     from steps.clearml.code_version import require_code
-    from steps.clearml.reports import report_evaluation, report_subject
+    from steps.clearml.evaluation import store_evaluation
 
     require_code("evaluate", code_version)
-    chosen = EvaluationSettings.model_validate(json.loads(settings) | {"ensemble": False})
+    evaluation_settings = EvaluationSettings.model_validate(json.loads(settings) | {"ensemble": False})
     model_id = tracking.trained_model(train_id)
-    fitted = TrainedModel.load(tracking.model_weights(model_id))
+    model = TrainedModel.load(tracking.model_weights(model_id))
     chips = read_chips(dataset_id)
-    store = open_store(chips, fitted.image_size)
-    parts = chips.parts(split_id)
-    scores = score_model(fitted, store, chips.labels, parts, chosen.tta != "never")
-    found = evaluate([scores], chosen, split_seed)
-    bundle = Bundle.of(
-        [TorchMember.create(fitted, name, licence, store.pixels[scores.valid.rows[:VERIFIED_CHIPS]])],
-        found.decision,
-        found.report,
-        found.scores,
+    store = open_store(chips, model.image_size)
+    splits = chips.parts(split_id)
+    scores = score_model(model, store, chips.labels, splits, evaluation_settings.tta != "never")
+    store_arrays("scores", scores.to_arrays())
+    evaluation = evaluate([scores], evaluation_settings, split_seed)
+    member = TorchMember.create(model, name, licence, store.pixels[scores.valid.rows[:VERIFIED_CHIPS]])
+    bundle = Bundle.create(
+        [member],
+        evaluation.decision,
+        evaluation.report,
+        evaluation.scores,
         name=name,
         dataset_id=dataset_id,
         source=chips.source,
         content_hash=chips.content,
-        parts=dict(Counter(parts.tolist())),
+        parts=dict(Counter(splits.tolist())),
         split_seed=split_seed,
         code_version=code_version,
     )
-    store_arrays("scores", scores.to_arrays())
-    store_arrays("per_chip", found.per_chip())
-    report_subject(dataset_id, chips.content, found.per_chip())
-    with tempfile.TemporaryDirectory() as workdir:
-        folder = Path(workdir) / "bundle"
-        bundle.save(folder)
-        figures = save_figures(folder / FIGURES, name, found, store, fitted.history, fitted.best_epoch)
-        report_evaluation(found.report, figures)
-        tracking.store_folder("bundle", folder)
-    print("\n".join(map(str, found.trials)))
-    valid_f2, test_f2, constant_f2 = (found.report[part]["f2"] for part in ("valid", "test", "constant"))
-    print(f"{name}: valid_f2 {valid_f2:.4f}, test_f2 {test_f2:.4f}, best constant {constant_f2:.4f}")
-    return name, valid_f2, test_f2, constant_f2, model_id
+    return store_evaluation(evaluation, bundle, store, model_id, model.history, model.best_epoch)

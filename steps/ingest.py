@@ -55,7 +55,8 @@ def ingest_chips(
     else:
         with tempfile.TemporaryDirectory() as staging:
             laid_out = write_archive(found.chips, Path(staging) / "chips")
-            known = datasets.upload(dataset_project, dataset_name, found.content_hash, laid_out, source)
+            origin_tag = f"kaggle:{kaggle}" if source == "kaggle" else source
+            known = datasets.upload(dataset_project, dataset_name, found.content_hash, laid_out, origin_tag)
         mark_made_by_run(known)
         print(f"uploaded {len(found.chips)} chips as the draft {known}")
     origins.remember_origin(dataset_project, dataset_name, origin, known)

@@ -1,13 +1,13 @@
-"""What `output/best` is: a model that can be used anywhere, with all that its predictions depend on.
+"""The bundle, `output/best`: a model with everything that its predictions depend on.
 
 bundle.json                  networks, labels, decision, preprocessing, origin: `BundleInfo`
 members/<name>.safetensors   the weights of each network: one, or several for an ensemble
 members/<name>.onnx          the same network as an ONNX graph, from decoded chips to logits
 metrics.json                 the full report of the evaluation
-figures/                     pictures of it, if there are any
-README.md                    the model card, where the bundle was installed as output/best
+figures/                     its figures, if any
+README.md                    the model card, once the bundle is installed as output/best
 
-Nothing here needs torch: what runs a network is a `Scorer`, and only the default one is torch's.
+Nothing here needs torch: a `Scorer` runs a network, and only the default one uses torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +34,24 @@ from planets.labels import to_tags
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxscript", "pillow", "timm", "torch")
 
 
+class Origin(TypedDict):
+    """Provenance of a model; the fields are those of `BundleInfo`."""
+
+    name: str
+    dataset_id: str
+    source: str
+    content_hash: str
+    parts: dict[str, int]
+    split_seed: int
+    code_version: str
+
+
 class Scorer(Protocol):
-    """A network that can score chips, by whatever runtime."""
+    """A network that scores chips, in some runtime."""
 
     @property
     def info(self) -> MemberInfo:
-        """What network it is."""
+        """Description of the network."""
 
     def scores(self, pixels: NDArray[np.uint8], tta: bool, batch_size: int) -> NDArray[np.float32]:
         """Return the scores float32 `(N, L)` of chips, uint8 `(N, size, size, 3)`."""
@@ -49,7 +61,7 @@ class Scorer(Protocol):
 
 
 Reader = Callable[[Path, MemberInfo, int], Scorer]
-"""Reads a network: the bundle's folder, what it is, how many labels it has."""
+"""Reads a network, given the bundle's folder, its description and its number of labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,22 +73,22 @@ class Bundle:
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(
+    def create(
         cls,
         members: Sequence[Scorer],
         decision: Decision,
         metrics: Mapping[str, Any],
         scores: Mapping[str, float],
-        **origin: Any,
+        **origin: Unpack[Origin],
     ) -> Bundle:
-        """Put a bundle together.
+        """Create a bundle.
 
         Args:
             members: the trained networks, in the order of `decision.shares`.
-            decision: how their scores become tags.
+            decision: turns their scores into tags.
             metrics: the full report, for `metrics.json`.
             scores: the report in short.
-            origin: `name`, `dataset_id`, `source`, `content_hash`, `parts`, `split_seed` and `code_version`.
+            origin: name and provenance.
         """
         info = BundleInfo(
             members=tuple(member.info for member in members),
@@ -91,7 +103,7 @@ class Bundle:
         return cls(info, tuple(members), metrics)
 
     def save(self, folder: Path) -> None:
-        """Write the bundle to `folder`, over an older one; `bundle.json` comes last, as its seal."""
+        """Write the bundle to `folder`, over an older one; `bundle.json` comes last and seals it."""
         for member in self.members:
             member.save(folder)
         (folder / METRICS).write_text(json.dumps(self.metrics, indent=2) + "\n", encoding="utf-8")
@@ -99,15 +111,15 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: Path, read: Reader | None = None) -> Bundle:
-        """Read a bundle; needs no network connection, and nothing of the training.
+        """Read a bundle, without a network connection.
 
         Args:
-            folder: of the bundle.
-            read: reads a network; None: by torch. `OnnxMember.load` does without torch.
+            folder: the bundle's folder.
+            read: reads a network; None: with torch. `OnnxMember.load` needs no torch.
 
         Raises:
-            BundleError: a file is missing or broken, the weights are those of another bundle or of another
-                network, or the chips would be read in another way than the bundle was made with.
+            BundleError: a file is missing or damaged, weights belong to another bundle or network, or this
+                version decodes or resizes chips differently.
         """
         info = BundleInfo.read(folder)
         read = read or _torch_reader()
@@ -116,23 +128,23 @@ class Bundle:
 
     @property
     def sizes(self) -> list[int]:
-        """The image sizes that the networks need, each once."""
+        """Distinct image sizes of the networks, ascending."""
         return sorted({member.image_size for member in self.info.members})
 
     def probabilities(self, pixels: Mapping[int, NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Return the probabilities of the labels on chips, float32 `(N, L)`.
+        """Return the probabilities of the labels, float32 `(N, L)`.
 
         Args:
             pixels: the same chips at each of `sizes`: uint8 of shape `(N, size, size, 3)`.
 
         Raises:
-            BundleError: a size is missing, or chips are of another size than said.
+            BundleError: a size is missing, or its chips have another size.
             ValueError: there are no chips.
         """
         for size in self.sizes:
             shape = pixels[size].shape[1:] if size in pixels else None
             if shape != (size, size, 3):
-                raise BundleError(f"chips of {size}x{size} pixels are needed, not {shape}; resize them")
+                raise BundleError(f"expected chips of {size}x{size} pixels, got {shape}; resize them")
         decision = self.info.decision
         scores = [
             member.scores(pixels[member.info.image_size], decision.tta, self.info.batch_size)
@@ -141,21 +153,21 @@ class Bundle:
         return decision.probabilities(scores)
 
     def tags(self, probabilities: NDArray[np.float32]) -> list[list[str]]:
-        """Return the tags of each row of probabilities `(N, L)`, by the bundle's decision."""
+        """Apply the bundle's decision: return the tags of each row of probabilities `(N, L)`."""
         predictions = self.info.decision.predict(probabilities)
         return [to_tags(row, self.info.labels) for row in predictions]
 
     def predict(self, images: Sequence[bytes | Path]) -> tuple[NDArray[np.float32], list[list[str]]]:
-        """Return the probabilities `(N, L)` and the tags of JPEG files, given by path or by content.
+        """Return the probabilities `(N, L)` and the tags of JPEG files, given as paths or as bytes.
 
         Raises:
-            ArchiveError: a file is missing or is no JPEG picture; the message names it.
+            ArchiveError: a file is missing or not a JPEG; the message names it.
         """
         tables, tags = [np.zeros((0, len(self.info.labels)), dtype=np.float32)], []
         for number, block in enumerate(blocks(images, self.sizes, self.info.batch_size)):
             if block.faults:
                 row, fault = min(block.faults.items())
-                raise ArchiveError(f"{_said(images, number * self.info.batch_size + row)}: {fault}")
+                raise ArchiveError(f"{_name(images, number * self.info.batch_size + row)}: {fault}")
             probabilities = self.probabilities(block.chips)[: block.length]
             tables.append(probabilities)
             tags += self.tags(probabilities)
@@ -163,13 +175,13 @@ class Bundle:
 
 
 def _torch_reader() -> Reader:
-    # Here, so that a server with another runtime does without torch.
+    # Imported late, so that a server with another runtime needs no torch.
     from planets.bundle.torch_member import TorchMember
 
     return TorchMember.load
 
 
-def _said(images: Sequence[bytes | Path], place: int) -> str:
-    """Return what a picture is called in a message."""
-    image = images[place]
-    return f"picture {place}" if isinstance(image, bytes) else str(image)
+def _name(images: Sequence[bytes | Path], index: int) -> str:
+    """Name a picture in a message."""
+    image = images[index]
+    return f"picture {index}" if isinstance(image, bytes) else str(image)

@@ -1,9 +1,9 @@
-"""The model card of a bundle: what the model is, what it was judged on, what it is not good for."""
+"""The model card of a bundle: intended use, data, scores and limits of the model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
@@ -13,21 +13,10 @@ from planets.labels import WEATHER
 from planets.metrics.significance import Comparison, format_p
 
 CARD = "README.md"
-"""Name of the card in a bundle's folder, where model hubs look for it."""
-
-KAGGLE = "nikitarom/planets-dataset"
-
-SOURCES = {
-    "sample": "the synthetic sample of this project, drawn by a program",
-    "kaggle": f"the Kaggle data set [{KAGGLE}](https://www.kaggle.com/datasets/{KAGGLE})",
-    "local": "a local folder in the layout of Kaggle's data set",
-    "clearml": "a version of the data set that had been registered in ClearML",
-    "unknown": "not recorded",
-}
-"""What is said of each `BundleInfo.source`."""
+"""File name of the card in a bundle's folder, where model hubs look for it."""
 
 METRICS = {
-    "f2": "F2 per chip, the data set's score",
+    "f2": "mean F2 per chip, the score of the Kaggle competition",
     "f2_macro": "macro F2",
     "f2_micro": "micro F2",
     "map": "mean average precision",
@@ -35,11 +24,11 @@ METRICS = {
 
 
 def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
-    """Return the card as Markdown with a YAML head, as model hubs read it; needs no network.
+    """Return the card as Markdown with YAML front matter, as model hubs read it; needs no network.
 
     Args:
         info: the content of `bundle.json`.
-        metrics: that of `metrics.json`.
+        metrics: the content of `metrics.json`.
     """
     parts = (_heading(info, metrics), _use(info), _data(info), _scores(metrics), _decision(info, metrics))
     more = (_comparisons(info, metrics), _labels(metrics), _limits(info), _networks(info), _origin(info))
@@ -47,14 +36,39 @@ def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
     return str(ModelCard(f"---\n{_head(info, metrics).to_yaml()}\n---\n\n{text.rstrip()}\n"))
 
 
+class _Dataset(NamedTuple):
+    """Dataset of a model: identifier and name for model hubs, text for people."""
+
+    id: str
+    name: str
+    text: str
+
+
+def _dataset(info: BundleInfo) -> _Dataset:
+    """Describe the dataset that was used, from `BundleInfo.source` and the id of its registered version."""
+    kind, _, slug = info.source.partition(":")
+    match kind:
+        case "sample":
+            return _Dataset("sample", "synthetic sample", "the synthetic sample of this project")
+        case "kaggle" if slug:
+            link = f"the Kaggle dataset [{slug}](https://www.kaggle.com/datasets/{slug})"
+            return _Dataset(slug, slug.rpartition("/")[2], link)
+        case "kaggle":
+            return _Dataset("kaggle", "Kaggle dataset", "a Kaggle dataset whose name was not recorded")
+        case "local":
+            return _Dataset("local", "local folder", "a local folder of chips and their label table")
+    text = f"the ClearML dataset `{info.dataset_id}`, whose origin was not recorded"
+    return _Dataset(f"clearml/{info.dataset_id}", "ClearML dataset", text)
+
+
 def _head(info: BundleInfo, metrics: Mapping[str, Any]) -> ModelCardData:
-    known, pretrained = info.source == "kaggle", _licenses(info)
+    dataset, pretrained = _dataset(info), _licenses(info)
     results = [
         EvalResult(
             task_type="image-classification",
             task_name="multilabel image classification",
-            dataset_type=KAGGLE if known else info.source,
-            dataset_name="planets-dataset" if known else f"{info.source} data",
+            dataset_type=dataset.id,
+            dataset_name=dataset.name,
             dataset_split="test",
             metric_type=name,
             metric_name=title,
@@ -78,21 +92,21 @@ def _heading(info: BundleInfo, metrics: Mapping[str, Any]) -> Iterator[str]:
     test = metrics["test"]
     low, high = test["f2_interval"]
     names = ", ".join(f"`{member.architecture}`" for member in info.members)
-    many = "The weighted mean of several networks" if len(info.members) > 1 else "One network"
+    kind = "The weighted mean of several networks" if len(info.members) > 1 else "One network"
     yield f"# {info.name}"
     yield ""
-    yield f"{many} ({names}) that tags satellite chips with {len(info.labels)} labels."
+    yield f"{kind} ({names}) that tags satellite chips with {len(info.labels)} labels."
     score = f"**{test['f2']:.4f}** (95 %: {low:.4f} to {high:.4f})"
     yield f"On {test['chips']:,} test chips its F2 per chip is {score}."
     if info.source == "sample":
         yield ""
-        yield "**It was trained on drawn pictures. Its scores say nothing about the Amazon.**"
+        yield "**It was trained on synthetic pictures. Its scores say nothing about the Amazon.**"
 
 
 def _use(info: BundleInfo) -> Iterator[str]:
     yield "## How to use it"
     yield ""
-    yield "With the project's code, `numpy`, `pillow`, `onnxruntime`, `pydantic`, `typer` and `rich`:"
+    yield "It needs the project's code, `numpy`, `pillow`, `onnxruntime`, `pydantic`, `typer` and `rich`:"
     yield ""
     yield from ("```sh", "python -m planets predict /folder/of/jpegs --out predictions.csv --bundle .", "```")
     yield ""
@@ -103,18 +117,20 @@ def _use(info: BundleInfo) -> Iterator[str]:
     yield "    print(prediction.name, prediction.tags, prediction.probabilities)"
     yield "```"
     yield ""
-    yield f"Pictures are JPEG files of 3 m a pixel, decoded as `{info.decoder}`, scaled as `{info.resizer}`."
-    yield "Each `members/*.onnx` takes decoded chips, uint8 `(N, size, size, 3)`, and gives logits; the"
-    yield "shares, the calibration and the thresholds that make tags of them stand in `bundle.json`."
+    yield f"Input: JPEG files at 3 m a pixel, decoded by `{info.decoder}`, resized by `{info.resizer}`."
+    yield "Each `members/*.onnx` takes decoded chips, uint8 `(N, size, size, 3)`, and returns logits."
+    yield "`bundle.json` holds the ensemble weights, the calibration and the thresholds that turn logits"
+    yield "into tags."
 
 
 def _data(info: BundleInfo) -> Iterator[str]:
+    dataset = _dataset(info)
     yield "## Data"
     yield ""
     yield from _table(
         ("", ""),
         [
-            ("source", SOURCES.get(info.source, info.source)),
+            ("source", dataset.text),
             ("content (SHA-256)", f"`{info.content_hash}`"),
             ("ClearML dataset", f"`{info.dataset_id}`"),
             *((f"{part} chips", f"{info.parts[part]:,}") for part in SPLITS if part in info.parts),
@@ -122,8 +138,8 @@ def _data(info: BundleInfo) -> Iterator[str]:
         ],
     )
     yield ""
-    yield "The split is stratified over the label sets; exact duplicates are on one side. Valid chose the"
-    yield "epoch, the refinements and the thresholds. Test was looked at once."
+    yield "The split is stratified by label set and keeps exact duplicates together. Validation selected"
+    yield "the epoch, the refinements and the thresholds. Test was scored once."
 
 
 def _scores(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -133,25 +149,25 @@ def _scores(metrics: Mapping[str, Any]) -> Iterator[str]:
         (title, *(f"{metrics[part][name]:.4f}" for part in ("valid", "test")))
         for name, title in METRICS.items()
     ]
-    spans = ["{:.4f} to {:.4f}".format(*metrics[part]["f2_interval"]) for part in ("valid", "test")]
-    rows.insert(1, ("95 % interval of it (bootstrap)", *spans))
+    intervals = ["{:.4f} to {:.4f}".format(*metrics[part]["f2_interval"]) for part in ("valid", "test")]
+    rows.insert(1, ("its 95 % interval (bootstrap)", *intervals))
     constant = metrics["constant"]
-    rows.append((f"best constant answer ({' '.join(constant['tags'])})", "", f"{constant['f2']:.4f}"))
-    yield from _table(("", "valid", "test"), rows)
+    rows.append((f"best constant prediction ({' '.join(constant['tags'])})", "", f"{constant['f2']:.4f}"))
+    yield from _table(("", "validation", "test"), rows)
     yield ""
-    yield "`valid` pays for the choices made on it: made on one half, scored on the other, in turn."
+    yield "Validation scores are cross-fitted: choices are made on one half and scored on the other."
 
 
 def _decision(info: BundleInfo, metrics: Mapping[str, Any]) -> Iterator[str]:
     decision = info.decision
     yield "## From scores to tags"
     yield ""
-    yield f"- shares of the networks: {', '.join(_shares(info))}"
-    yield f"- test-time augmentation (mean over the 8 turns of a chip): {_yes(decision.tta)}"
+    yield f"- ensemble weights: {', '.join(_shares(info))}"
+    yield f"- test-time augmentation (mean over the 8 dihedral views of a chip): {_yes(decision.tta)}"
     yield f"- calibration (Platt scaling of each label): {_yes(decision.calibration is not None)}"
-    decoding = "its threshold, in the table of labels" if decision.thresholds else "greatest expected F2"
-    yield f"- a label is given by: {decoding}"
-    yield f"- exactly one of {', '.join(WEATHER)}; cloudy alone: {_yes(decision.weather_rule)}"
+    decoding = "per-label thresholds, in the table of labels" if decision.thresholds else "expected F2"
+    yield f"- decoding by {decoding}"
+    yield f"- weather rule (exactly one of {', '.join(WEATHER)}; cloudy alone): {_yes(decision.weather_rule)}"
     tried = [f"`{trial['name']}`" for trial in metrics["refinements"] if not trial["kept"]]
     if tried:
         yield f"- tried and not kept: {', '.join(tried)}"
@@ -161,15 +177,15 @@ def _comparisons(info: BundleInfo, metrics: Mapping[str, Any]) -> Iterator[str]:
     compared = metrics.get("comparisons")
     if not compared:
         return
-    yield "## Against the other models of its run"
+    yield "## Comparison with the other models of its run"
     yield ""
     rows = []
     for name, parts in compared.items():
-        here = Comparison(**parts["test"])
+        gain = Comparison(**parts["test"])
         rows.append(
-            (name, f"{here.difference:+z.4f}", f"{here.low:+z.4f} to {here.high:+z.4f}", format_p(here.p))
+            (name, f"{gain.difference:+z.4f}", f"{gain.low:+z.4f} to {gain.high:+z.4f}", format_p(gain.p))
         )
-    yield from _table((f"{info.name} better than", "F2 on test", "95 % interval", "chance"), rows)
+    yield from _table((f"{info.name} better than", "F2 on test", "95 % interval", "p-value"), rows)
 
 
 def _labels(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -187,13 +203,14 @@ def _limits(info: BundleInfo) -> Iterator[str]:
     yield "## Limits"
     yield ""
     if info.source == "sample":
-        yield "- The pictures were drawn; nothing here was learnt from, or tested on, the Earth."
-    yield "- The labels of the Kaggle data set are crowd-sourced and noisy: part of the errors is theirs."
-    yield "- Neighbouring chips were cut from the same scenes and lie on both sides of the split: on scenes"
-    yield "  that it has not seen a model does worse than on this test part. No score here says by how much."
+        yield "- The pictures are synthetic: nothing was learnt from, or tested on, real imagery."
+    else:
+        yield "- The labels of the Amazon chips are crowd-sourced and noisy, which bounds every score."
+        yield "- Neighbouring chips were cut from the same scenes and lie on both sides of the split: expect"
+        yield "  lower scores on unseen scenes. No score here says by how much."
     yield "- Rare labels rest on few chips (see the table); their scores are uncertain."
-    yield "- It knows one region, one sensor and one scale, and JPEG files. It takes every picture for"
-    yield "  such a chip."
+    yield "- It knows one region, one sensor, one scale and JPEG files, and treats every picture as such"
+    yield "  a chip."
 
 
 def _networks(info: BundleInfo) -> Iterator[str]:
@@ -205,12 +222,12 @@ def _networks(info: BundleInfo) -> Iterator[str]:
     ]
     yield from _table(("network", "architecture", "image", "license of the pretrained weights"), rows)
     yield ""
-    yield "The project's code is under Apache-2.0. Whoever passes these weights on must respect the licenses"
-    yield "above and the terms of the data set. `none` means: trained from scratch."
+    yield "The project's code is under Apache-2.0. Redistribution of these weights must respect the licenses"
+    yield "above and the terms of the dataset. `none` means trained from scratch."
 
 
 def _origin(info: BundleInfo) -> Iterator[str]:
-    yield "## Made with"
+    yield "## Provenance"
     yield ""
     versions = ", ".join(f"{name} {version}" for name, version in info.libraries.items())
     yield f"Code `{info.code_version}`; {versions}."

@@ -1,4 +1,4 @@
-"""The content of `bundle.json`: what a bundle is made of, and all that its predictions depend on."""
+"""The content of `bundle.json`: the parts of a bundle, and everything that its predictions depend on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from planets.decision.decision import Decision
 INFO, METRICS, MEMBERS, FIGURES = "bundle.json", "metrics.json", "members", "figures"
 
 FORMAT: Literal[3] = 3
-"""Number of the form that is written and read; it goes up when the files of a bundle change."""
+"""Version of the format, raised when the files of a bundle change."""
 
 Channels = tuple[float, float, float]
 
@@ -26,29 +26,29 @@ class _Described(BaseModel):
 
 
 class MemberInfo(_Described):
-    """One network of a bundle: what it is, and how pixels become its input."""
+    """One network of a bundle, and the preprocessing of its input."""
 
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$", description="entry of models.yaml")
     architecture: str = Field(description="timm's name of the network")
     image_size: int = Field(ge=1, description="pixels a side")
-    mean: Channels = Field(description="by which pixels are normalised, in the scale of 0 to 1")
-    std: Channels
+    mean: Channels = Field(description="per-channel mean of the normalisation, in the scale of 0 to 1")
+    std: Channels = Field(description="per-channel standard deviation, likewise")
     license: str = Field(
         description="license of the pretrained weights, or `none`",
         # Bundles written before the field was renamed.
         validation_alias=AliasChoices("license", "licence"),
     )
-    weights_sha256: str
-    onnx_sha256: str = Field(description="of the same network as an ONNX graph")
+    weights_sha256: str = Field(description="digest of the weights' file")
+    onnx_sha256: str = Field(description="digest of the same network as an ONNX graph")
 
     @property
     def file(self) -> str:
-        """Where its weights are in the bundle's folder."""
+        """Path of its weights in the bundle's folder."""
         return f"{MEMBERS}/{self.name}.safetensors"
 
     @property
     def onnx_file(self) -> str:
-        """Where its graph is in the bundle's folder."""
+        """Path of its ONNX graph in the bundle's folder."""
         return f"{MEMBERS}/{self.name}.onnx"
 
 
@@ -56,26 +56,26 @@ class BundleInfo(_Described):
     """The content of `bundle.json`."""
 
     format: Literal[3] = FORMAT
-    name: str = Field(description="the model: an entry of models.yaml, or `ensemble`")
+    name: str = Field(description="name of the model: an entry of models.yaml, or `ensemble`")
     members: tuple[MemberInfo, ...] = Field(min_length=1, description="the networks, one or more")
-    decision: Decision = Field(description="how their scores become tags")
-    decoder: str = Field(description="how files become pixels")
-    resizer: str = Field(description="how pixels get the image size")
-    batch_size: int = Field(ge=1, description="chips at a time when the scores below were computed")
+    decision: Decision = Field(description="turns their scores into tags")
+    decoder: str = Field(description="decoder of the JPEG files")
+    resizer: str = Field(description="method of resizing to the image size")
+    batch_size: int = Field(ge=1, description="chips per forward pass when the scores below were computed")
     dataset_id: str
-    source: str = Field(description="where the dataset was registered from: sample, local, kaggle or unknown")
-    content_hash: str = Field(description="of the dataset's content")
-    parts: dict[str, int] = Field(description="chips of each part of the split")
+    source: str = Field(
+        description="origin of the dataset: sample, local, clearml, kaggle:owner/name or unknown"
+    )
+    content_hash: str = Field(description="hash of the dataset's content")
+    parts: dict[str, int] = Field(description="number of chips of each split")
     split_seed: int
     code_version: str
-    scores: dict[str, float] = Field(
-        description="what the report says in short: valid_f2, test_f2 and others"
-    )
-    libraries: dict[str, str] = Field(description="versions that it was made with")
+    scores: dict[str, float] = Field(description="valid_f2, test_f2, valid_map and test_map of the report")
+    libraries: dict[str, str] = Field(description="versions of the libraries that made it")
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What the outputs stand for, in their order."""
+        """Labels of the outputs, in their order."""
         return self.decision.labels
 
     @model_validator(mode="after")
@@ -91,8 +91,7 @@ class BundleInfo(_Described):
         """Read the manifest of a bundle.
 
         Raises:
-            BundleError: it is missing or broken, of another version, or the chips would be read in another
-                way than the bundle was made with.
+            BundleError: it is missing or damaged, has another format, or names another decoder or resizer.
         """
         file = folder / INFO
         stored = read_json(file)
@@ -105,12 +104,13 @@ class BundleInfo(_Described):
             info = cls.model_validate(stored)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the whole"
-            raise BundleError(f"{file}, {where}: {first['msg']}; make the bundle again") from error
-        for what, made, here in (("decoder", info.decoder, DECODER), ("resizer", info.resizer, RESIZER)):
-            if made != here:
+            field = ".".join(map(str, first["loc"])) or "top level"
+            raise BundleError(f"{file}, {field}: {first['msg']}; make the bundle again") from error
+        pairs = ("decoder", info.decoder, DECODER), ("resizer", info.resizer, RESIZER)
+        for field, stored_value, current in pairs:
+            if stored_value != current:
                 raise BundleError(
-                    f"{file}, {what}: made with {made!r}, this version has {here!r}; train again"
+                    f"{file}, {field}: made with {stored_value!r}, this version has {current!r}; train again"
                 )
         return info
 
@@ -119,7 +119,7 @@ def read_member(folder: Path, name: str, digest: str) -> bytes:
     """Read the file `name` of a network in a bundle's folder.
 
     Raises:
-        BundleError: it is missing, or is not the file whose SHA-256 (hex) is `digest`.
+        BundleError: it is missing, or its SHA-256 (hex) is not `digest`.
     """
     file = folder / name
     try:
@@ -127,12 +127,12 @@ def read_member(folder: Path, name: str, digest: str) -> bytes:
     except OSError as error:
         raise BundleError(f"{file} cannot be read ({error}); copy the bundle again") from error
     if hashlib.sha256(data).hexdigest() != digest:
-        raise BundleError(f"{file} is not the file that {INFO} was written for; copy the bundle again")
+        raise BundleError(f"{file} is not the file that {INFO} describes; copy the bundle again")
     return data
 
 
 def read_json(file: Path) -> Any:
-    """Read a JSON file of a bundle. Raises BundleError when it is missing or broken."""
+    """Read a JSON file of a bundle. Raises BundleError if it is missing or damaged."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

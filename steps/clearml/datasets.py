@@ -10,7 +10,7 @@ from filelock import FileLock
 from steps.clearml import task as tracking
 
 SOURCE = "source"
-"""Kind of the tag that tells where a dataset's chips came from, as in `source:kaggle`."""
+"""Kind of the tag that tells where a dataset's chips came from, as in `source:sample`."""
 
 
 def finished(project: str, name: str, tag: str) -> list[str]:
@@ -34,7 +34,7 @@ def find(project: str, name: str, content_hash: str) -> str | None:
 def upload(project: str, name: str, content_hash: str, folder: Path, source: str) -> str:
     """Upload `folder` as a new version of a dataset, still a draft, and return its id.
 
-    `source` is where the chips come from: sample, local or kaggle.
+    `source` is the origin of the chips: sample, local, clearml or kaggle:owner/name.
 
     The chips are JPEGs: they are stored, not compressed. Chunks are large, because every chunk writes the
     state of the whole dataset again.

@@ -1,75 +1,112 @@
-"""What evaluations and comparisons show in ClearML: scores, tables, figures."""
+"""Scores and tables of evaluations in ClearML.
+
+Tables are DataFrames. Each is shown as a plot and stored as an artifact, which ClearML's page previews.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from numpy.typing import NDArray
 
 from steps.clearml import task as tracking
 
+SPLITS = ("valid", "test")
+
 
 def report_subject(dataset_id: str, content: str, per_chip: Mapping[str, NDArray[Any]]) -> None:
-    """Note on this task which chips were evaluated: F2 values of other chips are no competitors.
+    """Record on this task the evaluated chips: scores on different chips are not comparable.
 
-    `split` is a digest of the dataset's content and of the rows of valid and test. Both are user properties,
-    which a table of tasks can show as columns.
+    `split` is a digest of the dataset's content and of the rows of validation and test. Both are user
+    properties, which a table of tasks can show as columns.
     """
-    rows = [per_chip[f"{part}_rows"].astype("<i8").tobytes() for part in ("valid", "test")]
-    split = hashlib.sha256(b"/".join([content.encode(), *rows])).hexdigest()[:12]
-    tracking.current_task().set_user_properties(dataset=dataset_id, split=split)
+    rows = [per_chip[f"{split}_rows"].astype("<i8").tobytes() for split in SPLITS]
+    digest = hashlib.sha256(b"/".join([content.encode(), *rows])).hexdigest()[:12]
+    tracking.current_task().set_user_properties(dataset=dataset_id, split=digest)
 
 
-def report_evaluation(report: Mapping[str, Any], figures: Mapping[str, Path]) -> None:
-    """Show an evaluation in ClearML: its scores, a table with a row per label, its figures."""
+def report_evaluation(name: str, report: Mapping[str, Any]) -> None:
+    """Report the scores and tables of the evaluation of the model `name`; see `Evaluation.report`."""
     logger = tracking.current_task().get_logger()
-    for part in ("valid", "test"):
-        for name in ("f2", "f2_macro", "f2_micro", "map"):
-            logger.report_single_value(f"{part}_{name}", report[part][name])
-        for end, value in zip(("low", "high"), report[part]["f2_interval"], strict=True):
-            logger.report_single_value(f"{part}_f2_{end}", value)
-        rows = report[part]["per_label"]
-        header = ["label", *next(iter(rows.values()))]
-        table = [[label, *(_rounded(value) for value in row.values())] for label, row in rows.items()]
-        report_table("per label", part, [header, *table])
+    for split in SPLITS:
+        for metric in ("f2", "f2_macro", "f2_micro", "map"):
+            logger.report_single_value(f"{split}_{metric}", report[split][metric])
+        for end, value in zip(("low", "high"), report[split]["f2_interval"], strict=True):
+            logger.report_single_value(f"{split}_f2_{end}", value)
     logger.report_single_value("constant_f2", report["constant"]["f2"])
-    report_table("refinements", "on valid, out of sample", refinement_rows(report["refinements"]))
-    tracking.report_figures(figures, "evaluation")
-
-
-def refinement_rows(trials: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    """A heading, and a row for each refinement that was tried: what it brings, and whether it is kept."""
-    header = ["refinement", "setting", "judged by", "gain", "low", "high", "p", "kept"]
-    header += ["f2 without", "f2 with", "map without", "map with"]
-    rows = [
-        [
-            *(trial[key] for key in ("name", "setting", "judged_by")),
-            *(_rounded(value) for value in trial["gain"].values()),
-            "yes" if trial["kept"] else "no",
-            *(_rounded(value) for measure in ("f2", "map") for value in trial[measure]),
-        ]
-        for trial in trials
-    ]
-    return [header, *rows]
+    per_label = per_label_table(report)
+    store_table("per_label", per_label)
+    for split in SPLITS:
+        rows = per_label[per_label["split"] == split].drop(columns="split")
+        show_table("per label", split, rows.reset_index(drop=True))
+    refinements = refinements_table(report["refinements"])
+    store_table("refinements", refinements)
+    show_table("refinements", "on valid, out of sample", refinements)
+    if "shares" in report:
+        weights = pd.DataFrame(report["shares"].items(), columns=["model", "share"])
+        show_table("shares", name, weights)
 
 
 def report_comparisons(best: str, comparisons: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
-    """Show in ClearML how much better `best` is than each other candidate."""
-    for part in ("valid", "test"):
-        rows = [
-            [name, *(_rounded(value) for value in parts[part].values())]
-            for name, parts in comparisons.items()
-        ]
-        header = [f"{best} better than", "difference of F2", "low", "high", "p"]
-        report_table("paired comparison", part, [header, *rows])
+    """Report how much better `best` is than each other candidate; see `select_best`."""
+    table = comparisons_table(best, comparisons)
+    store_table("comparisons", table)
+    for split in SPLITS:
+        rows = table[table["split"] == split].drop(columns="split")
+        show_table("paired comparison", split, rows.reset_index(drop=True))
 
 
-def report_table(title: str, series: str, rows: list[list[Any]]) -> None:
-    """Show a table in ClearML; its first row is the heading, and one with nothing else is not shown."""
-    if len(rows) > 1:
-        tracking.current_task().get_logger().report_table(title, series, iteration=0, table_plot=rows)
+def per_label_table(report: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the scores of each label on validation and test, one row per split and label."""
+    splits = {split: pd.DataFrame.from_dict(report[split]["per_label"], orient="index") for split in SPLITS}
+    return _rounded(pd.concat(splits, names=["split", "label"]).reset_index())
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+def refinements_table(trials: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return one row per refinement that was tried: its effect out of sample, and if it was kept."""
+    table = pd.DataFrame(
+        {
+            "refinement": trial["name"],
+            "setting": trial["setting"],
+            "judged by": trial["judged_by"],
+            "gain": trial["gain"]["difference"],
+            **{key: trial["gain"][key] for key in ("low", "high", "p")},
+            "kept": "yes" if trial["kept"] else "no",
+            **dict(zip(("f2 without", "f2 with"), trial["f2"], strict=True)),
+            **dict(zip(("map without", "map with"), trial["map"], strict=True)),
+        }
+        for trial in trials
+    )
+    return _rounded(table)
+
+
+def comparisons_table(
+    best: str, comparisons: Mapping[str, Mapping[str, Mapping[str, float]]]
+) -> pd.DataFrame:
+    """Return one row per split and other candidate: the difference of F2, its interval and its p-value."""
+    columns = ["split", f"{best} better than", "difference of F2", "low", "high", "p"]
+    rows = [
+        [split, name, *(splits[split][key] for key in ("difference", "low", "high", "p"))]
+        for split in SPLITS
+        for name, splits in comparisons.items()
+    ]
+    return _rounded(pd.DataFrame(rows, columns=columns))
+
+
+def show_table(title: str, series: str, table: pd.DataFrame) -> None:
+    """Show a table among the task's plots, unless it is empty."""
+    if not table.empty:
+        tracking.current_task().get_logger().report_table(title, series, iteration=0, table_plot=table)
+
+
+def store_table(name: str, table: pd.DataFrame) -> None:
+    """Upload a table as the artifact `name` of this task, unless it is empty."""
+    if not table.empty:
+        tracking.current_task().upload_artifact(name, table, wait_on_upload=True)
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Round to four decimals; adding 0 turns -0.0, which would print as `-0.0`, into 0.0."""
+    floats = table.select_dtypes("float").columns
+    return table.assign(**{column: table[column].round(4) + 0.0 for column in floats})

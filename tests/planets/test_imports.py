@@ -1,5 +1,7 @@
 """A step pays for its imports each time it runs, and its cache key is the code that it can reach."""
 
+import sys
+
 import grimp
 import pytest
 
@@ -56,3 +58,19 @@ def test_reaches_no_more_than_it_needs(module: str, graph: grimp.ImportGraph) ->
 
 def test_nothing_here_reaches_clearml(graph: grimp.ImportGraph) -> None:
     assert "clearml" not in graph.modules
+
+
+SLIM = {"numpy", "onnxruntime", "PIL", "pydantic", "rich", "typer"}
+"""Import names of the dependency group `predict`."""
+
+DEFERRED = (("planets.bundle.bundle", "planets.bundle.torch_member"), ("planets.metrics.f2", "sklearn"))
+"""Imports within functions that neither `predict` nor `submission` calls with ONNX Runtime."""
+
+
+def test_predictions_need_only_the_slim_environment() -> None:
+    graph = grimp.build_graph("planets", include_external_packages=True, cache_dir=None)
+    for importer, imported in DEFERRED:
+        graph.remove_import(importer=importer, imported=imported)
+    serving = {"planets.__main__", *graph.find_descendants("planets.serving")}
+    reached = {name.split(".")[0] for module in serving for name in graph.find_upstream_modules(module)}
+    assert reached - set(sys.stdlib_module_names) - {"planets"} <= SLIM

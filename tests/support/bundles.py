@@ -68,7 +68,7 @@ def make(files: list[tuple[str, Path]], sizes: dict[str, int], settings: Evaluat
     found = evaluate(scores, settings)
     names = [list(sizes)[place] for place in found.members]
     members = [member(name, seeds[name], sizes[name]) for name in names]
-    return Bundle.of(members, found.decision, found.report, found.scores, **ORIGIN), found, files
+    return Bundle.create(members, found.decision, found.report, found.scores, **ORIGIN), found, files
 
 
 def rows_of_test() -> NDArray[np.int64]:
