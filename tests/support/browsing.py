@@ -1,4 +1,4 @@
-"""What the browser tests share."""
+"""Login and error log of the browser tests."""
 
 import subprocess
 import sys
@@ -8,13 +8,13 @@ from support.embedded import Embedded
 
 
 def link(server: Embedded) -> str:
-    """What ``python -m server link`` prints."""
+    """Return the link that `python -m server link` prints."""
     command = [sys.executable, "-m", "server", "link", "--data", str(server.data)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def listen(page: Page, complaints: list[str]) -> None:
-    """Note what the browser complains of.
+    """Collect the errors of a page in `complaints`.
 
     plotly.js brings a style sheet for maps, which the page's policy refuses: nothing here draws maps.
     """

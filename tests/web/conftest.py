@@ -1,4 +1,4 @@
-"""A server with data in it, and a real browser that is logged in to its page."""
+"""A server with data, and a real browser with a session on its page."""
 
 from collections.abc import Iterator
 
@@ -17,13 +17,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
 
 @pytest.fixture
 def complaints() -> list[str]:
-    """What the browser complained of; a test that expects it to clears the list."""
+    """Errors in the browser; a test that expects some clears the list."""
     return []
 
 
 @pytest.fixture
 def page(browser: Browser, server: Embedded, complaints: list[str]) -> Iterator[Page]:
-    """A page of its own session, logged in by a one-time link; it must not complain of anything."""
+    """A page with a session of its own, logged in with a one-time link; no error may occur in it."""
     context = browser.new_context(base_url=server.api)
     opened = context.new_page()
     listen(opened, complaints)
@@ -35,13 +35,13 @@ def page(browser: Browser, server: Embedded, complaints: list[str]) -> Iterator[
 
 @pytest.fixture(scope="session")
 def run(server: Embedded) -> seed.Run:
-    """A run that went well. Tests that change a run make one of their own."""
+    """A completed run. Tests that change a run create their own."""
     return seed.finished_run(server, "good run")
 
 
 @pytest.fixture(scope="session")
 def other(server: Embedded, run: seed.Run) -> seed.Run:
-    """A second one, with another argument."""
+    """A completed run with another argument."""
     return seed.finished_run(server, "other run", seed="7")
 
 
@@ -52,5 +52,5 @@ def failed(server: Embedded) -> seed.Run:
 
 @pytest.fixture(scope="session")
 def dataset(server: Embedded) -> tuple[str, str]:
-    """Project and task of a dataset."""
+    """Project and task ids of a dataset."""
     return seed.dataset(server)

@@ -1,4 +1,4 @@
-"""The page and real agents: a run is started, watched, changed and aborted by a person in a browser."""
+"""The page with real agents: in a browser, a run is watched, changed, started and aborted."""
 
 import subprocess
 import sys
@@ -87,7 +87,7 @@ def step_of(server: Embedded, name: str, status: str) -> dict[str, Any] | None:
 
 
 def processes(task: str) -> list[psutil.Process]:
-    """What runs for the task: the agent gives its id to all of it."""
+    """Processes of the task: the agent sets its id in their environment."""
     found = []
     for process in psutil.process_iter():
         try:

@@ -1,4 +1,4 @@
-"""The page in a real browser: the way in, keyboard, phones, weight, and what users write."""
+"""The page in a real browser: login, keyboard, phones, page weight."""
 
 import re
 
@@ -46,7 +46,7 @@ def test_log_in_and_open_a_run(server: Embedded, page: Page) -> None:
     assert run in page.url
 
 
-def test_a_link_opens_the_page_once(server: Embedded, browser: Browser) -> None:
+def test_a_login_link_works_once(server: Embedded, browser: Browser) -> None:
     used = link(server)
     for expected in (200, 401):
         context = browser.new_context()
@@ -78,7 +78,7 @@ def test_nothing_is_wider_than_a_phone(
 
 
 def test_first_views_are_light(page: Page, run: seed.Run, failed: seed.Run, dataset: tuple[str, str]) -> None:
-    """All that a first view loads, without plotly.js: the page, its style, its script."""
+    """A first view loads the page, its style and its script, without plotly.js."""
     for path in addresses(run, failed, dataset):
         sizes: dict[str, int] = {}
         page.on("response", lambda answer, sizes=sizes: sizes.setdefault(answer.url, _size(answer)))
@@ -92,7 +92,7 @@ def _size(answer: object) -> int:
     return int(answer.headers.get("content-length", 0))  # type: ignore[attr-defined]
 
 
-def test_by_keyboard(page: Page, run: seed.Run) -> None:
+def test_keyboard(page: Page, run: seed.Run) -> None:
     page.goto(run.path)
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
@@ -116,7 +116,7 @@ def test_by_keyboard(page: Page, run: seed.Run) -> None:
     expect(page.get_by_label("Name contains")).to_be_focused()
 
 
-def test_focus_is_seen(page: Page, run: seed.Run) -> None:
+def test_focus_is_visible(page: Page, run: seed.Run) -> None:
     page.goto(run.path)
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
@@ -138,7 +138,7 @@ def test_every_field_has_a_name(
         expect(page.get_by_role("heading", level=1)).to_have_count(1)
 
 
-def test_without_scripts_it_still_works(server: Embedded, browser: Browser, run: seed.Run) -> None:
+def test_pages_work_without_scripts(server: Embedded, browser: Browser, run: seed.Run) -> None:
     context = browser.new_context(base_url=server.api, java_script_enabled=False)
     page = context.new_page()
     page.goto(link(server))
@@ -151,7 +151,7 @@ def test_without_scripts_it_still_works(server: Embedded, browser: Browser, run:
     context.close()
 
 
-def test_the_page_says_when_the_server_is_gone(page: Page, complaints: list[str]) -> None:
+def test_the_page_shows_that_the_server_is_gone(page: Page, complaints: list[str]) -> None:
     page.goto("/workers")
     page.route("**/workers?*", lambda route: route.fulfill(status=503))
     expect(page.get_by_role("alert")).to_be_visible(timeout=20_000)

@@ -13,6 +13,7 @@ from server.web.tasks import console
 from server.web.tasks.console import Piece, pieces, plain
 from server.web.tasks.summary import entries
 
+STARTED = STATES.keys() - {"created"}
 NAMES = st.sampled_from("abcdefgh")
 
 
@@ -111,6 +112,7 @@ def test_the_state_of_a_step(status: str) -> None:
     assert step_state({}, other, run) == "cached"
     assert step_state({"skip_job": True}, own, run) == "skipped"
     assert (step_state({}, None, run), step_state({}, None, ended)) == ("pending", "skipped")
+    assert step_state({}, own, ended) == ("skipped" if status not in STARTED else STATES[status])
 
 
 def test_a_json_parameter_reads_like_its_entries() -> None:

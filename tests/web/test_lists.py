@@ -1,4 +1,4 @@
-"""Models, datasets, queues, workers, tasks; and several of them side by side."""
+"""Lists of models, datasets, queues, workers and tasks; comparisons."""
 
 import re
 

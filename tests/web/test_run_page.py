@@ -1,4 +1,4 @@
-"""The runs and one run: what a reader finds, and that it moves by itself."""
+"""The list of runs and one run: their content, and that they update by themselves."""
 
 import re
 
@@ -7,7 +7,7 @@ from support import seed
 from support.embedded import Embedded
 
 
-def test_the_list_says_how_each_run_went(page: Page, run: seed.Run, failed: seed.Run) -> None:
+def test_the_list_shows_status_and_scores(page: Page, run: seed.Run, failed: seed.Run) -> None:
     page.goto("/?q=good")
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="good run", exact=True))
     for shown in ("completed", "7/7", "large", "0.9375", "0.9250", "ann@box", "shop / chips"):
@@ -16,7 +16,7 @@ def test_the_list_says_how_each_run_went(page: Page, run: seed.Run, failed: seed
     expect(page.get_by_role("row").filter(has_text="bad run")).to_contain_text("failed")
 
 
-def test_the_list_moves_by_itself(server: Embedded, page: Page) -> None:
+def test_the_list_updates_by_itself(server: Embedded, page: Page) -> None:
     page.goto("/?q=moving")
     expect(page.get_by_text("Nothing found.")).to_be_visible()
     moving = seed.pipeline(server, "moving run")
@@ -27,7 +27,7 @@ def test_the_list_moves_by_itself(server: Embedded, page: Page) -> None:
     expect(page.locator("tbody")).to_contain_text("1/7", timeout=10_000)
 
 
-def test_a_run_is_a_picture_of_its_steps(page: Page, run: seed.Run) -> None:
+def test_a_run_shows_a_diagram_of_its_steps(page: Page, run: seed.Run) -> None:
     page.goto(run.path)
     picture = page.get_by_role("group", name="Steps of the run")
     nodes = picture.get_by_role("link")
@@ -55,7 +55,7 @@ def test_a_run_shows_its_models_artifacts_and_parameters(page: Page, run: seed.R
     expect(page.locator("table.facts")).to_contain_text("small,large")
 
 
-def test_a_live_run_says_what_its_steps_do(server: Embedded, page: Page) -> None:
+def test_a_live_run_shows_what_its_steps_do(server: Embedded, page: Page) -> None:
     live = seed.pipeline(server, "live run")
     page.goto(live.path)
     expect(page.get_by_role("img", name="ingest, pending")).to_be_visible()
@@ -69,7 +69,7 @@ def test_a_live_run_says_what_its_steps_do(server: Embedded, page: Page) -> None
     expect(page.get_by_role("link", name="ingest, completed")).to_be_visible(timeout=10_000)
 
 
-def test_cached_steps_say_so_and_others_say_why(server: Embedded, page: Page, run: seed.Run) -> None:
+def test_steps_are_cached_or_have_a_reason(server: Embedded, page: Page, run: seed.Run) -> None:
     second = seed.pipeline(server, "second run")
     second.steps |= {name: run.steps[name] for name in ("ingest", "split")}
     changed = seed.parameters("kwargs", epochs="4", code_version="2")
@@ -83,7 +83,7 @@ def test_cached_steps_say_so_and_others_say_why(server: Embedded, page: Page, ru
     expect(row).to_contain_text("epochs 3 -> 4")
 
 
-def test_the_registrys_answer_stands_with_the_best_model(page: Page, run: seed.Run) -> None:
+def test_the_best_model_shows_its_publication(page: Page, run: seed.Run) -> None:
     page.goto(run.path)
     expect(page.locator(".publication")).to_contain_text("published in place of small")
 
@@ -100,8 +100,8 @@ def test_a_failed_run_begins_with_its_error(page: Page, failed: seed.Run) -> Non
     expect(page.get_by_role("heading", level=1)).to_have_text("train_small")
 
 
-def test_a_plan_that_makes_no_sense_is_no_obstacle(server: Embedded, page: Page) -> None:
-    """Steps that wait for each other, for themselves, for nobody; and what is no step at all."""
+def test_an_invalid_plan_is_drawn(server: Embedded, page: Page) -> None:
+    """Steps that wait for each other, for themselves, for no known step; and nodes that are no steps."""
     odd = seed.pipeline(server, "odd run")
     nodes = '{"a": {"parents": ["b"]}, "b": {"parents": ["a", "b", "?", 3]}, "c": {"parents": 1}, "d": 7}'
     server.call("tasks.edit", task=odd.id, configuration={"Pipeline": {"value": nodes}})

@@ -1,4 +1,4 @@
-"""What users write is text: names, parameters, lines, plots of somebody with bad intent."""
+"""User input is text: hostile names, parameters, log lines and plots."""
 
 import json
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ SCRIPTS = "[...document.querySelectorAll('script')].every(script => script.src &
 
 @dataclass
 class Evil:
-    """The ids of what somebody with bad intent made."""
+    """Ids of hostile objects."""
 
     run: str
     step: str
@@ -54,7 +54,7 @@ class Evil:
 
 @pytest.fixture(scope="module")
 def evil(server: Embedded) -> Evil:
-    """A run, a step, a model, a queue and a worker in which everything that can be named has an evil name."""
+    """A run, a step, a model, a queue and a worker with a hostile name wherever a name fits."""
     project = server.call("projects.create", name=PROJECT).data["id"]
     run = server.new_task(
         name=f"evil {EVIL}", type="controller", project=project, tags=[EVIL],
@@ -99,7 +99,7 @@ def report(server: Embedded, task: str) -> None:
     )
 
 
-def test_nothing_of_it_runs(page: Page, complaints: list[str], evil: Evil) -> None:
+def test_no_hostile_script_runs(page: Page, complaints: list[str], evil: Evil) -> None:
     for path in evil.paths:
         page.goto(path)
         if "metrics" in path:
@@ -110,18 +110,18 @@ def test_nothing_of_it_runs(page: Page, complaints: list[str], evil: Evil) -> No
         assert page.locator("main script, main img[onerror]").count() == 0, path
         links = page.evaluate(LINKS)
         assert [href for href in links if href and href.startswith(("javascript:", "data:"))] == [], path
-    # The policy stops what plotly.js would have loaded, and says so.
-    assert [each for each in complaints if "Content Security Policy" not in each] == []
+    # The policy blocks what plotly.js would load, and the browser reports it.
+    assert [error for error in complaints if "Content Security Policy" not in error] == []
     complaints.clear()
 
 
-def test_it_is_shown_as_it_was_written(page: Page, evil: Evil) -> None:
+def test_hostile_text_is_shown_verbatim(page: Page, evil: Evil) -> None:
     page.goto(f"/projects/*/experiments/{evil.step}/output/log")
     expect(page.get_by_role("log")).to_contain_text("<script>window.evil=1<")
     expect(page.get_by_role("heading", level=1)).to_contain_text("<script>")
 
 
-def test_the_policy_allows_no_script_but_ours(server: Embedded, page: Page) -> None:
+def test_the_policy_allows_only_our_script(server: Embedded, page: Page) -> None:
     answer = page.goto("/")
     assert answer is not None
     policy = answer.headers["content-security-policy"]

@@ -83,11 +83,11 @@ def step_state(node: Mapping[str, Any], task: Mapping[str, Any] | None, run: Map
     """
     if node.get("skip_job") is True:
         return "skipped"
-    if not task:
-        return "skipped" if run["status"] in ENDED else "pending"
-    if task["parent"] != run["id"]:
+    if task and task["parent"] != run["id"]:
         return "cached"
-    return STATES.get(task["status"], "pending")
+    state = STATES.get(task["status"], "pending") if task else "pending"
+    # Nothing starts a pending step after the controller has ended.
+    return "skipped" if state == "pending" and run["status"] in ENDED else state
 
 
 def read_plan(stored: object) -> Plan:
