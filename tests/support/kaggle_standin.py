@@ -6,6 +6,7 @@ the redirect to the storage, which asks for no account but for a signature in th
 """
 
 import base64
+import contextlib
 import hashlib
 import http.server
 import io
@@ -34,13 +35,13 @@ class Kaggle:
     Attributes:
         answers: statuses that the API answers next, in turn, each with its headers.
         storage_answers: the same for the storage.
-        cuts: after so many bytes the next downloads break off, one after the other.
+        cuts: bytes after which the next bodies of the storage break off, in turn; None: not at all. A
+            download that is resumed asks twice: for the headers, and then for the missing bytes.
         promised: the size that the headers state, where it is not the true one.
         answering: the API answers nothing until this is set; it is set by `kaggle_on_loopback`.
         ranges: whether parts can be asked for.
         hashes: `x-goog-hash` names `md5` and `crc32c` of the content, or others, or none.
         asked: `(host, path, headers)` of each request.
-        sent: bytes of content that went out.
     """
 
     content: bytes = b""
@@ -48,7 +49,7 @@ class Kaggle:
     datasets: tuple[str, ...] = ("owner/chips",)
     answers: list[tuple[int, Mapping[str, str]]] = field(default_factory=list)
     storage_answers: list[tuple[int, Mapping[str, str]]] = field(default_factory=list)
-    cuts: list[int] = field(default_factory=list)
+    cuts: list[int | None] = field(default_factory=list)
     promised: int | None = None
     ranges: bool = True
     wrong_range: bool = False
@@ -56,7 +57,6 @@ class Kaggle:
     hashes: str | None = None
     answering: threading.Event = field(default_factory=threading.Event)
     asked: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
-    sent: int = 0
 
     def ranges_asked(self) -> list[str]:
         """The `Range` of each request to the storage that had one."""
@@ -183,28 +183,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         self.send_response(206 if start else 200)
         size = len(whole) if kaggle.promised is None else kaggle.promised
+        first = start + 1 if kaggle.wrong_range and start else start
         if start:
-            first = start + 1 if kaggle.wrong_range else start
             self.send_header("Content-Range", f"bytes {first}-{size - 1}/{size}")
-        self.send_header("Content-Length", str(size - start))
+        self.send_header("Content-Length", str(size - first))
         self.send_header("Content-Type", "application/zip")
         self.send_header("ETag", kaggle.etag)
+        self.send_header("Last-Modified", "Wed, 01 Jan 2020 00:00:00 GMT")
+        if kaggle.ranges:
+            self.send_header("Accept-Ranges", "bytes")
         if kaggle.signed_hash():
             self.send_header("x-goog-hash", kaggle.signed_hash())
         self.end_headers()
-        self._body(whole[start:size])
+        self._body(whole[first:size])
 
     def _body(self, data: bytes):
         """Send the body, or its beginning; the connection then breaks off."""
-        first_look = "Accept-Encoding" not in self.headers or self.headers["Accept-Encoding"] != "identity"
-        if self.kaggle.cuts and not first_look:
+        if self.kaggle.cuts:
             data = data[: self.kaggle.cuts.pop(0)]
         self.close_connection = True
-        try:
+        # A client that needs only the headers closes the connection.
+        with contextlib.suppress(OSError):
             self.wfile.write(data)
-            self.kaggle.sent += 0 if first_look else len(data)
-        except OSError:
-            return  # a client that looks at the headers alone goes away
 
     def _note(self):
         self.kaggle.asked.append((self.host, self.path, dict(self.headers)))
