@@ -10,14 +10,14 @@ from server.errors import ServerError, StartError
 
 COMMANDS = {
     "serve": "run the server (the default)",
-    "link": "print a link that opens the page of the running server once",
-    "backup": "write everything to FILE, a tar, while the server runs; it holds the keys too",
-    "restore": "make a new data folder from FILE; start it on the same ports, stored addresses name them",
+    "link": "print a one-time link to the page of the running server",
+    "backup": "write the data folder, keys included, to FILE (a tar) while the server runs",
+    "restore": "create a data folder from FILE; serve it on its old ports, which stored URLs name",
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0 after a clean stop, 1 with one line on stderr if it cannot start."""
+    """Run a command; return 0 on success, or 1 after one line on stderr."""
     parser = _parser()
     options = parser.parse_intermixed_args(arguments)
     if (options.file is None) == (options.command in ("backup", "restore")):
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    # Imported late: `link` needs nothing of the server and should be quick.
+    # Imported late: `link` needs none of the server and should be quick.
     if options.command == "link":
         print(_link(options.data))
     elif options.command == "serve":
@@ -42,12 +42,12 @@ def _run(options: argparse.Namespace) -> None:
 
         backup(options.data, options.file)
         megabytes = options.file.stat().st_size / 1e6
-        print(f"{options.data} as it is now: {options.file}, {megabytes:,.1f} MB, the server's keys among it")
+        print(f"backed up {options.data} to {options.file}: {megabytes:,.1f} MB, the server's keys included")
     else:
         from server.backup import restore
 
         restore(options.data, options.file)
-        print(f"restored {options.data}; start it on the ports that it had, with --data {options.data}")
+        print(f"restored {options.data}; serve it on its old ports with --data {options.data}")
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -68,13 +68,13 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _link(data: Path) -> str:
-    """A link that opens the page in a browser once."""
+    """Return a link that opens the page in a browser once."""
     from server.credentials import Credentials
 
     try:
         address = json.loads((data / "server.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise StartError(f"no server runs on the data folder {data}") from error
+        raise StartError(f"no server runs on the data folder {data}; start one with --data {data}") from error
     return f"{address['web']}/login?token={Credentials.of(data).link()}"
 
 
@@ -90,39 +90,39 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "file", nargs="?", type=Path, metavar="FILE", help="the archive of backup and restore"
     )
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="the folder that keeps everything"
-    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the data folder")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
     )
-    parser.add_argument("--api-port", type=int, default=8008, help="API and page; 0 is any free port")
-    parser.add_argument("--files-port", type=int, default=8081, help="uploaded files; 0 is any free port")
+    parser.add_argument("--api-port", type=int, default=8008, help="port of API and page; 0 picks a free one")
+    parser.add_argument(
+        "--files-port", type=int, default=8081, help="port of the file server; 0 picks a free one"
+    )
     parser.add_argument(
         "--worker-timeout",
         type=float,
         default=120.0,
         metavar="SECONDS",
-        help="silence after which a worker is lost",
+        help="silence after which a worker counts as lost",
     )
     parser.add_argument(
         "--keep-archived-days",
         type=float,
         metavar="N",
-        help="delete events and files of tasks that were archived longer ago (default: keep them)",
+        help="delete events and files of tasks archived more than N days ago (default: keep them)",
     )
     parser.add_argument(
         "--allow-host",
         action="append",
         default=[],
         metavar="NAME",
-        help="a host name that clients use for this server",
+        help="a further host name that clients use for this server",
     )
     parser.add_argument(
         "--public-host",
         default="",
         metavar="NAME",
-        help="name or address in all links and stored addresses (default: the one that it listens on)",
+        help="host name or address in links and stored URLs (default: that of --host)",
     )
     return parser
 

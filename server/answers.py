@@ -1,4 +1,4 @@
-"""Answers."""
+"""Shapes of answers that several services share: pages of documents, expanded references, bulk results."""
 
 import json
 import sqlite3
@@ -18,7 +18,7 @@ LARGEST_PAGE = 10_000
 def fetch(
     db: sqlite3.Connection, collection: Collection, arguments: Arguments, query: Query
 ) -> tuple[list[Document], str | None]:
-    """The page of documents asked for, and the scroll id of the next page where scrolling was asked for."""
+    """Return the requested page of documents and, for a scrolling request, the next scroll id."""
     parameters = list(query.parameters)
     order = _order(collection, arguments.texts("order_by"), parameters)
     limit, offset = _page(arguments)
@@ -31,41 +31,48 @@ def fetch(
 def answer(
     collection: Collection, arguments: Arguments, documents: list[Document], scroll: str | None
 ) -> Document:
-    """The data of a ``get_all``: only the fields asked for."""
+    """Return the data of a ``get_all``, reduced to ``only_fields``."""
     fields = [name for name in arguments.texts("only_fields") if name != "*"]
     if fields:
         documents = [project_fields(document, fields) for document in documents]
     return {collection.answer: documents} | ({"scroll_id": scroll} if scroll is not None else {})
 
 
-def resolve(
+def expand(
     call: Call,
     collection: Collection,
-    found: list[Document],
+    page: list[Document],
     references: Mapping[str, str],
     scroll: str | None,
 ) -> Document:
-    """The answer of a ``get_all_ex``; ``references`` maps the dotted field to the table it points into.
+    """Return the data of a ``get_all_ex``, in which references carry the name of what they point to.
 
-    A reference asked for as a whole is ``{id}``; ``project.name`` among only_fields, or no only_fields at
+    A reference requested as a whole is ``{id}``; ``project.name`` among only_fields, or no only_fields at
     all, adds the name.
+
+    Args:
+        call: The call; its ``only_fields`` apply.
+        collection: The table of the documents.
+        page: The documents, changed in place.
+        references: Maps a dotted field to the table that it points into.
+        scroll: The next scroll id, or None.
     """
     for path, table in references.items():
         ids = [
             document_id
-            for document_id in (dig(document, path) for document in found)
+            for document_id in (dig(document, path) for document in page)
             if isinstance(document_id, str)
         ]
         names = documents.names(call.db, table, ids)
-        for document in found:
-            _point(document, path, names)
-    for document in found:
-        document["company"] = {"id": identity.COMPANY, "name": identity.COMPANY_NAME}
-        document["user"] = {"id": identity.USER, "name": identity.USER_NAME}
-    return answer(collection, _narrowed(call.arguments, references), found, scroll)
+        for document in page:
+            _expand_reference(document, path, names)
+    for document in page:
+        document["company"] = dict(identity.COMPANY_REFERENCE)
+        document["user"] = dict(identity.USER_REFERENCE)
+    return answer(collection, _without_whole_references(call.arguments, references), page, scroll)
 
 
-def _point(document: Document, path: str, names: Mapping[str, str]) -> None:
+def _expand_reference(document: Document, path: str, names: Mapping[str, str]) -> None:
     *parents, key = path.split(".")
     holder = dig(document, ".".join(parents)) if parents else document
     if isinstance(holder, dict) and isinstance(holder.get(key), str):
@@ -75,7 +82,7 @@ def _point(document: Document, path: str, names: Mapping[str, str]) -> None:
         )
 
 
-def _narrowed(arguments: Arguments, references: Mapping[str, str]) -> Arguments:
+def _without_whole_references(arguments: Arguments, references: Mapping[str, str]) -> Arguments:
     fields = [name for name in arguments.texts("only_fields") if name != "*"]
     if not fields:
         return arguments
@@ -85,8 +92,8 @@ def _narrowed(arguments: Arguments, references: Mapping[str, str]) -> Arguments:
     )
 
 
-def each(call: Call, ids: list[str], act: Callable[[str], Document]) -> Document:
-    """Run ``act(id)`` for every id: one that fails is undone and reported, and stops no other."""
+def bulk(call: Call, ids: list[str], act: Callable[[str], Document]) -> Document:
+    """Run ``act(id)`` for every id; a failing one is rolled back and reported, and the others go ahead."""
     succeeded: list[Document] = []
     failed: list[Document] = []
     for item_id in ids:

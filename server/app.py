@@ -1,4 +1,4 @@
-"""The process: two listening sockets, one event loop, one database."""
+"""Server process: two listening sockets, one event loop, one database."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ SHUTDOWN_SECONDS = 1
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line says."""
+    """Options of the command line; ``worker_timeout`` in seconds."""
 
     data: Path
     host: str = "127.0.0.1"
@@ -49,35 +49,35 @@ class Settings:
 
 
 class ByPort:
-    """Two origins in one process: which application answers depends on the port that was called."""
+    """ASGI application that passes each request to the application of its port."""
 
     def __init__(self, apps: dict[int, ASGIApp]) -> None:
-        """``apps``: the application behind each port."""
+        """Map each port to its application."""
         self._apps = apps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the connection to the application of the port that it came in by."""
+        """Call the application of the port on which the request arrived."""
         await self._apps[scope["server"][1]](scope, receive, send)
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with our own signals, and a word to the launcher once the sockets listen."""
+    """uvicorn with its own signal handling; announces its addresses once the sockets listen."""
 
     def __init__(self, config: uvicorn.Config, folder: DataFolder, api: str, files: str) -> None:
-        """``api`` and ``files`` are the addresses to announce in ``folder``."""
+        """Announce the addresses ``api`` and ``files`` in ``folder`` after startup."""
         super().__init__(config)
         self._announcement = (folder, api, files)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then say where."""
+        """Listen, then announce the addresses."""
         await super().startup(sockets)
         folder, api, files = self._announcement
         folder.announce(api, files)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT ask for the end, and run no handler but ours."""
-        # uvicorn would raise the signal again after its shutdown and so cut ours short.
+        """Shut down gracefully on SIGTERM and SIGINT."""
+        # uvicorn raises the signal again after its own shutdown, which would cut ours short.
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
@@ -85,7 +85,11 @@ class Server(uvicorn.Server):
 
 
 def run(settings: Settings) -> None:
-    """Serve until a signal; raises StartError if that cannot even begin."""
+    """Serve until a signal arrives.
+
+    Raises:
+        StartError: A port is taken, or the data folder cannot be used.
+    """
     os.umask(0o077)
     folder = DataFolder(settings.data)
     folder.claim()
@@ -144,12 +148,12 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
 
 
 def api_app(calls: Api, pages: Pages) -> Starlette:
-    """The application of the API's port: the pages, and every other path is a call."""
+    """Return the application of the API's port: the pages; every other path is an API call."""
     return Starlette(routes=[*pages.routes, Route("/{path:path}", calls.handle, methods=API_METHODS)])
 
 
 def files_app(files: Files) -> Starlette:
-    """The application of the file server's port."""
+    """Return the application of the file server's port."""
     return Starlette(routes=[Route("/{path:path}", files.handle, methods=FILE_METHODS)])
 
 

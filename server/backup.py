@@ -1,7 +1,7 @@
-"""Everything a server keeps, in one tar: made while it runs, restored into an empty folder.
+"""Backup of a data folder as one tar: written while the server runs, restored into an empty folder.
 
-The database first, the files after it: a client uploads a file before it says so to the API, so every file
-that the copied database knows is there. The keys are in the archive: keep it as safe as the folder itself.
+The database is copied before the files: clients upload a file before they register it, so every file that the
+copied database names is in the backup. The archive holds the keys: keep it as safe as the folder itself.
 """
 
 import os
@@ -23,9 +23,10 @@ FILES = "files"
 
 
 def backup(data: Path, archive: Path) -> None:
-    """Write all that the data folder holds to ``archive``; the server may run meanwhile.
+    """Write the whole data folder to ``archive``; the server may run meanwhile.
 
-    Raises BackupError, and leaves no half of an archive, if that fails or ``archive`` exists.
+    Raises:
+        BackupError: ``archive`` exists or cannot be written; no partial archive is left.
     """
     folder = DataFolder(data)
     if not folder.database.exists():
@@ -46,7 +47,11 @@ def backup(data: Path, archive: Path) -> None:
 
 
 def restore(data: Path, archive: Path) -> None:
-    """Make ``data`` what the backup holds; raises BackupError unless ``data`` is empty or not there yet."""
+    """Create the data folder ``data`` from a backup.
+
+    Raises:
+        BackupError: ``data`` is not empty, or ``archive`` is damaged or not a backup.
+    """
     if data.exists() and (not data.is_dir() or any(data.iterdir())):
         raise BackupError(f"{data} is not empty; restore into a new folder")
     draft = data.absolute().with_name(f".{data.absolute().name}.{os.getpid()}")
@@ -61,7 +66,7 @@ def restore(data: Path, archive: Path) -> None:
 
 
 def _copy_database(source: Path, target: Path) -> None:
-    """One consistent moment of the database; writers go on meanwhile."""
+    """Copy a consistent snapshot of the database; writers are not blocked."""
     with closing(sqlite3.connect(source, timeout=30)) as db, closing(sqlite3.connect(target)) as copy:
         db.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE")
@@ -72,7 +77,7 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _add(tar: tarfile.TarFile, file: Path, name: str) -> None:
-    """Add the file as it is at this moment: a replaced one is a new file, and one deleted is left out."""
+    """Add the file as opened now: replacing it creates a new file, and a deleted one is left out."""
     if file.is_symlink():
         return
     try:
@@ -129,7 +134,7 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def _private(draft: Path) -> Iterator[None]:
-    """A file of mode 0600 that does not outlive the block under this name."""
+    """Create a file of mode 0600 and remove what has this name after the block."""
     os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         yield

@@ -1,4 +1,4 @@
-"""The data folder: one server at a time owns it and says in it where it listens."""
+"""Data folder: owned by one server at a time, which announces its addresses there."""
 
 import fcntl
 import json
@@ -10,10 +10,10 @@ from server.errors import StartError
 
 
 class DataFolder:
-    """``path`` with everything the server keeps; readable by its owner only."""
+    """Everything that a server stores; readable by its owner only."""
 
     def __init__(self, path: Path) -> None:
-        """Names the parts of the folder; touches nothing until ``claim``."""
+        """Name the parts of the folder; nothing is touched before ``claim``."""
         self.path = path.absolute()
         self.database = self.path / "server.db"
         self.files = self.path / "files"
@@ -23,7 +23,11 @@ class DataFolder:
         self._lock: int | None = None
 
     def claim(self) -> None:
-        """Make the folder and lock it; raises StartError if it cannot be written or is taken."""
+        """Create and lock the folder, and discard unfinished uploads.
+
+        Raises:
+            StartError: The folder cannot be written, is locked or belongs to something else.
+        """
         try:
             self._check_owner()
             for folder in (self.path, self.files, self.uploads):
@@ -36,17 +40,17 @@ class DataFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StartError(f"another server runs on the data folder {self.path}; stop it first") from error
-        for left_over in self.uploads.iterdir():
-            left_over.unlink()
+        for draft in self.uploads.iterdir():
+            draft.unlink()
 
     def _check_owner(self) -> None:
-        # A folder named by mistake (a home, /tmp) must not be locked away from its other users.
+        # A folder named by mistake (a home, /tmp) must not lose its permissions.
         ours = not self.path.exists() or (self.path / "server.lock").exists()
         if not ours and any(self.path.iterdir()):
             raise StartError(f"the folder {self.path} is not empty and no data folder of this server")
 
     def announce(self, api: str, files: str) -> None:
-        """Tell the launcher where the sockets listen, and clients, by a clearml.conf, how to get in."""
+        """Write server.json (addresses, for the launcher) and clearml.conf (for clients)."""
         keys = json.loads((self.path / "credentials.json").read_text(encoding="utf-8"))
         client = {"api_server": api, "web_server": api, "files_server": files, "credentials": keys}
         write_private(self.settings, json.dumps({"api": client}, indent=2))
@@ -55,7 +59,7 @@ class DataFolder:
         write_private(self.address, json.dumps(address, indent=2))
 
     def release(self) -> None:
-        """Free the folder for the next server."""
+        """Unlock the folder for the next server."""
         self.address.unlink(missing_ok=True)
         if self._lock is not None:
             os.close(self._lock)
@@ -63,7 +67,7 @@ class DataFolder:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file of mode 0600 whole: a reader sees the old one or the new one, never a half."""
+    """Write a file of mode 0600 atomically: readers see the old content or the new."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:

@@ -20,8 +20,8 @@ BUSY_SECONDS = 5.0
 LONGEST_PATTERN = 10_000
 REGEXP_SECONDS = 2.0
 
-# What SQLite says when the place fails and not the statement: it may well work a minute later.
-PLACE_FAILS = {
+# SQLite's errors of the storage rather than of the statement: a retry may well succeed.
+STORAGE_FAILURES = {
     sqlite3.SQLITE_FULL: "no space is left for the database",
     sqlite3.SQLITE_BUSY: "another program has locked the database",
     sqlite3.SQLITE_READONLY: "the database has become read-only",
@@ -29,9 +29,9 @@ PLACE_FAILS = {
     sqlite3.SQLITE_CANTOPEN: "the database cannot be opened",
 }
 
-# What it says when a client's filters ask for too much, and what the client is told. REGEXP is the only
-# function of ours.
-TOO_MUCH = {
+# The start of SQLite's message when a client's filters ask for too much, and the client's error. REGEXP is
+# the only user-defined function.
+EXCESSIVE = {
     "user-defined function raised": (
         InvalidRegex,
         f"The regular expression takes more than {REGEXP_SECONDS:.0f} s",
@@ -45,7 +45,7 @@ TOO_MUCH = {
 
 
 class Database:
-    """Transactions over ``path``; raises StartError for a file that is none of ours.
+    """Transactions over one SQLite file.
 
     ``synchronous=NORMAL`` in WAL mode: a commit is handed to the operating system before the call is
     answered, so ``kill -9`` loses nothing that was acknowledged. A power cut may lose the last moments
@@ -54,7 +54,11 @@ class Database:
     """
 
     def __init__(self, path: Path, changes: tuple[str, ...] | None = None) -> None:
-        """Open or make the file at ``path`` and bring it to today's schema, or to that of ``changes``."""
+        """Open or create the file and migrate it to the newest schema, or to that of ``changes``.
+
+        Raises:
+            StartError: The file cannot be used, or a newer server wrote it.
+        """
         self._path = path
         self._lock = threading.Lock()
         self._local = threading.local()
@@ -64,16 +68,17 @@ class Database:
         try:
             self._writer = self._connect()
             migrate(self._writer, migrations() if changes is None else changes)
-            self._writer.execute("BEGIN IMMEDIATE")  # better to hear now than at the first call
+            self._writer.execute("BEGIN IMMEDIATE")  # fail now rather than at the first call
             self._writer.execute("ROLLBACK")
         except (sqlite3.Error, StartError) as error:
             raise StartError(f"cannot open the database {path}: {_reason(error)}") from error
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that commits on leaving, and leaves no trace if the block raises.
+        """Open a transaction that commits on leaving and rolls back if the block raises.
 
-        Raises Unavailable, and changes nothing, while the disk is full or the file is locked.
+        Raises:
+            Unavailable: The disk is full or the file locked; nothing has changed.
         """
         with self._lock, self._watched():
             self._writer.execute("BEGIN IMMEDIATE")
@@ -81,7 +86,7 @@ class Database:
                 yield self._writer
                 self._writer.execute("COMMIT")
             finally:
-                # After some errors SQLite has rolled back by itself, after others it has not.
+                # After some errors, such as a full disk, SQLite has rolled back already.
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
             if self._trouble:
@@ -90,7 +95,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """A consistent snapshot on this thread's own connection; raises Unavailable as ``write`` does."""
+        """Open a consistent snapshot on this thread's connection; raises Unavailable as ``write`` does."""
         with self._watched():
             connection = self._reader()
             connection.execute("BEGIN")
@@ -102,7 +107,7 @@ class Database:
                     connection.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Merge the log into the file; no call may be running any more."""
+        """Close all connections, which merges the write-ahead log; no transaction may be open."""
         for reader in self._readers:
             reader.close()
         with self._lock:
@@ -111,17 +116,20 @@ class Database:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        """Turn the failures of the place into Unavailable; the log hears of each kind once.
+        """Translate SQLite's errors; each kind of storage failure is logged once.
 
-        Raises InvalidRegex or InvalidArgument for filters that ask for too much.
+        Raises:
+            Unavailable: The storage fails.
+            InvalidRegex: A pattern takes too long.
+            InvalidArgument: The filters have too many conditions or values.
         """
         self._patterns.begin()
         try:
             yield
         except sqlite3.OperationalError as error:
-            trouble = PLACE_FAILS.get(error.sqlite_errorcode & 0xFF)
+            trouble = STORAGE_FAILURES.get(error.sqlite_errorcode & 0xFF)
             if trouble is None:
-                refusal = _too_much(error)
+                refusal = _excessive(error)
                 if refusal is None:
                     raise
                 raise refusal from error
@@ -152,29 +160,34 @@ class Database:
 
 def _reason(error: Exception) -> str:
     code = getattr(error, "sqlite_errorcode", None)
-    return PLACE_FAILS.get(code & 0xFF, str(error)) if code is not None else str(error)
+    return STORAGE_FAILURES.get(code & 0xFF, str(error)) if code is not None else str(error)
 
 
-def _too_much(error: sqlite3.OperationalError) -> ApiError | None:
-    for beginning, (kind, message) in TOO_MUCH.items():
+def _excessive(error: sqlite3.OperationalError) -> ApiError | None:
+    for beginning, (kind, message) in EXCESSIVE.items():
         if str(error).startswith(beginning):
             return kind(message)
     return None
 
 
 class Patterns(threading.local):
-    """SQL's REGEXP: the matches of one transaction share REGEXP_SECONDS."""
+    """SQL's REGEXP; the matches of one transaction share REGEXP_SECONDS.
+
+    Some patterns, such as ``(a|a)+$``, take exponential time on some texts. The standard library's ``re``
+    cannot be stopped and blocks all other threads; the ``regex`` package takes a time limit and releases the
+    GIL.
+    """
 
     def __init__(self) -> None:
-        """In each thread that comes, nothing is spent yet."""
+        """Start each thread with the whole time."""
         self._left = REGEXP_SECONDS
 
     def begin(self) -> None:
-        """A new transaction may spend the whole time again."""
+        """Start a transaction with the whole time."""
         self._left = REGEXP_SECONDS
 
     def matches(self, pattern: str, value: object) -> bool:
-        """Whether it is found in ``value``; raises TimeoutError when the time is spent."""
+        """Search for the pattern in ``value``; raises TimeoutError once the time is spent."""
         if not isinstance(value, str):
             return False
         if self._left <= 0:
@@ -188,7 +201,7 @@ class Patterns(threading.local):
 
 @lru_cache(maxsize=256)
 def compiled(pattern: str) -> regex.Pattern[str]:
-    """The pattern, ready to be used; raises InvalidRegex."""
+    """Compile a client's pattern; raises InvalidRegex."""
     if len(pattern) > LONGEST_PATTERN:
         raise InvalidRegex(f"Regular expression of {len(pattern)} characters: {LONGEST_PATTERN} are allowed")
     try:
@@ -198,24 +211,30 @@ def compiled(pattern: str) -> regex.Pattern[str]:
 
 
 def migrations() -> tuple[str, ...]:
-    """The SQL of every migration, the first one first."""
+    """Return the SQL of all migrations in order.
+
+    A released migration is never edited; the next change is a new ``migrations/<number>.sql``.
+    """
     folder = resources.files("server") / "migrations"
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda f: f.name)
     return tuple(file.read_text(encoding="utf-8") for file in files)
 
 
 def migrate(connection: sqlite3.Connection, changes: tuple[str, ...]) -> None:
-    """Bring the database to the newest schema; raises StartError for one that a newer server wrote.
+    """Migrate the database to the newest schema.
 
-    Each change and its number are one transaction: a change that fails, or a server that is killed in the
-    middle of one, leaves the schema of the change before.
+    Each migration and its number are one transaction: one that fails or is killed leaves the schema of its
+    predecessor.
+
+    Raises:
+        StartError: A newer server wrote the database.
     """
-    found = version(connection)
-    if found > len(changes):
+    applied = version(connection)
+    if applied > len(changes):
         raise StartError(
-            f"a newer server wrote it (schema {found}); this one knows schemas up to {len(changes)}"
+            f"a newer server wrote it (schema {applied}); this one knows schemas up to {len(changes)}"
         )
-    for number, sql in enumerate(changes[found:], start=found + 1):
+    for number, sql in enumerate(changes[applied:], start=applied + 1):
         try:
             connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\n;PRAGMA user_version = {number};\nCOMMIT;")
         except sqlite3.Error:
@@ -225,5 +244,5 @@ def migrate(connection: sqlite3.Connection, changes: tuple[str, ...]) -> None:
 
 
 def version(connection: sqlite3.Connection) -> int:
-    """How many migrations the database has seen; 0 for an empty file."""
+    """Return the number of migrations applied to the database; 0 for an empty file."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -1,4 +1,4 @@
-"""The wire of the API: a call in, an envelope out."""
+"""API calls over HTTP: routed, authenticated, run in a transaction, answered in an envelope."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ REMEMBERED_UNKNOWN = 500
 
 @dataclass(frozen=True)
 class Call:
-    """What a handler is given: an open transaction and the request's arguments."""
+    """A handler's input: an open transaction, the request's arguments and its raw lines."""
 
     db: sqlite3.Connection
     arguments: Arguments
@@ -42,7 +42,7 @@ Handler = Callable[[Call], Document]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A handler, whether it writes, and the API version in which the call has this form."""
+    """A handler, its kind of transaction, and the API version that the envelope reports."""
 
     handler: Handler
     writes: bool
@@ -50,20 +50,20 @@ class Endpoint:
 
 
 class Service:
-    """A named group of endpoints; a handler registers itself under the name that the API gives it."""
+    """A named group of endpoints, with which handlers register by decorator."""
 
     def __init__(self, name: str, version: str = "1.0") -> None:
-        """``name`` comes before the dot of every call; ``version`` is what the envelope says."""
+        """``name`` precedes the dot of every call; ``version`` is reported in the envelope."""
         self.name = name
         self.version = version
         self.endpoints: dict[str, Endpoint] = {}
 
     def reads(self, action: str) -> Callable[[Handler], Handler]:
-        """The handler sees a snapshot and changes nothing."""
+        """Register a handler that reads a snapshot and changes nothing."""
         return self._register(action, writes=False)
 
     def writes(self, action: str) -> Callable[[Handler], Handler]:
-        """The handler runs in the one write transaction, committed before the answer leaves."""
+        """Register a handler that runs in the one write transaction, committed before the answer is sent."""
         return self._register(action, writes=True)
 
     def _register(self, action: str, writes: bool) -> Callable[[Handler], Handler]:
@@ -75,24 +75,26 @@ class Service:
 
 
 class Api:
-    """Runs calls: authenticates, parses, opens the transaction, turns what happens into an envelope."""
+    """Runs calls: authenticates, parses, opens the transaction and wraps result or error in an envelope."""
 
     def __init__(self, database: Database, credentials: Credentials, services: Iterable[Service]) -> None:
-        """Every call of ``services`` is served from its own small pool of threads."""
+        """Serve the calls of ``services`` from a small thread pool."""
         self._database = database
         self._credentials = credentials
-        self._endpoints = {name: found for service in services for name, found in service.endpoints.items()}
-        # Off the event loop, a long query or a wait for the writer delays its own caller only.
+        self._endpoints = {
+            name: endpoint for service in services for name, endpoint in service.endpoints.items()
+        }
+        # Off the event loop, a long query or a wait for the writer delays only its own caller.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
         self._unknown: set[str] = set()
 
     @property
     def names(self) -> list[str]:
-        """The calls served, as ``service.action``."""
+        """The served calls, as ``service.action``."""
         return sorted(self._endpoints)
 
     async def handle(self, request: Request) -> Response:
-        """Answer any path: what is no call we know is the API's own 404."""
+        """Handle any path; unknown calls get the API's 404 envelope."""
         match = PATH.fullmatch(request.url.path)
         name = match["name"] if match else request.url.path.strip("/")
         requested = (match["version"] if match else None) or identity.API_VERSION
@@ -111,11 +113,11 @@ class Api:
         return response
 
     def invoke(self, name: str, /, **values: object) -> Document:
-        """Run a call from within the process, as the page does; raises ApiError as the wire would answer."""
+        """Run a call within the process, as the page does; raises ApiError where HTTP would answer it."""
         return self._handle(self._endpoints[name], values, [], "")
 
     def close(self) -> None:
-        """Wait for the calls in progress."""
+        """Wait for calls in progress and drop those not started."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _answer(self, name: str, requested: str, request: Request) -> Document:
@@ -153,7 +155,7 @@ def envelope(
     data: Document | None = None,
     error: ApiError | None = None,
 ) -> Response:
-    """The answer as every client expects it: ``meta`` about the call, ``data`` from the handler."""
+    """Return a response in the API's envelope: ``meta`` about the call, ``data`` from the handler."""
     call_id = new_id()
     code = error.code if error else 200
     meta = {
@@ -171,5 +173,5 @@ def envelope(
 
 
 def set_session(response: Response, token: str) -> None:
-    """The browser keeps the token where no script and no other site can use it."""
+    """Store the token in a cookie that neither scripts nor other sites can read."""
     response.set_cookie(COOKIE, token, max_age=TOKEN_LIFE, httponly=True, samesite="strict", path="/")

@@ -16,12 +16,12 @@ TABLES = frozenset({"projects", "tasks", "models", "queues", "workers"})
 
 
 def new_id() -> str:
-    """A fresh id: 32 hexadecimal digits, as the API has them."""
+    """Return a new id of 32 hexadecimal digits, the API's format."""
     return uuid4().hex
 
 
 def dump(value: object) -> str:
-    """JSON text; raises InvalidArgument for a number that JSON has no word for (NaN, infinity)."""
+    """Return JSON text; raises InvalidArgument for NaN and infinity, which JSON lacks."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError as error:
@@ -29,7 +29,7 @@ def dump(value: object) -> str:
 
 
 def find(db: sqlite3.Connection, table: str, document_id: str) -> Document | None:
-    """The document, or None for an id that the table does not have."""
+    """Return the document, or None if the table has none of this id."""
     row = db.execute(f"SELECT doc FROM {_known(table)} WHERE id = ?", (document_id,)).fetchone()
     return json.loads(row["doc"]) if row else None
 
@@ -40,7 +40,7 @@ def insert(db: sqlite3.Connection, table: str, document: Document) -> None:
 
 
 def save(db: sqlite3.Connection, table: str, document: Document) -> None:
-    """Store the document whole, over the one of the same ``id``."""
+    """Replace the document of the same ``id``."""
     db.execute(f"UPDATE {_known(table)} SET doc = ? WHERE id = ?", (dump(document), document["id"]))
 
 
@@ -52,20 +52,20 @@ def delete(db: sqlite3.Connection, table: str, document_id: str) -> bool:
 def where(
     db: sqlite3.Connection, table: str, condition: str, values: Iterable[object] = ()
 ) -> list[Document]:
-    """The documents for which ``condition`` (SQL written in this package, never user text) holds."""
+    """Return the documents that meet ``condition``: SQL written in this package, never user text."""
     rows = db.execute(f"SELECT doc FROM {_known(table)} WHERE {condition}", tuple(values))
     return [json.loads(row["doc"]) for row in rows]
 
 
 def names(db: sqlite3.Connection, table: str, ids: Iterable[str]) -> dict[str, str]:
-    """id -> name of those that exist."""
+    """Map the ids that exist to their names."""
     wanted = json.dumps(sorted(set(ids)))
     sql = f"SELECT id, name FROM {_known(table)} WHERE id IN (SELECT value FROM json_each(?))"
     return {row["id"]: row["name"] for row in db.execute(sql, (wanted,))}
 
 
 def dig(document: Document, path: str) -> Any:
-    """The value at a dotted path, or None where the path leads nowhere."""
+    """Return the value at a dotted path, or None if there is none."""
     value: Any = document
     for key in path.split("."):
         if not isinstance(value, dict):
@@ -75,7 +75,7 @@ def dig(document: Document, path: str) -> Any:
 
 
 def project_fields(document: Document, fields: Iterable[str]) -> Document:
-    """Only the dotted ``fields`` of the document; those it does not have are left out."""
+    """Return the document reduced to the dotted ``fields`` that it has."""
     chosen: Document = {}
     for field in fields:
         _copy(document, chosen, field.split("."))
@@ -113,21 +113,21 @@ def _known(table: str) -> str:
 
 
 def now() -> str:
-    """This moment as a timestamp."""
+    """Return the current time as the API writes it: ISO 8601 in UTC with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def seconds_between(start: str, end: str) -> int:
-    """Whole seconds from ``start`` to ``end``, never negative."""
+    """Return the whole seconds from ``start`` to ``end``, never negative."""
     return max(0, int((parse_time(end) - parse_time(start)).total_seconds()))
 
 
 def parse_time(timestamp: str) -> datetime:
-    """Raises ValueError for what is not ISO 8601; a timestamp without a zone is taken as UTC."""
+    """Parse an ISO 8601 timestamp, in UTC if it has no zone; raises ValueError for anything else."""
     moment = datetime.fromisoformat(timestamp)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def milliseconds() -> int:
-    """This moment as events carry it: milliseconds since the epoch."""
+    """Return the current time in milliseconds since the epoch, the format of events."""
     return int(time.time() * 1000)

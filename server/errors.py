@@ -1,32 +1,32 @@
-"""The errors of the API, each with the HTTP status and the subcode that clients read."""
+"""Errors of the API, each with the HTTP status and the subcode that clients read."""
 
 
 class ServerError(Exception):
-    """Base of everything this package raises on purpose."""
+    """Base of all errors that this package raises on purpose."""
 
 
 class StartError(ServerError):
-    """The server cannot start; the message is the one line that the user sees."""
+    """The server cannot start; the message is the one line shown to the user."""
 
 
 class BackupError(ServerError):
-    """A backup cannot be made or restored; the message is the one line that the user sees."""
+    """A backup cannot be written or restored; the message is the one line shown to the user."""
 
 
 class ApiError(ServerError):
-    """An answer that is not 200; ``code`` is the HTTP status, ``subcode`` tells clients the reason."""
+    """A response other than 200: ``code`` is the HTTP status, ``subcode`` the reason for clients."""
 
     code = 500
     subcode = 100
 
     def __init__(self, message: str) -> None:
-        """``message`` is what the client reads in ``result_msg``: never anything internal."""
+        """``message`` is sent to the client as ``result_msg``, so it holds no internals."""
         super().__init__(message)
         self.message = message
 
 
 class BadRequest(ApiError):
-    """The request cannot be answered as it is."""
+    """The request is malformed."""
 
     code = 400
     subcode = 0
@@ -39,19 +39,19 @@ class InvalidId(BadRequest):
 
 
 class MissingArgument(BadRequest):
-    """A required argument is not given."""
+    """A required argument is missing."""
 
     subcode = 11
 
 
 class InvalidArgument(BadRequest):
-    """An argument has the wrong type or a value that makes no sense."""
+    """An argument has the wrong type or an impossible value."""
 
     subcode = 12
 
 
 class InvalidRegex(BadRequest):
-    """A pattern is no regular expression, or one that takes too long."""
+    """A pattern is not a regular expression, or takes too long to match."""
 
     subcode = 21
 
@@ -63,13 +63,13 @@ class InvalidTask(BadRequest):
 
 
 class InvalidTaskStatus(BadRequest):
-    """The task's status does not allow this, at least not without ``force``."""
+    """The task's status does not allow the change without ``force``."""
 
     subcode = 110
 
 
 class EventsNotAdded(BadRequest):
-    """Not one event of the request could be stored."""
+    """None of the request's events could be stored."""
 
     subcode = 131
 
@@ -111,19 +111,19 @@ class QueueNotEmpty(BadRequest):
 
 
 class TaskNotQueued(BadRequest):
-    """The task does not wait in a queue."""
+    """The task is not in the queue."""
 
     subcode = 703
 
 
 class TaskAlreadyQueued(BadRequest):
-    """A task waits in one queue, once."""
+    """The task is in a queue already."""
 
     subcode = 706
 
 
 class NoDefaultQueue(BadRequest):
-    """No queue was named and none is the default."""
+    """The call names no queue, and there is no default queue."""
 
     subcode = 707
 
@@ -141,26 +141,26 @@ class NotUnique(BadRequest):
 
 
 class Unauthorized(ApiError):
-    """Nothing says who is calling."""
+    """The request carries no credentials."""
 
     code = 401
     subcode = 20
 
 
 class InvalidCredentials(Unauthorized):
-    """The key pair is not ours."""
+    """The key pair is wrong."""
 
     subcode = 22
 
 
 class InvalidToken(Unauthorized):
-    """The token was not signed here, is not for this, or has expired."""
+    """The token has a wrong signature or purpose, or has expired."""
 
     subcode = 30
 
 
 class Forbidden(ApiError):
-    """Known, but not allowed."""
+    """The caller is known but lacks permission."""
 
     code = 403
     subcode = 0
@@ -174,14 +174,14 @@ class UnknownEndpoint(ApiError):
 
 
 class BodyTooLarge(ApiError):
-    """The body is larger than the server takes."""
+    """The body exceeds the server's limit."""
 
     code = 413
     subcode = 0
 
 
 class Unavailable(ApiError):
-    """The disk is full or the database locked: 503 is what makes SDK and agents wait and ask again."""
+    """The disk is full or the database locked; on 503, SDK and agents wait and retry."""
 
     code = 503
     subcode = 0

@@ -1,8 +1,8 @@
-"""What every request must pass before anything looks at it: the defence against other web sites.
+"""Defence against other web sites, which every request passes first.
 
 A page of another site can make the user's browser send requests to 127.0.0.1. By DNS rebinding it does so
-under its own host name, hence the Host check; by plain cross-site requests it does so with an Origin or
-Sec-Fetch-Site that is not ours, hence those checks. The SDK and the agents send neither header.
+under its own host name, hence the Host check; by plain cross-site requests it does so with a foreign Origin
+or Sec-Fetch-Site, hence those checks. SDK and agents send neither header.
 """
 
 from ipaddress import ip_address
@@ -18,21 +18,21 @@ OWN_PAGES = frozenset({"", "same-origin", "none"})
 
 
 class Guard:
-    """``hosts`` are the names, besides localhost and plain addresses, under which the server is known."""
+    """ASGI middleware that refuses requests from other sites and closes every connection."""
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
-        """``app`` sees only the requests that pass."""
+        """Protect ``app``; ``hosts`` are the server's names besides localhost and plain addresses."""
         self._app = app
         self._hosts = hosts | {"localhost"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse with 403, or pass on; every answer closes its connection."""
+        """Refuse the request with 403 or pass it on; every response closes its connection."""
         if scope["type"] != "http":
             return
 
         async def send_and_close(message: Message) -> None:
-            # The SDK forks with its sockets open: on a kept connection parent and child would read each
-            # other's answers.
+            # The SDK forks with its sockets open: on a kept-alive connection, parent and child would read
+            # each other's responses.
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["connection"] = "close"
@@ -63,11 +63,11 @@ class Guard:
             ip_address(name)
         except ValueError:
             return False
-        return True  # rebinding needs a name: a plain address is always who it says it is
+        return True  # DNS rebinding needs a name, so a plain address is safe
 
 
 def host_name(host: str) -> str:
-    """The Host header without its port."""
+    """Return a Host header without its port."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0]

@@ -20,7 +20,6 @@ COMPARISON = re.compile(r"(>=|<=|>|<|==|=)?\s*(\S.*)", re.DOTALL)
 JOINTS = {"_all_": " AND ", "_and_": " AND ", "_any_": " OR ", "_or_": " OR "}
 SEARCHED = ("id", "name", "comment")
 
-# words
 ALL = frozenset({"__$all", "__$and"})
 ANY = frozenset({"__$or", "__$any"})
 NOT = "__$not"
@@ -28,7 +27,7 @@ NOT = "__$not"
 
 @dataclass(frozen=True)
 class Collection:
-    """What can be asked of a table: its indexed columns and the kinds of its fields."""
+    """A table's queryable fields: the indexed columns, plain values and dates."""
 
     table: str
     answer: str
@@ -37,7 +36,7 @@ class Collection:
     dates: frozenset[str] = field(default_factory=frozenset)
 
     def expression(self, path: str, parameters: list[Any]) -> str:
-        """SQL for the value at a dotted ``path``: the indexed column where there is one."""
+        """Return SQL for the value at a dotted ``path``: the indexed column if there is one."""
         column = self.columns.get(path)
         if column:
             return column
@@ -47,31 +46,31 @@ class Collection:
 
 @dataclass
 class Query:
-    """A condition in the making, with the values bound to it."""
+    """A conjunction of SQL conditions with their bound values."""
 
     conditions: list[str] = field(default_factory=list)
     parameters: list[Any] = field(default_factory=list)
 
     def add(self, condition: str, *parameters: Any) -> None:
-        """One more condition, with its values in the order of its question marks."""
+        """Add a condition, with its values in the order of its question marks."""
         self.conditions.append(condition)
         self.parameters.extend(parameters)
 
     @property
     def where(self) -> str:
-        """The whole condition in SQL, true if there is none."""
+        """The conjunction in SQL, true if it is empty."""
         return " AND ".join(self.conditions) or "1"
 
 
 def json_path(path: str) -> str:
-    """SQLite's form of a dotted path; raises InvalidArgument for one that no document can have."""
+    """Return SQLite's form of a dotted path; raises InvalidArgument for an impossible field name."""
     if not FIELD.fullmatch(path):
         raise InvalidArgument(f"Validation error: invalid field name {path!r:.80}")
     return "$" + "".join(f'."{key}"' for key in path.split("."))
 
 
 def translate(collection: Collection, arguments: Arguments) -> Query:
-    """The condition that the filters among ``arguments`` state; what is no filter is left alone."""
+    """Translate the filters among ``arguments``; other arguments are ignored."""
     query = Query()
     if "id" in arguments:
         query.add("id IN (SELECT value FROM json_each(?))", json.dumps(arguments.texts("id")))
@@ -95,7 +94,7 @@ def translate(collection: Collection, arguments: Arguments) -> Query:
 
 
 def literal(pattern: str) -> str | None:
-    """The one text that an anchored pattern without operators matches, or None for a real pattern."""
+    """Return the text that an anchored pattern without operators matches; None for a real pattern."""
     match = LITERAL.fullmatch(pattern)
     return re.sub(r"\\(.)", r"\1", match[1], flags=re.DOTALL) if match else None
 
@@ -117,20 +116,20 @@ def _values(collection: Collection, query: Query, name: str, arguments: Argument
 
 
 def _search(collection: Collection, query: Query, search: Document, joint: str) -> None:
-    """A regular expression, or comparisons with dates, that hold for all or for any of the fields."""
-    given = Arguments(search)
-    if "pattern" not in given and "datetime" not in given:
+    """Add a pattern, or comparisons with dates, that must hold for all or any of the fields."""
+    options = Arguments(search)
+    if "pattern" not in options and "datetime" not in options:
         return
-    fields = given.texts("fields")
+    fields = options.texts("fields")
     if not fields:
         raise wrong_type("fields", "array of string", search.get("fields"))
-    if "pattern" in given:
-        _pattern(collection, query, fields, given.text("pattern"), joint, any_case=True)
-    if "datetime" in given:
+    if "pattern" in options:
+        _pattern(collection, query, fields, options.text("pattern"), joint, any_case=True)
+    if "datetime" in options:
         alternatives = Query()
         for name in fields:
             dates = Query()
-            _dates(collection, dates, name, given.texts("datetime"))
+            _dates(collection, dates, name, options.texts("datetime"))
             alternatives.add(f"({dates.where})", *dates.parameters)
         query.add(f"({joint.join(alternatives.conditions)})", *alternatives.parameters)
 
@@ -143,9 +142,9 @@ def _pattern(
     joint: str,
     any_case: bool = False,
 ) -> None:
-    """The pattern is found in all or any of the fields: a name in its case, what is searched in any case."""
+    """Match the pattern in all or any of the fields; names respect case, searches ignore it."""
     wanted, test = literal(pattern), "= ? COLLATE NOCASE" if any_case else "= ?"
-    if wanted is None or (any_case and not wanted.isascii()):  # NOCASE knows the case of ASCII alone
+    if wanted is None or (any_case and not wanted.isascii()):  # NOCASE folds ASCII only
         wanted, test = f"(?i){pattern}" if any_case else pattern, "REGEXP ?"
         compiled(wanted)
     terms: list[str] = []
@@ -157,7 +156,7 @@ def _pattern(
 
 
 def _is_range(value: object) -> bool:
-    """[lowest, highest], as the SDK's triggers ask for metrics; None is no limit."""
+    """Recognize [lowest, highest], as the SDK's triggers filter metrics; None is no limit."""
     return (
         isinstance(value, list)
         and len(value) == 2
@@ -184,14 +183,19 @@ def _dates(collection: Collection, query: Query, name: str, texts: list[str]) ->
 
 
 def tag_condition(field: str, tags: list[str]) -> tuple[str, *tuple[Any, ...]]:
-    """SQL over the list ``field`` of the document, followed by the values bound to it."""
+    """Return SQL for a tag filter on the list ``field``, followed by its bound values.
+
+    The SDK documents the filter language for ``Task.get_tasks(tags=...)``: ``["a", "b"]`` is a or b; ``"-a"``
+    excludes; ``"__$all"`` (or ``"__$and"``) joins what follows by and, ``"__$or"`` (or ``"__$any"``) opens a
+    group joined by or, ``"__$not"`` negates the next tag only.
+    """
     conditions = [_group(field, group) for group in _groups(tags)]
     values = [tag for group in _groups(tags) for tag, _ in group]
     return " AND ".join(conditions) or "1", *values
 
 
 def _groups(tags: list[str]) -> list[list[tuple[str, bool]]]:
-    """Groups of (tag, wanted): a document passes if of every group at least one holds."""
+    """Parse the filter into groups of (tag, wanted); at least one of each group must hold."""
     groups: list[list[tuple[str, bool]]] = []
     alternatives: list[tuple[str, bool]] | None = []
     negate = False

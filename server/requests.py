@@ -16,7 +16,12 @@ BATCH_TYPES = frozenset({"application/json-lines", "application/x-ndjson"})
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body, decompressed; raises BodyTooLarge beyond LARGEST_BODY bytes of either form."""
+    """Return the whole body, decompressed.
+
+    Raises:
+        BodyTooLarge: It exceeds LARGEST_BODY bytes, before or after decompression.
+        BadRequest: The content encoding is unknown or the compressed data is damaged.
+    """
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -29,12 +34,17 @@ async def read_body(request: Request) -> bytes:
 
 
 def is_batch(request: Request) -> bool:
-    """Whether the body is JSON lines."""
+    """Return True if the body is JSON lines."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower() in BATCH_TYPES
 
 
 def parse_object(text: bytes) -> Document:
-    """One JSON object; nothing at all counts as an empty one."""
+    """Parse one JSON object; an empty body counts as an empty object.
+
+    Raises:
+        BadRequest: The text is not JSON or is nested too deep.
+        InvalidArgument: The value is not an object.
+    """
     if not text.strip():
         return {}
     try:
@@ -51,7 +61,7 @@ def parse_object(text: bytes) -> Document:
 
 
 def parse_lines(body: bytes) -> list[bytes]:
-    """The lines of a batch that hold anything, not parsed yet."""
+    """Return the non-empty lines of a batch, unparsed."""
     return [line for line in body.split(b"\n") if line.strip()]
 
 
@@ -69,7 +79,7 @@ def _decompressed(body: bytes, encoding: str) -> bytes:
 
 
 def _check_depth(value: object) -> None:
-    # SQLite's JSON functions give up at 1000 levels; no document of a client comes near this limit.
+    # SQLite's JSON functions fail at 1000 levels; no client's document comes near DEEPEST.
     layer = [value]
     for _ in range(DEEPEST):
         layer = [child for item in layer for child in _children(item)]
@@ -93,49 +103,49 @@ T = TypeVar("T")
 
 
 class Arguments:
-    """Typed access to the JSON object of a request. A null counts as not given, as the clients mean it."""
+    """Typed access to the JSON object of a request; null counts as missing, as clients mean it."""
 
     def __init__(self, values: Document) -> None:
-        """``values`` is the parsed body with the query string below it."""
+        """Wrap ``values``: the query string, overridden by the parsed body."""
         self._values = values
 
     def __contains__(self, name: str) -> bool:
-        """Whether the argument is given, and not null."""
+        """Return True if the argument is present and not null."""
         return self._values.get(name) is not None
 
     def __iter__(self) -> Iterator[str]:
-        """The names of the arguments given."""
+        """Iterate over the names of the arguments that are present."""
         return (name for name, value in self._values.items() if value is not None)
 
     def replaced(self, name: str, value: Any) -> "Arguments":
-        """A copy in which ``name`` is ``value``."""
+        """Return a copy in which ``name`` is ``value``."""
         return Arguments({**self._values, name: value})
 
     def require(self, *names: str) -> None:
-        """Raises MissingArgument, naming the first of ``names`` that is not given."""
+        """Raise MissingArgument for the first of ``names`` that is missing."""
         for name in names:
             if name not in self:
                 raise MissingArgument(f"Missing required fields: {name}")
 
     def raw(self, name: str) -> Any:
-        """The value as it came, of any type; None if not given."""
+        """Return the value as sent, of any type; None if missing."""
         return self._values.get(name)
 
     def text(self, name: str) -> str:
-        """A string that must be given; raises MissingArgument or InvalidArgument."""
+        """Return a required string; raises MissingArgument or InvalidArgument."""
         self.require(name)
         return self._typed(name, str, "string")
 
     def maybe_text(self, name: str) -> str | None:
-        """A string, or None if not given."""
+        """Return a string, or None if missing."""
         return self.text(name) if name in self else None
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """A boolean; nothing else counts as one, 0 and "true" neither."""
+        """Return a boolean; neither 0 nor "true" counts as one."""
         return self._typed(name, bool, "boolean") if name in self else default
 
     def integer(self, name: str, default: int) -> int:
-        """A whole number of at most 64 bits; also as digits in a string or as 3.0, as clients send it."""
+        """Return a whole number of at most 64 bits; clients also send it as a string of digits or as 3.0."""
         if name not in self:
             return default
         value = self._values[name]
@@ -148,7 +158,7 @@ class Arguments:
         return value
 
     def texts(self, name: str) -> list[str]:
-        """A list of strings; one string is a list of one, as the clients' older versions send it."""
+        """Return a list of strings; older clients send a single string for a list of one."""
         value = self._values.get(name)
         if value is None:
             return []
@@ -158,11 +168,11 @@ class Arguments:
         return items
 
     def mapping(self, name: str) -> Document:
-        """An object; an empty one if not given."""
+        """Return an object, empty if missing."""
         return self._typed(name, dict, "object") if name in self else {}
 
     def mappings(self, name: str) -> list[Document]:
-        """A list of objects."""
+        """Return a list of objects, empty if missing."""
         value = self._values.get(name)
         if value is None:
             return []
@@ -178,7 +188,7 @@ class Arguments:
 
 
 def wrong_type(name: str, expected: str, value: object) -> InvalidArgument:
-    """The error for an argument of the wrong type; quotes the start of what was given."""
+    """Return the error for an argument of the wrong type, quoting the start of its value."""
     return InvalidArgument(
         f"Validation error (invalid type for field {name}): expected {expected}, got {value!r:.80}"
     )

@@ -1,7 +1,7 @@
-"""What a task leaves in the archive goes after a while: its events and files, never the task itself.
+"""Retention of archived tasks: their events and files are deleted after a while, never the tasks themselves.
 
 Parameters, last metrics, configuration and models stay. A task that anything outside the archive still names
-(a later version of a data set, a pipeline that took a step from the cache, a clone) keeps everything.
+(a later dataset version, a pipeline that reused a cached step, a clone) keeps everything.
 """
 
 import asyncio
@@ -32,40 +32,40 @@ FULL = (
 
 
 class Retention:
-    """Empties tasks that were archived, and not touched since, more than ``days`` ago."""
+    """Deletes events and files of tasks archived, and not changed since, more than ``days`` ago."""
 
     def __init__(self, database: Database, tree: Tree, days: float) -> None:
-        """``tree`` is where the file server keeps the files that the tasks' URLs lead to."""
+        """``tree`` holds the file server's files, to which the tasks' URLs lead."""
         self._database = database
         self._tree = tree
         self._days = days
 
     async def run(self) -> None:
-        """Look around at once and then every hour, for ever."""
+        """Check now and then every hour, for ever."""
         while True:
             try:
                 await asyncio.to_thread(self.look, time.time())
             except Unavailable:
-                pass  # the database has said so in the log
+                pass  # the database has logged it
             except (sqlite3.Error, OSError):
                 log.exception("archived tasks could not be emptied")
             await asyncio.sleep(INTERVAL)
 
     def look(self, now: float) -> None:
-        """One round at the time ``now`` (seconds since the epoch)."""
+        """Check once at the time ``now`` (seconds since the epoch)."""
         limit = datetime.fromtimestamp(now - self._days * DAY, UTC).isoformat(timespec="microseconds")
         with self._database.read() as db:
             condition = f"{ARCHIVED} AND json_extract(doc, '$.last_change') < ? AND {FULL}"
             old = [task["id"] for task in documents.where(db, "tasks", condition, (limit,))]
         for task_id in old:
             with self._database.read() as db:
-                found = documents.where(db, "tasks", f"id = ? AND {ARCHIVED}", (task_id,))
-                urls = [_urls(db, task) for task in found if not _is_named_elsewhere(db, task_id)]
+                tasks = documents.where(db, "tasks", f"id = ? AND {ARCHIVED}", (task_id,))
+                urls = [_urls(db, task) for task in tasks if not _is_named_elsewhere(db, task_id)]
             if urls:
                 self._empty(task_id, urls[0])
 
     def _empty(self, task_id: str, urls: list[str]) -> None:
-        """Files first: if this ends in the middle, the next round still knows what is left to do."""
+        """Delete files before events: after an interruption the next round still finds what is left."""
         for url in urls:
             remove_file(self._tree, url)
         while self._delete_some_events(task_id):
@@ -81,7 +81,7 @@ class Retention:
         log.warning("task %s: %s", task_id, task["status_message"])
 
     def _delete_some_events(self, task_id: str) -> bool:
-        # Piece by piece, so that no running task waits for the writer for long.
+        # In batches, so that running tasks do not wait long for the writer.
         some = "SELECT number FROM events WHERE task = ? LIMIT ?"
         with self._database.write() as db:
             gone = db.execute(f"DELETE FROM events WHERE number IN ({some})", (task_id, BATCH)).rowcount
@@ -89,17 +89,17 @@ class Retention:
 
 
 def _is_named_elsewhere(db: sqlite3.Connection, task_id: str) -> bool:
-    """Whether the document of any other task that is not archived contains the id."""
+    """Return True if a task that is not archived names the id."""
     sql = f"SELECT 1 FROM tasks WHERE id <> ? AND instr(doc, ?) AND NOT {ARCHIVED}"
     return db.execute(sql, (task_id, task_id)).fetchone() is not None
 
 
 def _urls(db: sqlite3.Connection, task: Document) -> list[str]:
-    """Where the files are that the task's artifacts and images name."""
+    """Return the URLs of the task's artifacts and debug images."""
     artifacts = [item for item in task["execution"].get("artifacts", []) if item.get("mode") != "input"]
     images = db.execute(
         "SELECT DISTINCT json_extract(doc, '$.url') AS url FROM events WHERE task = ? AND type = ?",
         (task["id"], IMAGE),
     )
-    found = [item.get("uri") for item in artifacts] + [row["url"] for row in images]
-    return [url for url in found if isinstance(url, str) and url.startswith(("http://", "https://"))]
+    urls = [item.get("uri") for item in artifacts] + [row["url"] for row in images]
+    return [url for url in urls if isinstance(url, str) and url.startswith(("http://", "https://"))]

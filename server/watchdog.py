@@ -1,4 +1,4 @@
-"""Notices what stopped without a word: lost workers, silent tasks, entries taken and dropped."""
+"""Watchdog for lost workers, silent tasks and queue entries that were taken and dropped."""
 
 import asyncio
 import logging
@@ -22,35 +22,35 @@ LOST_ENTRY = 60.0
 class Watchdog:
     """Ends tasks whose worker was silent for ``worker_timeout`` seconds.
 
-    Lost work is marked *failed*, not stopped: only then does a pipeline's retry_on_failure take it up again.
+    Lost tasks are marked *failed*, not stopped: a pipeline's retry_on_failure retries only failed steps.
     """
 
     def __init__(self, database: Database, worker_timeout: float) -> None:
-        """``worker_timeout`` in seconds; looks four times in that time, at most every 15 s."""
+        """Check four times per ``worker_timeout`` (seconds), at most every 15 s."""
         self._database = database
         self._timeout = worker_timeout
         self._interval = min(15.0, max(0.2, worker_timeout / 4))
         self._awake_since = time.time()
 
     async def run(self) -> None:
-        """Look around for ever. After a pause of the machine everybody gets the full time again."""
+        """Check for ever; after the machine slept, every worker gets the full time again."""
         last = time.time()
         while True:
             await asyncio.sleep(self._interval)
             now = time.time()
             if now - last > 2 * self._interval + 5:
-                log.warning("the machine slept for %.0f s: silent workers get their time again", now - last)
+                log.warning("the machine slept for %.0f s: the workers' time-outs start again", now - last)
                 self._awake_since = now
             last = now
             try:
                 await asyncio.to_thread(self.look, now)
             except Unavailable:
-                pass  # the database has said so in the log
+                pass  # the database has logged it
             except sqlite3.Error:
-                log.exception("the watchdog could not look at the tasks")
+                log.exception("the watchdog could not check the tasks")
 
     def look(self, now: float) -> None:
-        """One round at the time ``now`` (seconds since the epoch)."""
+        """Check once at the time ``now`` (seconds since the epoch)."""
         with self._database.read() as db:
             running = documents.where(db, "tasks", "status = 'in_progress'")
             waiting = documents.where(
@@ -71,7 +71,7 @@ class Watchdog:
         return self._silent(task, now) > (self._timeout if "last_worker" in task else SILENT_TASK)
 
     def _silent(self, task: Document, now: float) -> float:
-        """Seconds since the last sign of life that could have reached us."""
+        """Return the seconds since the last sign of life that could have reached us."""
         heard = documents.parse_time(task["last_update"]).timestamp()
         return now - max(heard, self._awake_since)
 
@@ -97,7 +97,7 @@ class Watchdog:
 
 
 def _queue_again(db: sqlite3.Connection, task_id: str) -> None:
-    """An agent took the entry and died before it said that it started the task."""
+    """Requeue a task whose agent took the entry and died before it started the task."""
     task = documents.find(db, "tasks", task_id)
     if task is None or task["status"] != "queued":
         return
@@ -106,4 +106,4 @@ def _queue_again(db: sqlite3.Connection, task_id: str) -> None:
     if taken or not queue or documents.find(db, "queues", queue) is None:
         return
     entries.push_front(db, queue, task_id, documents.now())
-    log.warning("task %s was taken from its queue and never started: it waits again", task_id)
+    log.warning("task %s was taken from its queue and never started: it is queued again", task_id)

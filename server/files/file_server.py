@@ -1,4 +1,4 @@
-"""The file server: artifacts, models, data sets and images by their path."""
+"""File server: artifacts, models, datasets and images by path."""
 
 import errno
 import logging
@@ -17,35 +17,35 @@ from server.files.upload import Upload
 
 log = logging.getLogger("server")
 
-# An uploaded page runs no script and is of no origin: it cannot speak to the server as the user.
+# An uploaded page runs no scripts and has no origin, so it cannot call the server as the user.
 SANDBOX = "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; font-src data:"
 
 
 class PathTaken(ApiError):
-    """A folder is where a file should go, or a file where a folder should."""
+    """A folder is in the place of a file, or a file in the place of a folder."""
 
     code = 409
     subcode = 0
 
 
 class DiskFull(ApiError):
-    """The file system is full. Not a 503: the client would hold its upload back for ever and say nothing."""
+    """The file system is full; on a 503 the client would retry its upload for ever without a word."""
 
     code = 507
     subcode = 0
 
 
 class Files:
-    """An ASGI endpoint over ``tree``; ``drafts`` is a folder on the same file system."""
+    """HTTP endpoint over a tree of files."""
 
     def __init__(self, tree: Tree, drafts: Path, credentials: Credentials) -> None:
-        """Uploads grow in ``drafts`` and are moved into the tree when they are whole."""
+        """Serve ``tree``; uploads are written to ``drafts``, on the same file system, and then moved."""
         self._tree = tree
         self._drafts = drafts
         self._credentials = credentials
 
     async def handle(self, request: Request) -> Response:
-        """Answer a request; whatever goes wrong is an answer too."""
+        """Handle a request; errors are answered in the API's envelope."""
         try:
             self._credentials.authenticate(request.headers.get("authorization"), request.cookies.get(COOKIE))
             return await self._answer(request)
@@ -90,7 +90,7 @@ class Files:
                 await upload.receive(body)
             except (ApiError, OSError):
                 upload.discard()
-                # A client that is cut off while it sends sees a broken connection instead of the reason.
+                # A client that is cut off while sending sees a broken connection instead of the error.
                 async for _ in body:
                     pass
                 raise

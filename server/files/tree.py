@@ -12,34 +12,34 @@ from server.errors import ApiError, BadRequest
 
 
 class NotFound(ApiError):
-    """There is no file at the path."""
+    """No file is at the path."""
 
     code = 404
     subcode = 0
 
 
 class Tree:
-    """The files below ``root``; a path has its folders separated by "/" and may begin with one."""
+    """The files below a root; paths are separated by "/" and may start with one."""
 
     def __init__(self, root: Path) -> None:
-        """``root`` exists and is no symbolic link afterwards: it is resolved once, here."""
+        """Resolve ``root``, an existing folder, once."""
         self._root = root.resolve()
 
     def target(self, path: str) -> Path:
-        """Where ``path`` lives; raises BadRequest for one that leads out of the root."""
+        """Return the location of ``path``; raises BadRequest for one that leads out of the root."""
         parts = path.removeprefix("/").split("/")
         if any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
             raise BadRequest(f"Invalid path: {path!r:.200}")
         if any(len(os.fsencode(part)) > 255 for part in parts):
             raise BadRequest(f"A name in the path is too long: {path!r:.200}")
         target = self._root.joinpath(*parts)
-        # Components are plain names, so only a symbolic link could still lead elsewhere.
+        # All components are plain names, so only a symbolic link could still lead elsewhere.
         if target.parent.resolve() != target.parent or target.is_symlink():
             raise BadRequest(f"Invalid path: {path!r:.200}")
         return target
 
     def existing(self, path: str) -> Path:
-        """The file at ``path``; raises NotFound for what is no file."""
+        """Return the file at ``path``; raises NotFound if it is not a regular file."""
         file = self.target(path)
         try:
             regular = stat.S_ISREG(file.lstat().st_mode)
@@ -50,7 +50,7 @@ class Tree:
         return file
 
     def remove(self, path: str) -> None:
-        """Delete the file, and the folders that it leaves empty; raises NotFound for what is no file."""
+        """Delete the file and the folders left empty; raises NotFound if it is not a regular file."""
         file = self.existing(path)
         file.unlink()
         for folder in file.parents:
@@ -65,17 +65,17 @@ NAMED = "SELECT 1 FROM tasks WHERE instr(doc, :path) UNION ALL SELECT 1 FROM mod
 
 
 class Leftovers:
-    """Removes files by the URLs under which tasks know them."""
+    """Removes the files of deleted tasks by their URLs."""
 
     def __init__(self, database: Database, tree: Tree) -> None:
-        """``tree`` is where the file server keeps what the URLs lead to."""
+        """``tree`` holds the file server's files, to which the URLs lead."""
         self._database = database
         self._tree = tree
 
     def remove(self, task_id: str, urls: Iterable[str]) -> None:
-        """Remove those files of the deleted task that no other task and no model names.
+        """Remove the deleted task's files that no other task or model names.
 
-        Whose a file is says its path, in which the clients write the task's id; others are left alone.
+        Clients write the owning task's id into the path; files without it are kept.
         """
         for url in urls:
             path = urlsplit(url).path
@@ -88,8 +88,8 @@ class Leftovers:
 
 
 def remove_file(tree: Tree, url: str) -> None:
-    """Remove the file that the URL leads to, if it is one of ours."""
+    """Remove the file that the URL leads to, if it is on this server."""
     try:
         tree.remove(unquote(urlsplit(url).path))
     except (ApiError, ValueError):
-        log.debug("no file of ours: %.200r", url)
+        log.debug("not a file of this server: %.200r", url)

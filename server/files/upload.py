@@ -1,4 +1,4 @@
-"""Multipart uploads streamed to disk: memory stays bounded whatever the size of the file."""
+"""Multipart uploads, streamed to disk so that memory stays bounded."""
 
 import asyncio
 import contextlib
@@ -20,13 +20,17 @@ LONGEST_HEADER = 16 * 2**10
 
 
 class Upload:
-    """One multipart body on its way to ``folder``; each part becomes a draft file there.
+    """One multipart body; each part becomes a draft file.
 
-    Call ``receive``, then move the drafts of ``parts`` to their places; ``discard`` removes those left.
+    Call ``receive``, move the drafts of ``parts`` to their places, then ``discard`` the rest.
     """
 
     def __init__(self, content_type: str, folder: Path) -> None:
-        """Raises BadRequest unless ``content_type`` is multipart/form-data with a boundary."""
+        """Write drafts to ``folder``.
+
+        Raises:
+            BadRequest: ``content_type`` is not multipart/form-data with a boundary.
+        """
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
         if kind != b"multipart/form-data" or not boundary:
@@ -44,7 +48,7 @@ class Upload:
             raise BadRequest(f"Invalid boundary: {error!s:.200}") from error
 
     async def receive(self, chunks: AsyncIterator[bytes]) -> None:
-        """Raises BadRequest for a body that is no multipart or that ends too early."""
+        """Write all parts to drafts; raises BadRequest for a malformed or incomplete body."""
         try:
             async for chunk in chunks:
                 self._parser.write(chunk)
@@ -52,13 +56,13 @@ class Upload:
             raise BadRequest(f"Invalid multipart body: {error!s:.200}") from error
         if not self._complete:
             raise BadRequest("The multipart body ends too early")
-        # A checkpoint is what a power cut should spare: on disk before the client hears that it is.
+        # Checkpoints must survive a power cut: sync to disk before acknowledging.
         await asyncio.to_thread(self._sync)
 
     def discard(self) -> None:
-        """Remove the drafts that were not moved to their places."""
+        """Remove the drafts that were not moved."""
         if self._stream:
-            with contextlib.suppress(OSError):  # on a full disk even closing fails
+            with contextlib.suppress(OSError):  # closing fails on a full disk, too
                 self._stream.close()
         for _, draft in self.parts:
             draft.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 import sqlite3
 
 from server import documents, identity
-from server.answers import answer, each, fetch, resolve
+from server.answers import answer, bulk, expand, fetch
 from server.dispatch import Call, Service
 from server.documents import Document, new_id
 from server.errors import InvalidModel, ModelIsReady
@@ -19,64 +19,66 @@ TEXTS = ("name", "comment", "framework", "parent", "project", "task", "uri")
 
 @service.writes("create")
 def create(call: Call) -> Document:
-    """Register weights that lie at ``uri``; answers the new model's id."""
+    """Register the weights at ``uri`` and return the new model's id."""
     call.arguments.require("name", "uri")
-    model = blank_model(call.now) | _given(call)
+    model = blank_model(call.now) | _fields_of(call)
     documents.insert(call.db, "models", model)
     return {"created": True, "id": model["id"]}
 
 
 @service.reads("get_by_id")
 def get_by_id(call: Call) -> Document:
-    """One model, whole."""
+    """Return one model, whole."""
     return {"model": load_model(call.db, call.arguments.text("model"))}
 
 
 @service.reads("get_all")
 def get_all(call: Call) -> Document:
-    """The models that match the filters."""
-    found, scroll = fetch(call.db, MODELS, call.arguments, translate(MODELS, call.arguments))
-    return answer(MODELS, call.arguments, found, scroll)
+    """Return the models that match the filters."""
+    page, scroll = fetch(call.db, MODELS, call.arguments, translate(MODELS, call.arguments))
+    return answer(MODELS, call.arguments, page, scroll)
 
 
 @service.reads("get_all_ex")
 def get_all_ex(call: Call) -> Document:
-    """As ``get_all``, with project and task given by id and name."""
-    found, scroll = fetch(call.db, MODELS, call.arguments, translate(MODELS, call.arguments))
-    return resolve(call, MODELS, found, {"project": "projects", "task": "tasks"}, scroll)
+    """Return the same as ``get_all``, with id and name of project and task."""
+    page, scroll = fetch(call.db, MODELS, call.arguments, translate(MODELS, call.arguments))
+    return expand(call, MODELS, page, {"project": "projects", "task": "tasks"}, scroll)
 
 
 @service.reads("get_by_task_id")
 def get_by_task_id(call: Call) -> Document:
-    """The latest model that a task made."""
-    found = documents.where(call.db, "models", "task = ? ORDER BY rowid DESC", (call.arguments.text("task"),))
-    if not found:
+    """Return the latest model of a task."""
+    models = documents.where(
+        call.db, "models", "task = ? ORDER BY rowid DESC", (call.arguments.text("task"),)
+    )
+    if not models:
         raise InvalidModel(f"No model of task {call.arguments.text('task')}")
-    return {"model": found[0]}
+    return {"model": models[0]}
 
 
 @service.reads("get_frameworks")
 def get_frameworks(call: Call) -> Document:
-    """The frameworks named by any model."""
-    found = {model.get("framework") for model in documents.where(call.db, "models", "1")}
-    return {"frameworks": sorted(name for name in found if name)}
+    """Return the frameworks of all models."""
+    frameworks = {model.get("framework") for model in documents.where(call.db, "models", "1")}
+    return {"frameworks": sorted(name for name in frameworks if name)}
 
 
 @service.writes("edit")
 def edit(call: Call) -> Document:
     """Change a model's fields."""
-    return _change(call, {"ui_cache": {}, **_given(call)})
+    return _change(call, {"ui_cache": {}, **_fields_of(call)})
 
 
 @service.writes("update")
 def update(call: Call) -> Document:
     """Change a model's fields, as a running task does."""
-    return _change(call, _given(call))
+    return _change(call, _fields_of(call))
 
 
 @service.writes("update_for_task")
 def update_for_task(call: Call) -> Document:
-    """The output model of a task: changed where there is one, made where there is none."""
+    """Change the output model of a task, created if it has none."""
     task = load_task(call.db, call.arguments.text("task"))
     outputs = task["models"].get("output", [])
     model_id = call.arguments.maybe_text("override_model_id") or (outputs[-1]["model"] if outputs else None)
@@ -84,11 +86,11 @@ def update_for_task(call: Call) -> Document:
         model = (
             blank_model(call.now)
             | {"name": task["name"], "project": task.get("project"), "uri": ""}
-            | _given(call)
+            | _fields_of(call)
         )
         documents.insert(call.db, "models", model)
     else:
-        model = load_model(call.db, model_id) | _given(call)
+        model = load_model(call.db, model_id) | _fields_of(call)
         save_model(call.db, call.now, model)
     attach_model(task, "output", model["name"], model["id"], call.now)
     touch(task, call.now)
@@ -97,7 +99,7 @@ def update_for_task(call: Call) -> Document:
         "id": model["id"],
         "created": model_id is None,
         "updated": int(model_id is not None),
-        "fields": _given(call),
+        "fields": _fields_of(call),
     }
 
 
@@ -109,36 +111,36 @@ def set_ready(call: Call) -> Document:
 
 @service.writes("publish_many")
 def publish_many(call: Call) -> Document:
-    """Publish models; one that fails stops no other."""
-    return each(
+    """Publish models; a failing one does not stop the others."""
+    return bulk(
         call, call.arguments.texts("ids"), lambda model_id: {"published": True, **_publish(call, model_id)}
     )
 
 
 @service.writes("delete")
 def delete(call: Call) -> Document:
-    """Remove a model from the registry; its file stays, the answer says where."""
+    """Remove a model from the registry and return the URL of its file, which stays."""
     return _delete(call, call.arguments.text("model"))
 
 
 @service.writes("delete_many")
 def delete_many(call: Call) -> Document:
-    """Remove models; one that fails stops no other."""
-    return each(call, call.arguments.texts("ids"), lambda model_id: _delete(call, model_id))
+    """Remove models; a failing one does not stop the others."""
+    return bulk(call, call.arguments.texts("ids"), lambda model_id: _delete(call, model_id))
 
 
 @service.writes("archive_many")
 def archive_many(call: Call) -> Document:
-    """Put models out of sight, to be brought back by ``unarchive_many``."""
-    return each(
+    """Archive models; ``unarchive_many`` restores them."""
+    return bulk(
         call, call.arguments.texts("ids"), lambda model_id: {"archived": _tag(call, model_id, archive=True)}
     )
 
 
 @service.writes("unarchive_many")
 def unarchive_many(call: Call) -> Document:
-    """Bring archived models back."""
-    return each(
+    """Restore archived models."""
+    return bulk(
         call,
         call.arguments.texts("ids"),
         lambda model_id: {"unarchived": _tag(call, model_id, archive=False)},
@@ -147,7 +149,7 @@ def unarchive_many(call: Call) -> Document:
 
 @service.writes("move")
 def move(call: Call) -> Document:
-    """Move models to a project, made by ``project_name`` if there is none."""
+    """Move models to a project, created if ``project_name`` is new."""
     project = destination(call.db, call.arguments, call.now)
     for model_id in call.arguments.texts("ids"):
         save_model(call.db, call.now, load_model(call.db, model_id) | {"project": project})
@@ -158,7 +160,7 @@ def move(call: Call) -> Document:
 def add_or_update_metadata(call: Call) -> Document:
     """Add metadata items; one of the same key is replaced."""
     model = load_model(call.db, call.arguments.text("model"))
-    model["metadata"] = merged(model["metadata"], call.arguments)
+    model["metadata"] = _merged_metadata(model["metadata"], call.arguments)
     save_model(call.db, call.now, model)
     return {"updated": 1}
 
@@ -173,8 +175,8 @@ def delete_metadata(call: Call) -> Document:
     return {"updated": 1}
 
 
-def _given(call: Call) -> Document:
-    """The fields of a model that the call sets."""
+def _fields_of(call: Call) -> Document:
+    """Return the fields of a model that the call sets."""
     arguments = call.arguments
     fields: Document = {name: arguments.text(name) for name in TEXTS if name in arguments}
     fields |= {
@@ -186,7 +188,7 @@ def _given(call: Call) -> Document:
     if "iteration" in arguments:
         fields["last_iteration"] = arguments.integer("iteration", 0)
     if "metadata" in arguments:
-        fields["metadata"] = merged({}, arguments)
+        fields["metadata"] = _merged_metadata({}, arguments)
     return fields
 
 
@@ -218,10 +220,12 @@ def _tag(call: Call, model_id: str, archive: bool) -> bool:
     return True
 
 
-def merged(kept: Document, arguments: Arguments, replace_flag: str = "replace_metadata") -> Document:
-    """The metadata after the request's ``metadata`` items came in."""
+def _merged_metadata(
+    kept: Document, arguments: Arguments, replace_flag: str = "replace_metadata"
+) -> Document:
+    """Return the metadata with the request's items merged in, by key."""
     items = {_key(item): item for item in arguments.mappings("metadata")}
-    return items if arguments.flag(replace_flag) else kept | items
+    return items if arguments.flag("replace_metadata") else kept | items
 
 
 def _key(item: Document) -> str:
@@ -241,7 +245,7 @@ MODELS = Collection(
 
 
 def load_model(db: sqlite3.Connection, model_id: str) -> Document:
-    """Raises InvalidModel for an id that no model has."""
+    """Return the model; raises InvalidModel for an unknown id."""
     model = documents.find(db, "models", model_id)
     if model is None:
         raise InvalidModel(f"Invalid model id: id={model_id}, company={identity.COMPANY}")
@@ -249,7 +253,7 @@ def load_model(db: sqlite3.Connection, model_id: str) -> Document:
 
 
 def blank_model(now: str) -> Document:
-    """What a new model holds before anything is said about it."""
+    """Return a new model with default values."""
     return {
         "id": new_id(),
         "company": identity.COMPANY,
@@ -271,7 +275,7 @@ def blank_model(now: str) -> Document:
 
 
 def save_model(db: sqlite3.Connection, now: str, model: Document) -> Document:
-    """Store the model whole, marked as changed; returns the marks."""
+    """Save the model whole, marked as changed; return the marks."""
     marks = {"last_change": now, "last_changed_by": identity.USER, "last_update": now}
     documents.save(db, "models", model | marks)
     return marks

@@ -1,4 +1,4 @@
-"""The pipelines service: a new run of a pipeline, as the web page starts it."""
+"""The pipelines service: start a new run of a pipeline, as the web page does."""
 
 import re
 import sqlite3
@@ -19,7 +19,7 @@ NUMBERED = re.compile(r"(?P<base>.*?)(?: #(?P<number>\d{1,9}))?", re.DOTALL)
 
 @service.writes("start_pipeline")
 def start_pipeline(call: Call) -> Document:
-    """Clone the run, give the clone the arguments, and enqueue it where a queue is named."""
+    """Clone the run, set the clone's arguments and enqueue it if a queue is named."""
     source = load_task(call.db, call.arguments.text("task"))
     task = clone_task(source, Arguments({}), call.now)
     task["name"] = next_name(call.db, source)
@@ -37,7 +37,7 @@ def start_pipeline(call: Call) -> Document:
 
 
 def next_name(db: sqlite3.Connection, source: Document) -> str:
-    """``run #7`` after ``run`` ... ``run #6`` of the same project."""
+    """Return the next numbered name in the project: ``run #7`` after ``run`` to ``run #6``."""
     match = NUMBERED.fullmatch(source["name"])
     base = match["base"] if match else source["name"]
     siblings = documents.where(
@@ -57,6 +57,6 @@ def _args(call: Call) -> Document:
     for item in call.arguments.mappings("args"):
         name, value = item.get("name"), item.get("value")
         if not isinstance(name, str):
-            raise InvalidArgument("Validation error: args: each needs a name")
+            raise InvalidArgument("Validation error: args: every item needs a name")
         items[name] = {"section": "Args", "name": name, "value": "" if value is None else str(value)}
     return items

@@ -27,49 +27,49 @@ service = Service("queues", version="2.4")
 
 @service.reads("get_by_id")
 def get_by_id(call: Call) -> Document:
-    """One queue with its entries; a name instead of an id is an error that the clients rely on."""
+    """Return one queue with its entries; a name instead of an id is an error, as clients expect."""
     limit = call.arguments.integer("max_task_entries", -1)
     return {"queue": with_entries(call.db, load_queue(call.db, call.arguments.text("queue")), limit)}
 
 
 @service.reads("get_all")
 def get_all(call: Call) -> Document:
-    """The queues that match the filters, each with its entries."""
-    found, scroll = fetch(call.db, QUEUES, call.arguments, translate(QUEUES, call.arguments))
+    """Return the queues that match the filters, with their entries."""
+    page, scroll = fetch(call.db, QUEUES, call.arguments, translate(QUEUES, call.arguments))
     limit = call.arguments.integer("max_task_entries", -1)
-    return answer(QUEUES, call.arguments, [with_entries(call.db, queue, limit) for queue in found], scroll)
+    return answer(QUEUES, call.arguments, [with_entries(call.db, queue, limit) for queue in page], scroll)
 
 
 @service.reads("get_all_ex")
 def get_all_ex(call: Call) -> Document:
-    """As ``get_all``, with the names of the waiting tasks and the workers that serve the queue."""
-    found, scroll = fetch(call.db, QUEUES, call.arguments, translate(QUEUES, call.arguments))
-    return answer(QUEUES, call.arguments, [_extended(call, queue) for queue in found], scroll)
+    """Return the same as ``get_all``, with the tasks' names and the workers that serve the queue."""
+    page, scroll = fetch(call.db, QUEUES, call.arguments, translate(QUEUES, call.arguments))
+    return answer(QUEUES, call.arguments, [_extended(call, queue) for queue in page], scroll)
 
 
 @service.reads("get_default")
 def get_default(call: Call) -> Document:
-    """The queue that ``tasks.enqueue`` takes when none is named."""
+    """Return the queue that ``tasks.enqueue`` uses if none is named."""
     queue = default_queue(call.db)
     return {"id": queue["id"], "name": queue["name"]}
 
 
 @service.reads("get_num_entries")
 def get_num_entries(call: Call) -> Document:
-    """How many tasks wait."""
+    """Return the number of waiting tasks."""
     return {"num": entries.count(call.db, load_queue(call.db, call.arguments.text("queue"))["id"])}
 
 
 @service.reads("peek_task")
 def peek_task(call: Call) -> Document:
-    """The first task that waits, left where it is."""
+    """Return the first waiting task without removing it."""
     waiting = entries.entries_of(call.db, load_queue(call.db, call.arguments.text("queue"))["id"], limit=1)
     return {"task": waiting[0]["task"] if waiting else None}
 
 
 @service.writes("create")
 def create(call: Call) -> Document:
-    """Make a queue; raises NotUnique for a name that is taken."""
+    """Create a queue; raises NotUnique if the name is taken."""
     name = call.arguments.text("name")
     if named(call.db, name):
         raise NotUnique(
@@ -99,7 +99,7 @@ def update(call: Call) -> Document:
 
 @service.writes("delete")
 def delete(call: Call) -> Document:
-    """Delete a queue; with ``force`` also one with tasks, which become what they were before."""
+    """Delete a queue; one with tasks needs ``force``, which restores their earlier status."""
     queue = load_queue(call.db, call.arguments.text("queue"))
     waiting = entries.entries_of(call.db, queue["id"])
     if waiting and not call.arguments.flag("force"):
@@ -112,7 +112,7 @@ def delete(call: Call) -> Document:
 
 @service.writes("add_task")
 def add_task(call: Call) -> Document:
-    """Enqueue a task here."""
+    """Append a task to this queue."""
     load_queue(call.db, call.arguments.text("queue"))
     enqueue_task(call, call.arguments.text("task"))
     return {"added": 1}
@@ -120,7 +120,7 @@ def add_task(call: Call) -> Document:
 
 @service.writes("remove_task")
 def remove_task(call: Call) -> Document:
-    """Take a task out of this queue; it becomes what it was before."""
+    """Take a task out of this queue and restore its earlier status."""
     queue = load_queue(call.db, call.arguments.text("queue"))
     entries.index_of(call.db, queue["id"], call.arguments.text("task"))
     _unqueue(call, call.arguments.text("task"))
@@ -130,7 +130,7 @@ def remove_task(call: Call) -> Document:
 
 @service.writes("get_next_task")
 def get_next_task(call: Call) -> Document:
-    """What an agent asks all the time; the task stays "queued" until the agent says that it started."""
+    """Pop the next task for an agent; it stays "queued" until the agent starts it."""
     queue = load_queue(call.db, call.arguments.text("queue"))
     entry = entries.pop(call.db, queue["id"])
     if entry is None:
@@ -145,13 +145,13 @@ def get_next_task(call: Call) -> Document:
 
 @service.writes("move_task_to_front")
 def move_task_to_front(call: Call) -> Document:
-    """Let a task be the next."""
+    """Move a task to the front."""
     return _move(call, lambda index: 0)
 
 
 @service.writes("move_task_to_back")
 def move_task_to_back(call: Call) -> Document:
-    """Let a task be the last."""
+    """Move a task to the back."""
     return _move(call, lambda index: entries.count(call.db, call.arguments.text("queue")))
 
 
@@ -175,7 +175,7 @@ def _move(call: Call, target: Callable[[int], int]) -> Document:
 
 
 def _unqueue(call: Call, task_id: str) -> None:
-    """The task goes back to what it was before it was enqueued."""
+    """Take the task out of its queue and restore its earlier status."""
     entries.remove(call.db, task_id)
     task = load_task(call.db, task_id)
     change(call, task, task.pop("enqueue_status", None) or "created")

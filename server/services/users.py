@@ -1,4 +1,4 @@
-"""The users and auth services."""
+"""The auth service, which issues tokens, and the users service for the one user."""
 
 import json
 
@@ -13,13 +13,13 @@ service = Service("users")
 
 @auth.reads("login")
 def login(call: Call) -> Document:
-    """Whoever gets here has shown a key pair or a token that still holds."""
+    """Issue a session token; the caller has passed authentication."""
     return {"token": call.credentials.token(call.arguments.integer("expiration_sec", TOKEN_LIFE))}
 
 
 @auth.reads("link")
 def link(call: Call) -> Document:
-    """A one-time token that opens the page: no call of ClearML's, made for the launcher."""
+    """Issue a one-time token that opens the page; an addition to ClearML's API for the launcher."""
     return {"token": call.credentials.link()}
 
 
@@ -30,44 +30,44 @@ PROFILE: Document = {
     "family_name": "",
     "role": identity.ROLE,
     "avatar": None,
-    "company": {"id": identity.COMPANY, "name": identity.COMPANY_NAME},
+    "company": identity.COMPANY_REFERENCE,
 }
 
 
 @service.reads("get_current_user")
 def get_current_user(call: Call) -> Document:
-    """Who is calling: always the one user."""
+    """Return the calling user: always the one user."""
     return {"user": PROFILE, "getting_started": None, "settings": {}}
 
 
 @service.reads("get_by_id")
 def get_by_id(call: Call) -> Document:
-    """The one user, whatever the id."""
+    """Return the one user, whatever the id."""
     return {"user": PROFILE}
 
 
 @service.reads("get_all")
 def get_all(call: Call) -> Document:
-    """The one user."""
+    """Return the one user."""
     return {"users": [{**PROFILE, "company": identity.COMPANY}]}
 
 
 @service.reads("get_all_ex")
 def get_all_ex(call: Call) -> Document:
-    """The one user, with the company by id and name."""
+    """Return the one user, with id and name of the company."""
     return {"users": [PROFILE]}
 
 
 @service.reads("get_preferences")
 def get_preferences(call: Call) -> Document:
-    """What the web page stored for the user."""
+    """Return the preferences that the web page stored."""
     row = call.db.execute("SELECT doc FROM preferences WHERE user = ?", (identity.USER,)).fetchone()
     return {"preferences": json.loads(row["doc"]) if row else {}}
 
 
 @service.writes("set_preferences")
 def set_preferences(call: Call) -> Document:
-    """Store what the web page wants to remember; replaces it whole."""
+    """Replace the web page's preferences."""
     call.arguments.require("preferences")
     call.db.execute(
         "INSERT INTO preferences (user, doc) VALUES (?, ?)"

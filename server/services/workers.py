@@ -1,4 +1,4 @@
-"""The workers service: agents make themselves known and say what they run."""
+"""The workers service: agents register and report what they run."""
 
 from server import documents, identity
 from server.dispatch import Call, Service
@@ -15,8 +15,8 @@ TIMEOUT = 600
 
 @service.writes("register")
 def register(call: Call) -> Document:
-    """A worker says that it is there, which queues it serves, and its ``timeout`` of silence in seconds."""
-    worker = _known(call) | {
+    """Register a worker with its queues and its ``timeout`` of silence in seconds."""
+    worker = _worker_of(call) | {
         "queues": call.arguments.texts("queues"),
         "timeout": max(1, call.arguments.integer("timeout", TIMEOUT)),
         "register_time": call.now,
@@ -27,7 +27,7 @@ def register(call: Call) -> Document:
 
 @service.writes("unregister")
 def unregister(call: Call) -> Document:
-    """A worker says good-bye."""
+    """Remove a worker; raises InvalidWorker if it is unknown."""
     worker_id = call.arguments.text("worker")
     if not documents.delete(call.db, "workers", worker_id):
         raise InvalidWorker(f"Worker is not registered: worker={worker_id}")
@@ -36,8 +36,8 @@ def unregister(call: Call) -> Document:
 
 @service.writes("status_report")
 def status_report(call: Call) -> Document:
-    """A sign of life of a worker, and of the task that it runs."""
-    worker = _known(call)
+    """Record a sign of life of a worker and of the task that it runs."""
+    worker = _worker_of(call)
     task_id = call.arguments.maybe_text("task")
     if task_id:
         task = load_task(call.db, task_id)
@@ -55,25 +55,25 @@ def status_report(call: Call) -> Document:
 
 @service.reads("get_all")
 def get_all(call: Call) -> Document:
-    """The living workers, with what they run and the queues that they serve."""
+    """Return the living workers, with their tasks and queues."""
     longest = call.arguments.integer("last_seen", 0)
     return {"workers": [_described(call, worker) for worker in _alive(call, longest)]}
 
 
 @service.reads("get_count")
 def get_count(call: Call) -> Document:
-    """How many workers are alive."""
+    """Return the number of living workers."""
     return {"count": len(_alive(call, call.arguments.integer("last_seen", 0)))}
 
 
 def _alive(call: Call, longest: int) -> list[Document]:
-    """Workers heard of within their own timeout, and within ``longest`` seconds where that is given."""
+    """Return the workers that reported within ``longest`` seconds or, if that is 0, their own timeout."""
     workers = documents.where(call.db, "workers", "1 ORDER BY id")
     return [worker for worker in workers if is_alive(worker | ({"timeout": longest} if longest > 0 else {}))]
 
 
-def _known(call: Call) -> Document:
-    """What is known of the calling worker; one never heard of is known from now on."""
+def _worker_of(call: Call) -> Document:
+    """Return the calling worker's document, a new one for an unknown worker."""
     worker_id = call.arguments.text("worker")
     fresh: Document = {
         "id": worker_id,
@@ -99,13 +99,13 @@ def _save(call: Call, worker: Document) -> None:
 
 
 def _described(call: Call, worker: Document) -> Document:
-    """A worker with its queues and its task by name."""
+    """Return a worker with its queues and its task by name."""
     task = documents.find(call.db, "tasks", worker["task"]) if worker.get("task") else None
     described = {
         **worker,
-        "company": {"id": identity.COMPANY, "name": identity.COMPANY_NAME},
-        "user": {"id": identity.USER, "name": identity.USER_NAME},
-        "queues": [_watched(call, worker_id) for worker_id in worker["queues"]],
+        "company": identity.COMPANY_REFERENCE,
+        "user": identity.USER_REFERENCE,
+        "queues": [_served_queue(call, queue_id) for queue_id in worker["queues"]],
         "task": None,
         "project": None,
     }
@@ -121,11 +121,11 @@ def _described(call: Call, worker: Document) -> Document:
     return described
 
 
-def _watched(call: Call, worker_id: str) -> Document:
-    waiting = entries.entries_of(call.db, worker_id)
-    name = documents.names(call.db, "queues", [worker_id]).get(worker_id)
+def _served_queue(call: Call, queue_id: str) -> Document:
+    waiting = entries.entries_of(call.db, queue_id)
+    name = documents.names(call.db, "queues", [queue_id]).get(queue_id)
     return {
-        "id": worker_id,
+        "id": queue_id,
         "name": name,
         "num_tasks": len(waiting),
         "next_task": waiting[0]["task"] if waiting else None,

@@ -1,4 +1,4 @@
-"""Projects as documents: a tree by name, where ``a/b`` is a child of ``a``."""
+"""Projects as documents: a tree by name, in which ``a/b`` is a child of ``a``."""
 
 import sqlite3
 
@@ -20,7 +20,7 @@ DATASET = "dataset"
 
 
 def load_project(db: sqlite3.Connection, project_id: str) -> Document:
-    """Raises InvalidProject for an id that no project has."""
+    """Return the project; raises InvalidProject for an unknown id."""
     project = find(db, "projects", project_id)
     if project is None:
         raise InvalidProject(f"Invalid project id: id={project_id}, company={identity.COMPANY}")
@@ -28,23 +28,23 @@ def load_project(db: sqlite3.Connection, project_id: str) -> Document:
 
 
 def named(db: sqlite3.Connection, name: str) -> Document | None:
-    """The project of exactly this full name, or None."""
-    found = documents.where(db, "projects", "name = ?", (name,))
-    return found[0] if found else None
+    """Return the project of exactly this full name, or None."""
+    matches = documents.where(db, "projects", "name = ?", (name,))
+    return matches[0] if matches else None
 
 
 def destination(db: sqlite3.Connection, arguments: Arguments, now: str) -> str:
-    """The id of the project that something moves to, made by ``project_name`` if there is none."""
+    """Return the id of the call's target project, created if ``project_name`` is new."""
     if "project_name" in arguments:
         project = ensure_project(db, arguments.text("project_name"), now)
     else:
         project = load_project(db, arguments.text("project"))
-    found: str = project["id"]
-    return found
+    project_id: str = project["id"]
+    return project_id
 
 
 def ensure_project(db: sqlite3.Connection, name: str, now: str) -> Document:
-    """The project of that name, made (with its parents) if there is none."""
+    """Return the project of that name, created with its parents if it does not exist."""
     parts = name.split("/")
     if not all(part.strip() for part in parts):
         raise InvalidArgument(f"Validation error: invalid project name {name!r:.200}: an empty part")
@@ -71,7 +71,7 @@ def ensure_project(db: sqlite3.Connection, name: str, now: str) -> Document:
 
 
 def tree(db: sqlite3.Connection, root: str) -> list[str]:
-    """The ids of the project and everything below it."""
+    """Return the ids of the project and of all projects below it."""
     rows = db.execute(
         "WITH RECURSIVE below(id) AS (SELECT ? UNION"
         " SELECT p.id FROM projects p JOIN below ON p.parent = below.id) SELECT id FROM below",
@@ -81,7 +81,7 @@ def tree(db: sqlite3.Connection, root: str) -> list[str]:
 
 
 def rename(db: sqlite3.Connection, project: Document, name: str, now: str) -> None:
-    """Give the project a new full name; everything below it moves along, a dataset's versions too."""
+    """Rename the project, everything below it and, for a dataset, its versions."""
     if name == project["name"]:
         return
     if named(db, name):
@@ -103,7 +103,7 @@ def rename(db: sqlite3.Connection, project: Document, name: str, now: str) -> No
 
 
 def _rename_versions(db: sqlite3.Connection, dataset: Document, name: str) -> None:
-    """The SDK finds the versions of a dataset by the name that their tasks share with its project."""
+    """Rename a dataset's versions: the SDK finds them by the name they share with its project."""
     for task in documents.where(
         db, "tasks", "project = ? AND name = ?", (dataset["id"], dataset["basename"])
     ):
@@ -111,7 +111,7 @@ def _rename_versions(db: sqlite3.Connection, dataset: Document, name: str) -> No
 
 
 def touch_project(db: sqlite3.Connection, project_id: str | None, now: str) -> None:
-    """Something in the project changed."""
+    """Mark the project as updated."""
     project = find(db, "projects", project_id) if project_id else None
     if project:
         project["last_update"] = now

@@ -1,4 +1,4 @@
-"""The entries of the queues: which tasks wait, in which order."""
+"""Entries of queues: the waiting tasks in their order."""
 
 import sqlite3
 
@@ -7,7 +7,7 @@ from server.errors import TaskAlreadyQueued, TaskNotQueued
 
 
 def push(db: sqlite3.Connection, queue: str, task: str, now: str) -> None:
-    """Append at the back; raises TaskAlreadyQueued if the task waits in any queue."""
+    """Append the task to the queue; raises TaskAlreadyQueued if it is in any queue."""
     taken = db.execute("SELECT queue FROM entries WHERE task = ?", (task,)).fetchone()
     if taken:
         raise TaskAlreadyQueued(f"Task already queued: task={task}, queue={taken['queue']}")
@@ -18,7 +18,7 @@ def push(db: sqlite3.Connection, queue: str, task: str, now: str) -> None:
 
 
 def push_front(db: sqlite3.Connection, queue: str, task: str, now: str) -> None:
-    """Insert before all that wait."""
+    """Insert the task at the front of the queue."""
     first = db.execute("SELECT min(position) AS first FROM entries WHERE queue = ?", (queue,)).fetchone()[
         "first"
     ]
@@ -26,7 +26,7 @@ def push_front(db: sqlite3.Connection, queue: str, task: str, now: str) -> None:
 
 
 def pop(db: sqlite3.Connection, queue: str) -> Document | None:
-    """Take the first entry out of the queue."""
+    """Remove and return the first entry of the queue, or None if it is empty."""
     waiting = entries_of(db, queue, limit=1)
     if not waiting:
         return None
@@ -35,12 +35,12 @@ def pop(db: sqlite3.Connection, queue: str) -> Document | None:
 
 
 def remove(db: sqlite3.Connection, task: str) -> bool:
-    """Take the task out of whatever queue it waits in; False if it waits in none."""
+    """Remove the task from its queue; False if it is in none."""
     return db.execute("DELETE FROM entries WHERE task = ?", (task,)).rowcount > 0
 
 
 def entries_of(db: sqlite3.Connection, queue: str, limit: int = -1) -> list[Document]:
-    """The first ``limit`` entries ({task, added}) in their order; -1 is all."""
+    """Return the first ``limit`` entries ({task, added}) in order; -1 is all."""
     rows = db.execute(
         "SELECT task, added FROM entries WHERE queue = ? ORDER BY position LIMIT ?", (queue, limit)
     ).fetchall()
@@ -48,12 +48,12 @@ def entries_of(db: sqlite3.Connection, queue: str, limit: int = -1) -> list[Docu
 
 
 def count(db: sqlite3.Connection, queue: str) -> int:
-    """How many tasks wait in the queue."""
+    """Return the number of tasks in the queue."""
     return int(db.execute("SELECT count(*) AS n FROM entries WHERE queue = ?", (queue,)).fetchone()["n"])
 
 
 def move(db: sqlite3.Connection, queue: str, task: str, to: int) -> int:
-    """Move the task to index ``to`` of the queue (clamped); returns the index it then has."""
+    """Move the task to index ``to`` of the queue (clamped) and return its new index."""
     order = [entry["task"] for entry in entries_of(db, queue)]
     if task not in order:
         raise TaskNotQueued(f"Task is not in the queue: task={task}, queue={queue}")
@@ -68,7 +68,7 @@ def move(db: sqlite3.Connection, queue: str, task: str, to: int) -> int:
 
 
 def index_of(db: sqlite3.Connection, queue: str, task: str) -> int:
-    """Raises TaskNotQueued if the task does not wait in this queue."""
+    """Return the task's index; raises TaskNotQueued if it is not in this queue."""
     order = [entry["task"] for entry in entries_of(db, queue)]
     if task not in order:
         raise TaskNotQueued(f"Task is not in the queue: task={task}, queue={queue}")

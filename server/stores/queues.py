@@ -1,4 +1,4 @@
-"""Queues as documents, and who watches them."""
+"""Queues as documents, and the workers that serve them."""
 
 import sqlite3
 
@@ -20,7 +20,7 @@ DEFAULT_TAG = "default"
 
 
 def load_queue(db: sqlite3.Connection, queue_id: str) -> Document:
-    """Raises InvalidQueue for an id that no queue has; a name is not an id."""
+    """Return the queue; raises InvalidQueue for an unknown id, such as a name."""
     queue = documents.find(db, "queues", queue_id)
     if queue is None:
         raise InvalidQueue(f"Invalid queue id: id={queue_id}, company={identity.COMPANY}")
@@ -28,13 +28,13 @@ def load_queue(db: sqlite3.Connection, queue_id: str) -> Document:
 
 
 def named(db: sqlite3.Connection, name: str) -> Document | None:
-    """The queue of exactly this name, or None."""
-    found = documents.where(db, "queues", "name = ?", (name,))
-    return found[0] if found else None
+    """Return the queue of exactly this name, or None."""
+    matches = documents.where(db, "queues", "name = ?", (name,))
+    return matches[0] if matches else None
 
 
 def ensure_queue(db: sqlite3.Connection, name: str, now: str, system_tags: tuple[str, ...] = ()) -> Document:
-    """The queue of that name, made if there is none."""
+    """Return the queue of that name, created if it does not exist."""
     existing = named(db, name)
     if existing:
         return existing
@@ -56,37 +56,37 @@ def ensure_queue(db: sqlite3.Connection, name: str, now: str, system_tags: tuple
 
 
 def default_queue(db: sqlite3.Connection) -> Document:
-    """The queue that enqueueing without a queue means."""
+    """Return the queue for tasks that are enqueued without naming one."""
     tagged = "EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = ?)"
-    found = documents.where(db, "queues", tagged, (DEFAULT_TAG,))
-    if not found:
+    tagged_queues = documents.where(db, "queues", tagged, (DEFAULT_TAG,))
+    if not tagged_queues:
         raise NoDefaultQueue("No queue is tagged as the default queue for this company")
-    return found[0]
+    return tagged_queues[0]
 
 
 def touch_queue(db: sqlite3.Connection, queue: Document | None, now: str) -> None:
-    """Save the queue as updated ``now``; None is nobody's queue and is left alone."""
+    """Mark the queue as updated and save it; None is ignored."""
     if queue:
         documents.save(db, "queues", {**queue, "last_update": now})
 
 
 def with_entries(db: sqlite3.Connection, queue: Document, limit: int = -1) -> Document:
-    """The queue as the API shows it: with the first ``limit`` of its entries."""
+    """Return the queue as the API shows it, with the first ``limit`` of its entries."""
     return {**queue, "entries": entries.entries_of(db, queue["id"], limit)}
 
 
 def watchers(db: sqlite3.Connection, queue: str) -> list[Document]:
-    """The workers that serve the queue and have been heard of lately."""
+    """Return the living workers that serve the queue."""
     serving = "EXISTS (SELECT 1 FROM json_each(doc, '$.queues') WHERE value = ?)"
     return [worker for worker in documents.where(db, "workers", serving, (queue,)) if is_alive(worker)]
 
 
 def is_watched(db: sqlite3.Connection, queue: str) -> bool:
-    """Whether any living worker serves the queue."""
+    """Return True if a living worker serves the queue."""
     return bool(watchers(db, queue))
 
 
 def is_alive(worker: Document) -> bool:
-    """Whether the worker was heard of within its own timeout, in seconds."""
+    """Return True if the worker reported within its own timeout (seconds)."""
     timeout: int = worker["timeout"]
     return documents.seconds_between(worker["last_activity_time"], documents.now()) <= timeout

@@ -1,4 +1,4 @@
-"""Tasks as documents."""
+"""Tasks as documents: created, loaded, saved, and moved from status to status."""
 
 import sqlite3
 
@@ -46,7 +46,7 @@ STOPPING = "stopping"
 
 
 def load_task(db: sqlite3.Connection, task_id: str) -> Document:
-    """Raises InvalidTask for an id that no task has."""
+    """Return the task; raises InvalidTask for an unknown id."""
     task = documents.find(db, "tasks", task_id)
     if task is None:
         raise InvalidTask(f"Invalid task id: id={task_id}, company={identity.COMPANY}")
@@ -54,12 +54,12 @@ def load_task(db: sqlite3.Connection, task_id: str) -> Document:
 
 
 def save_task(db: sqlite3.Connection, task: Document) -> None:
-    """Store the task whole."""
+    """Save the task whole."""
     documents.save(db, "tasks", task)
 
 
 def blank_task(task_id: str, now: str) -> Document:
-    """What a new task holds before anything is said about it."""
+    """Return a new task with default values."""
     return {
         "id": task_id,
         "company": identity.COMPANY,
@@ -91,12 +91,12 @@ def blank_task(task_id: str, now: str) -> Document:
 
 
 def blank_execution() -> Document:
-    """The ``execution`` section of a new task."""
+    """Return the ``execution`` section of a new task."""
     return {"test_split": 0, "parameters": {}, "model_desc": {}, "model_labels": {}, "artifacts": []}
 
 
 def touch(task: Document, now: str, updated: bool = True) -> Document:
-    """Mark the task as changed (and, unless only its labels changed, updated); returns the marks."""
+    """Mark the task as changed and, with ``updated``, as updated; return the marks."""
     marks = {"last_change": now, "last_changed_by": identity.USER} | ({"last_update": now} if updated else {})
     task.update(marks)
     if updated and task["status"] == "in_progress" and "started" in task:
@@ -105,10 +105,10 @@ def touch(task: Document, now: str, updated: bool = True) -> Document:
 
 
 def settle(db: sqlite3.Connection, task: Document, fields: Document, now: str, **extra: object) -> Document:
-    """Store a change of status, whoever made it; a task that does not wait is in no queue."""
+    """Save a change of status and return what changed; a task that is not queued leaves its queue."""
     if fields["status"] != "queued":
         entries.remove(db, task["id"])
-    # The run's time counts up to this very moment, so it is marked before the status moves on.
+    # The run's duration counts up to now, so it is marked before the status changes.
     marks = touch(task, now)
     task |= fields | extra
     save_task(db, task)
@@ -117,11 +117,11 @@ def settle(db: sqlite3.Connection, task: Document, fields: Document, now: str, *
 
 
 def expected(task: Document, statuses: frozenset[str]) -> str:
-    """What is said of a task whose status the call does not allow."""
+    """Return the message for a task whose status the call does not allow."""
     return f"Invalid task status: task={task['id']}, status={task['status']}, expected={sorted(statuses)}"
 
 
 def attach_model(task: Document, kind: str, name: str, model: str, now: str) -> None:
-    """Put the model on the ``kind`` side of the task, over one of the same name."""
+    """Attach the model to the task's ``kind`` (input or output), replacing one of the same name."""
     kept = [item for item in task["models"].get(kind, []) if item["name"] != name]
     task["models"][kind] = [*kept, {"name": name, "model": model, "updated": now}]

@@ -1,4 +1,4 @@
-"""Plots and debug images of tasks: of each, the latest iterations."""
+"""Calls of the events service for the latest plots and debug images."""
 
 import json
 from typing import Any
@@ -15,33 +15,33 @@ LARGEST_BATCH = 10_000
 
 @service.reads("get_task_plots")
 def get_task_plots(call: Call) -> Document:
-    """The plots of a task: of each metric and variant the latest ``iters`` iterations."""
-    found = _latest(call, [call.arguments.text("task")], PLOT)
-    return {"plots": found, "returned": len(found), "total": len(found), "scroll_id": ""}
+    """Return a task's plots: the latest ``iters`` iterations of each metric and variant."""
+    events = _latest(call, [call.arguments.text("task")], PLOT)
+    return {"plots": events, "returned": len(events), "total": len(events), "scroll_id": ""}
 
 
 @service.reads("get_multi_task_plots")
 def get_multi_task_plots(call: Call) -> Document:
-    """The plots of several tasks: metric -> variant -> task -> iteration."""
+    """Return the plots of several tasks: metric -> variant -> task -> iteration."""
     plots: dict[str, Any] = {}
-    found = _latest(call, call.arguments.texts("tasks"), PLOT)
-    for event in found:
+    events = _latest(call, call.arguments.texts("tasks"), PLOT)
+    for event in events:
         task = plots.setdefault(event.get("metric", ""), {}).setdefault(event.get("variant", ""), {})
         iteration = task.setdefault(event["task"], {}).setdefault(
             str(event.get("iter", 0)), {"name": event["task"], "plots": []}
         )
         iteration["plots"].append(event)
-    return {"plots": plots, "returned": len(found), "total": len(found), "scroll_id": ""}
+    return {"plots": plots, "returned": len(events), "total": len(events), "scroll_id": ""}
 
 
 @service.reads("debug_images")
 def debug_images(call: Call) -> Document:
-    """For every task and metric asked for, ``iters`` iterations from the latest back; scrolling goes on."""
+    """Return ``iters`` iterations of debug images per task and metric, latest first; scroll for more."""
     size = min(max(call.arguments.integer("iters", 1), 1), LARGEST_BATCH)
     scroll = call.arguments.maybe_text("scroll_id") or "0"
     start = int(scroll[:18]) if scroll.isascii() and scroll.isdigit() else 0
-    found = [_images(call, item, start, size) for item in call.arguments.mappings("metrics")]
-    return {"metrics": found, "scroll_id": str(start + size)}
+    images = [_images(call, item, start, size) for item in call.arguments.mappings("metrics")]
+    return {"metrics": images, "scroll_id": str(start + size)}
 
 
 def _images(call: Call, item: Document, start: int, size: int) -> Document:
@@ -65,7 +65,7 @@ def _images(call: Call, item: Document, start: int, size: int) -> Document:
 
 
 def _latest(call: Call, tasks: list[str], kind: str) -> list[Document]:
-    """Of every metric and variant the last ``iters`` iterations, oldest first."""
+    """Return the last ``iters`` iterations of every metric and variant, oldest first."""
     iterations = min(max(call.arguments.integer("iters", 1), 1), LARGEST_BATCH)
     rows = call.db.execute(
         "SELECT doc FROM (SELECT doc, task, metric, variant, iter, row_number() OVER"

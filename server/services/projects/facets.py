@@ -1,4 +1,4 @@
-"""Facets."""
+"""Values to filter by within projects: metrics, parameters, tags, parents."""
 
 import json
 
@@ -16,7 +16,7 @@ LARGEST_PAGE = 500
 
 @service.reads("get_unique_metric_variants")
 def get_unique_metric_variants(call: Call) -> Document:
-    """The metrics and variants that any task of the project reported."""
+    """Return the metrics and variants that the project's tasks reported."""
     rows = call.db.execute(
         "SELECT DISTINCT json_extract(variant.value, '$.metric') AS metric,"
         " json_extract(variant.value, '$.variant') AS variant"
@@ -39,7 +39,7 @@ def get_unique_metric_variants(call: Call) -> Document:
 
 @service.reads("get_hyper_parameters")
 def get_hyper_parameters(call: Call) -> Document:
-    """The names of the hyperparameters in the project, by section, page by page."""
+    """Return a page of the names of hyperparameters in the project, by section."""
     rows = call.db.execute(
         "SELECT DISTINCT section.key AS section, item.key AS name"
         " FROM tasks, json_each(doc, '$.hyperparams') AS section, json_each(section.value) AS item"
@@ -54,7 +54,7 @@ def get_hyper_parameters(call: Call) -> Document:
 
 @service.reads("get_hyperparam_values")
 def get_hyperparam_values(call: Call) -> Document:
-    """Every value that a hyperparameter has in the projects."""
+    """Return all values of a hyperparameter in the projects."""
     section, name = call.arguments.text("section"), call.arguments.text("name")
     rows = call.db.execute(
         "SELECT DISTINCT json_extract(item.value, '$.value') AS value"
@@ -68,25 +68,25 @@ def get_hyperparam_values(call: Call) -> Document:
 
 @service.reads("get_task_tags")
 def get_task_tags(call: Call) -> Document:
-    """The tags in use on tasks, in all projects or in those named."""
+    """Return the tags of tasks, in all projects or the named ones."""
     return tags_of(call, "tasks", call.arguments.texts("projects"))
 
 
 @service.reads("get_model_tags")
 def get_model_tags(call: Call) -> Document:
-    """The tags in use on models, in all projects or in those named."""
+    """Return the tags of models, in all projects or the named ones."""
     return tags_of(call, "models", call.arguments.texts("projects"))
 
 
 @service.reads("get_project_tags")
 def get_project_tags(call: Call) -> Document:
-    """The tags in use on projects."""
+    """Return the tags of projects."""
     return tags_of(call, "projects", [])
 
 
 @service.reads("get_task_parents")
 def get_task_parents(call: Call) -> Document:
-    """The tasks that are the parent of another one in the projects."""
+    """Return the tasks that are parents of tasks in the projects."""
     rows = call.db.execute(
         "SELECT id, name, project FROM tasks WHERE id IN"
         f" (SELECT parent FROM tasks WHERE {CHOSEN} AND parent IS NOT NULL) ORDER BY name",
@@ -96,24 +96,24 @@ def get_task_parents(call: Call) -> Document:
 
 
 def tags_of(call: Call, table: str, projects: list[str]) -> dict[str, list[str]]:
-    """The tags in use among the documents of ``table``, one of a fixed set of names."""
+    """Return the tags of the documents of ``table``, a name from this package."""
     condition, values = (
         ("1", ())
         if not projects
         else ("project IN (SELECT value FROM json_each(?))", (json.dumps(projects),))
     )
-    found: dict[str, list[str]] = {}
+    tags: dict[str, list[str]] = {}
     for name in ("tags", "system_tags") if call.arguments.flag("include_system") else ("tags",):
         source = f"{table}, json_each(doc, '$.{name}') AS tag"
         rows = call.db.execute(
             f"SELECT DISTINCT tag.value AS tag FROM {source} WHERE {condition} ORDER BY 1", values
         )
-        found[name] = [row["tag"] for row in rows if isinstance(row["tag"], str)]
-    return found
+        tags[name] = [row["tag"] for row in rows if isinstance(row["tag"], str)]
+    return tags
 
 
 def _chosen(call: Call, argument: str) -> tuple[bool, str]:
-    """The values for CHOSEN: all projects where none is named."""
+    """Return the values for CHOSEN: all projects if none is named."""
     named = call.arguments.texts(argument)
     chosen = named
     if call.arguments.flag("include_subprojects", True):
@@ -123,7 +123,7 @@ def _chosen(call: Call, argument: str) -> tuple[bool, str]:
 
 @organization.reads("get_tags")
 def get_tags(call: Call) -> Document:
-    """Every tag in use on tasks, models, projects and queues."""
+    """Return all tags of tasks, models, projects and queues."""
     tags = [tags_of(call, table, []) for table in ("tasks", "models", "projects", "queues")]
-    names = {name for found in tags for name in found}
-    return {name: sorted({tag for found in tags for tag in found.get(name, [])}) for name in sorted(names)}
+    names = {name for kinds in tags for name in kinds}
+    return {name: sorted({tag for kinds in tags for tag in kinds.get(name, [])}) for name in sorted(names)}

@@ -20,7 +20,7 @@ ARCHIVED = "EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = 
 
 @service.writes("create")
 def create(call: Call) -> Document:
-    """Make a project, and those above it in its name; raises NotUnique for a name that is taken."""
+    """Create a project and its parents; raises NotUnique if the name is taken."""
     name = call.arguments.text("name")
     if named(call.db, name):
         raise NotUnique(
@@ -34,36 +34,36 @@ def create(call: Call) -> Document:
 
 @service.reads("get_by_id")
 def get_by_id(call: Call) -> Document:
-    """One project, with the ids of those above it as ``path``."""
+    """Return one project, with the ids of its parents as ``path``."""
     return {"project": {**load_project(call.db, call.arguments.text("project")), "path": _path(call)}}
 
 
 @service.reads("get_all")
 def get_all(call: Call) -> Document:
-    """The projects that match the filters; hidden ones only with ``search_hidden``."""
-    found, scroll = _found(call)
-    return answer(PROJECTS, call.arguments, found, scroll)
+    """Return the projects that match the filters; hidden ones only with ``search_hidden``."""
+    page, scroll = _page(call)
+    return answer(PROJECTS, call.arguments, page, scroll)
 
 
 @service.reads("get_all_ex")
 def get_all_ex(call: Call) -> Document:
-    """As ``get_all``, with counts of tasks by status where ``include_stats`` asks for them."""
-    found, scroll = _found(call)
-    for project in found:
+    """Return the same as ``get_all``; ``include_stats`` adds the number of tasks by status."""
+    page, scroll = _page(call)
+    for project in page:
         project["hidden"] = "hidden" in project["system_tags"]
         if call.arguments.flag("include_stats"):
             project["stats"] = {"active": _statistics(call.db, project["id"])}
     fields = call.arguments.texts("only_fields")
-    data = answer(PROJECTS, call.arguments, found, scroll)
+    data = answer(PROJECTS, call.arguments, page, scroll)
     if fields and "*" not in fields:
-        for project, chosen in zip(found, data["projects"], strict=True):
+        for project, chosen in zip(page, data["projects"], strict=True):
             chosen["hidden"] = project["hidden"]
     return data
 
 
 @service.writes("update")
 def update(call: Call) -> Document:
-    """Change a project's description, tags or name; what is below it moves along."""
+    """Change a project's description, tags or name; a new name also renames the projects below."""
     project = load_project(call.db, call.arguments.text("project"))
     fields = _editable(call)
     if "name" in call.arguments:
@@ -77,7 +77,7 @@ def update(call: Call) -> Document:
 
 @service.writes("move")
 def move(call: Call) -> Document:
-    """Move a project with everything below it to ``new_location``."""
+    """Move a project and everything below it to ``new_location``."""
     project = load_project(call.db, call.arguments.text("project"))
     place = (call.arguments.maybe_text("new_location") or "").strip("/")
     name = f"{place}/{project['basename']}" if place else project["basename"]
@@ -88,14 +88,14 @@ def move(call: Call) -> Document:
 
 @service.reads("validate_delete")
 def validate_delete(call: Call) -> Document:
-    """What a delete of the project would take along, in numbers."""
+    """Count the tasks and models that deleting the project would affect."""
     project = load_project(call.db, call.arguments.text("project"))
     return _inventory(call.db, tree(call.db, project["id"]))
 
 
 @service.writes("delete")
 def delete(call: Call) -> Document:
-    """Delete a project and those below; tasks and models go only with ``delete_contents``."""
+    """Delete a project and those below; their tasks and models only with ``delete_contents``."""
     project = load_project(call.db, call.arguments.text("project"))
     ids = tree(call.db, project["id"])
     contents = _inventory(call.db, ids)
@@ -106,7 +106,7 @@ def delete(call: Call) -> Document:
     if call.arguments.flag("delete_contents"):
         _delete_contents(call, ids)
     else:
-        _disown(call.db, ids)
+        _detach_contents(call.db, ids)
     for project_id in ids:
         documents.delete(call.db, "projects", project_id)
     deleted = contents["tasks"] if call.arguments.flag("delete_contents") else 0
@@ -136,7 +136,7 @@ def _path(call: Call) -> list[str]:
     return [project["id"] for project in above if project]
 
 
-def _found(call: Call) -> tuple[list[Document], str | None]:
+def _page(call: Call) -> tuple[list[Document], str | None]:
     query = translate(PROJECTS, call.arguments)
     if not call.arguments.flag("search_hidden") and "id" not in call.arguments:
         query.add("NOT EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = 'hidden')")
@@ -146,7 +146,7 @@ def _found(call: Call) -> tuple[list[Document], str | None]:
 
 
 def _inventory(db: sqlite3.Connection, projects: list[str]) -> dict[str, int]:
-    """How many tasks and models are in the projects, and how many of those are not archived."""
+    """Count the tasks and models in the projects, in total and not archived."""
     ids = json.dumps(projects)
     counts: dict[str, int] = {}
     for table in ("tasks", "models"):
@@ -157,7 +157,7 @@ def _inventory(db: sqlite3.Connection, projects: list[str]) -> dict[str, int]:
 
 
 def _statistics(db: sqlite3.Connection, project: str) -> Document:
-    """status -> number of tasks that are not archived."""
+    """Count the tasks that are not archived by status."""
     sql = f"SELECT status, count(*) AS n FROM tasks WHERE project = ? AND NOT {ARCHIVED} GROUP BY status"
     counts = {row["status"]: row["n"] for row in db.execute(sql, (project,))}
     return {"status_count": counts, "total_tasks": sum(counts.values())}
@@ -172,8 +172,8 @@ def _delete_contents(call: Call, projects: list[str]) -> None:
         documents.delete(call.db, "models", model["id"])
 
 
-def _disown(db: sqlite3.Connection, projects: list[str]) -> None:
-    """Leave the tasks and models without a project."""
+def _detach_contents(db: sqlite3.Connection, projects: list[str]) -> None:
+    """Detach the tasks and models from their projects."""
     for table in ("tasks", "models"):
         for document in documents.where(db, table, INSIDE, (json.dumps(projects),)):
             document.pop("project", None)

@@ -1,4 +1,4 @@
-"""The fields of a task: read from requests, copied to clones."""
+"""A task's fields: read from requests and checked, copied to clones."""
 
 import copy
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ OBJECTS = ("script", "container", "runtime")
 
 
 def read_task_fields(arguments: Arguments, now: str) -> Document:
-    """The fields given, in the form in which the task's document holds them."""
+    """Return the request's fields in the form of the task's document."""
     fields: Document = {name: arguments.text(name) for name in TEXTS if name in arguments}
     fields |= {name: sorted(set(arguments.texts(name))) for name in LISTS if name in arguments}
     fields |= {name: arguments.mapping(name) for name in OBJECTS if name in arguments}
@@ -37,7 +37,7 @@ def read_task_fields(arguments: Arguments, now: str) -> Document:
 
 
 def read_hyperparams(sections: Document) -> Document:
-    """section -> name -> parameter."""
+    """Return section -> name -> parameter."""
     read = {name: read_items(f"hyperparams.{name}", items) for name, items in sections.items()}
     return {
         name: {key: {"section": name, **item} for key, item in items.items()} for name, items in read.items()
@@ -45,7 +45,7 @@ def read_hyperparams(sections: Document) -> Document:
 
 
 def read_items(field: str, items: Any) -> Document:
-    """name -> object; the name inside the object is the key where the client left it out."""
+    """Return name -> object; an object without a name gets its key as the name."""
     if not isinstance(items, dict):
         raise wrong_type(field, "object", items)
     for key, item in items.items():
@@ -55,7 +55,7 @@ def read_items(field: str, items: Any) -> Document:
 
 
 def read_execution(execution: Document) -> Document:
-    """The ``execution`` section, its artifacts checked and in order."""
+    """Return the ``execution`` section with its artifacts checked and sorted."""
     artifacts = execution.get("artifacts")
     if artifacts is None:
         return {key: value for key, value in execution.items() if key != "artifacts"}
@@ -65,7 +65,7 @@ def read_execution(execution: Document) -> Document:
 
 
 def read_artifact(artifact: Any) -> Document:
-    """One artifact; the mode is output where the client left it out."""
+    """Return one artifact, with mode ``output`` if it has none."""
     if not isinstance(artifact, dict) or not isinstance(artifact.get("key"), str):
         raise wrong_type("artifacts", "array of artifacts, each with a key", artifact)
     if not isinstance(artifact.get("mode", "output"), str):
@@ -74,12 +74,12 @@ def read_artifact(artifact: Any) -> Document:
 
 
 def sort_artifacts(artifacts: Iterable[Document]) -> list[Document]:
-    """In the order of their keys, as clients expect to find them."""
+    """Sort artifacts by key, as clients expect."""
     return sorted(artifacts, key=lambda artifact: (artifact["key"], artifact["mode"]))
 
 
 def read_models(models: Document, now: str) -> Document:
-    """``input`` and ``output``: lists of {name, model, updated}."""
+    """Return ``input`` and ``output`` as lists of {name, model, updated}."""
     return {
         kind: [_read_model(kind, item, now) for item in _list(kind, models)] for kind in ("input", "output")
     }
@@ -105,7 +105,10 @@ DROPPED_TAGS = frozenset({"development", "archived"})
 
 
 def clone_task(source: Document, arguments: Arguments, now: str) -> Document:
-    """A draft with the source as its parent, changed by the ``new_task_*`` arguments."""
+    """Return a draft with the source as its parent and the ``new_task_*`` arguments applied.
+
+    User settings are copied; results of the source's run are not.
+    """
     task = blank_task(new_id(), now)
     task |= {name: copy.deepcopy(source[name]) for name in COPIED if name in source}
     task["name"] = f"Clone Of {source['name']}"

@@ -1,4 +1,4 @@
-"""Single parts of a task: hyperparameters, configuration objects, artifacts, models."""
+"""Calls of the tasks service for single parts: hyperparameters, configuration, artifacts, models."""
 
 from server import documents
 from server.dispatch import Call, Service
@@ -14,7 +14,7 @@ LOCKED = frozenset({"published", "publishing", "completed"})
 
 @service.writes("edit_hyper_params")
 def edit_hyper_params(call: Call) -> Document:
-    """Set hyperparameters; ``replace_hyperparams`` all or section drops the others first."""
+    """Set hyperparameters; ``replace_hyperparams`` (all, section) drops the others first."""
     task = _unlocked(call)
     items = call.arguments.mappings("hyperparams")
     replace = call.arguments.maybe_text("replace_hyperparams") or "none"
@@ -22,29 +22,29 @@ def edit_hyper_params(call: Call) -> Document:
         task["hyperparams"] = {}
     elif replace == "section":
         for item in items:
-            task["hyperparams"].pop(_word(item, "section"), None)
+            task["hyperparams"].pop(_string(item, "section"), None)
     for item in items:
-        section = task["hyperparams"].setdefault(_word(item, "section"), {})
-        section[_word(item, "name")] = item
+        section = task["hyperparams"].setdefault(_string(item, "section"), {})
+        section[_string(item, "name")] = item
     return _saved(call, task)
 
 
 @service.writes("delete_hyper_params")
 def delete_hyper_params(call: Call) -> Document:
-    """Remove hyperparameters, or a whole section where no name is given."""
+    """Remove hyperparameters; an item without a name removes its section."""
     task = _unlocked(call)
     for item in call.arguments.mappings("hyperparams"):
-        section = _word(item, "section")
+        section = _string(item, "section")
         if item.get("name") is None:
             task["hyperparams"].pop(section, None)
         else:
-            task["hyperparams"].get(section, {}).pop(_word(item, "name"), None)
+            task["hyperparams"].get(section, {}).pop(_string(item, "name"), None)
     return _saved(call, task)
 
 
 @service.reads("get_hyper_params")
 def get_hyper_params(call: Call) -> Document:
-    """The hyperparameters of tasks, each as a flat list."""
+    """Return the hyperparameters of tasks as flat lists."""
     return {"params": [_parameters(load_task(call.db, task_id)) for task_id in call.arguments.texts("tasks")]}
 
 
@@ -52,7 +52,7 @@ def get_hyper_params(call: Call) -> Document:
 def edit_configuration(call: Call) -> Document:
     """Set configuration objects; ``replace_configuration`` drops the others."""
     task = _unlocked(call)
-    items = {_word(item, "name"): item for item in call.arguments.mappings("configuration")}
+    items = {_string(item, "name"): item for item in call.arguments.mappings("configuration")}
     kept = {} if call.arguments.flag("replace_configuration") else task["configuration"]
     task["configuration"] = kept | items
     return _saved(call, task)
@@ -69,32 +69,32 @@ def delete_configuration(call: Call) -> Document:
 
 @service.reads("get_configurations")
 def get_configurations(call: Call) -> Document:
-    """The configuration objects of tasks, all or those of ``names``."""
+    """Return the configuration objects of tasks, all or those of ``names``."""
     wanted = set(call.arguments.texts("names"))
-    found = []
+    configurations = []
     for task_id in call.arguments.texts("tasks"):
         items = load_task(call.db, task_id)["configuration"]
         chosen = [item for name, item in items.items() if not wanted or name in wanted]
-        found.append({"task": task_id, "configuration": chosen})
-    return {"configurations": found}
+        configurations.append({"task": task_id, "configuration": chosen})
+    return {"configurations": configurations}
 
 
 @service.reads("get_configuration_names")
 def get_configuration_names(call: Call) -> Document:
-    """The names of the configuration objects of tasks."""
-    found = [
+    """Return the names of the configuration objects of tasks."""
+    configurations = [
         {"task": task_id, "names": sorted(load_task(call.db, task_id)["configuration"])}
         for task_id in call.arguments.texts("tasks")
     ]
-    return {"configurations": found}
+    return {"configurations": configurations}
 
 
 @service.writes("add_or_update_artifacts")
 def add_or_update_artifacts(call: Call) -> Document:
-    """Artifacts are told apart by key and mode."""
+    """Add artifacts; one of the same key and mode is replaced."""
     task = _unlocked(call)
-    given = [read_artifact(artifact) for artifact in call.arguments.mappings("artifacts")]
-    artifacts = [*task["execution"].get("artifacts", []), *given]
+    added = [read_artifact(artifact) for artifact in call.arguments.mappings("artifacts")]
+    artifacts = [*task["execution"].get("artifacts", []), *added]
     latest = {(artifact["key"], artifact["mode"]): artifact for artifact in artifacts}
     task["execution"]["artifacts"] = sort_artifacts(latest.values())
     return _saved(call, task)
@@ -102,7 +102,7 @@ def add_or_update_artifacts(call: Call) -> Document:
 
 @service.writes("delete_artifacts")
 def delete_artifacts(call: Call) -> Document:
-    """Forget artifacts by key and mode; their files stay."""
+    """Remove artifacts by key and mode; their files stay."""
     task = _unlocked(call)
     gone = {(item["key"], item["mode"]) for item in map(read_artifact, call.arguments.mappings("artifacts"))}
     artifacts = task["execution"].get("artifacts", [])
@@ -113,7 +113,7 @@ def delete_artifacts(call: Call) -> Document:
 
 @service.writes("add_or_update_model")
 def add_or_update_model(call: Call) -> Document:
-    """A task has one model of each name on either side, input and output."""
+    """Attach an input or output model; one of the same name is replaced."""
     task = load_task(call.db, call.arguments.text("task"))
     kind, name, model = (call.arguments.text(argument) for argument in ("type", "name", "model"))
     if kind not in ("input", "output"):
@@ -129,7 +129,7 @@ def delete_models(call: Call) -> Document:
     """Detach models from a task; they stay in the registry."""
     task = load_task(call.db, call.arguments.text("task"))
     for item in call.arguments.mappings("models"):
-        kind, name = _word(item, "type"), _word(item, "name")
+        kind, name = _string(item, "type"), _string(item, "name")
         kept = [model for model in task["models"].get(kind, []) if model["name"] != name]
         task["models"] |= {kind: kept} if kind in ("input", "output") else {}
     return _saved(call, task)
@@ -150,7 +150,7 @@ def _saved(call: Call, task: Document) -> Document:
     return {"updated": 1}
 
 
-def _word(item: Document, name: str) -> str:
+def _string(item: Document, name: str) -> str:
     value = item.get(name)
     if not isinstance(value, str):
         raise InvalidArgument(f"Validation error: {name} must be a string, got {value!r:.80}")

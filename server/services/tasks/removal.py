@@ -1,9 +1,9 @@
-"""Deleting, resetting and archiving tasks."""
+"""Calls of the tasks service that delete, reset and archive tasks."""
 
 import sqlite3
 
 from server import documents, identity
-from server.answers import each
+from server.answers import bulk
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidTaskStatus
@@ -17,33 +17,33 @@ ARCHIVED = "archived"
 
 @service.writes("delete")
 def delete(call: Call) -> Document:
-    """Delete a task with its events and drafts of models; ``return_file_urls`` says which files it leaves."""
+    """Delete a task, its events and unpublished models; ``return_file_urls`` lists the files left."""
     return {"deleted": True, **_delete(call, call.arguments.text("task"))}
 
 
 @service.writes("delete_many")
 def delete_many(call: Call) -> Document:
-    """Delete tasks; one that fails stops no other."""
-    return each(
+    """Delete tasks; a failing one does not stop the others."""
+    return bulk(
         call, call.arguments.texts("ids"), lambda task_id: {"deleted": True, **_delete(call, task_id)}
     )
 
 
 @service.writes("reset")
 def reset(call: Call) -> Document:
-    """Make a task a draft again: what its run left goes, its parameters stay."""
+    """Turn a task back into a draft: delete the results of its run and keep its parameters."""
     return _reset(call, call.arguments.text("task"))
 
 
 @service.writes("reset_many")
 def reset_many(call: Call) -> Document:
-    """Reset tasks; one that fails stops no other."""
-    return each(call, call.arguments.texts("ids"), lambda task_id: _reset(call, task_id))
+    """Reset tasks; a failing one does not stop the others."""
+    return bulk(call, call.arguments.texts("ids"), lambda task_id: _reset(call, task_id))
 
 
 @service.writes("archive")
 def archive(call: Call) -> Document:
-    """Put tasks out of sight and out of their queues; all of them or none."""
+    """Archive tasks and take them out of their queues; all of them or none."""
     for task_id in call.arguments.texts("tasks"):
         _archive(call, task_id)
     return {"archived": len(call.arguments.texts("tasks"))}
@@ -51,18 +51,18 @@ def archive(call: Call) -> Document:
 
 @service.writes("archive_many")
 def archive_many(call: Call) -> Document:
-    """Put tasks out of sight and out of their queues; one that fails stops no other."""
-    return each(call, call.arguments.texts("ids"), lambda task_id: {"archived": _archive(call, task_id)})
+    """Archive tasks and take them out of their queues; a failing one does not stop the others."""
+    return bulk(call, call.arguments.texts("ids"), lambda task_id: {"archived": _archive(call, task_id)})
 
 
 @service.writes("unarchive_many")
 def unarchive_many(call: Call) -> Document:
-    """Bring archived tasks back."""
-    return each(call, call.arguments.texts("ids"), lambda task_id: {"unarchived": _unarchive(call, task_id)})
+    """Restore archived tasks."""
+    return bulk(call, call.arguments.texts("ids"), lambda task_id: {"unarchived": _unarchive(call, task_id)})
 
 
 def delete_task(db: sqlite3.Connection, task: Document, with_models: bool = True) -> Document:
-    """Remove the task with its events, queue entry and unpublished models; children lose their parent."""
+    """Delete the task with its events, queue entry and unpublished models; detach its children."""
     task_id = task["id"]
     children = documents.where(db, "tasks", "parent = ?", (task_id,))
     for child in children:
@@ -98,7 +98,7 @@ def _delete(call: Call, task_id: str) -> Document:
 
 
 def _urls(db: sqlite3.Connection, task: Document) -> Document:
-    """Where the files of the task are, for a client that deletes them itself."""
+    """Return the URLs of the task's files, for clients that delete them."""
     images = db.execute(
         "SELECT DISTINCT json_extract(doc, '$.url') AS url FROM events"
         " WHERE task = ? AND type = 'training_debug_image'",
@@ -127,7 +127,7 @@ def _reset(call: Call, task_id: str) -> Document:
 
 
 def _cleared(call: Call, task: Document) -> Document:
-    """Back to a draft: what the run left goes, what the user set stays (unless clear_all)."""
+    """Remove the results of the run from the task and, with ``clear_all``, the user's settings."""
     for name in (
         "started",
         "completed",

@@ -1,7 +1,7 @@
-"""The life of a task."""
+"""Calls of the tasks service that change a task's status: queued, started, ended, published."""
 
 from server import documents, identity
-from server.answers import each
+from server.answers import bulk
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidArgument, InvalidId, InvalidTaskStatus, TaskNotQueued
@@ -11,7 +11,7 @@ from server.stores.tasks import FINAL, STATUSES, STOPPING, expected, load_task, 
 
 service = Service("tasks")
 
-# What each change may start from without force.
+# Statuses from which each change is allowed without force.
 STARTS = STATUSES - FINAL - {"completed"}
 ENDS = frozenset({"created", "in_progress", "stopped", "failed", "completed", "closed", "unknown"})
 PUBLISHES = frozenset({"stopped", "completed", "failed", "closed", "published"})
@@ -19,7 +19,7 @@ PUBLISHES = frozenset({"stopped", "completed", "failed", "closed", "published"})
 
 @service.writes("started")
 def started(call: Call) -> Document:
-    """The task runs from now on; a second call while it runs changes nothing that counts."""
+    """Mark the task as running; a repeated call keeps its start time."""
     task_id = call.arguments.text("task")
     task = documents.find(call.db, "tasks", task_id)
     if task is None:
@@ -27,7 +27,7 @@ def started(call: Call) -> Document:
     _allow(call, task, STARTS)
     first = {} if task["status"] == "in_progress" else {"started": call.now}
     if first:
-        # What an earlier run left: its worker, above all, is not the one to listen for now.
+        # Left by an earlier run: above all its worker, which the watchdog must not wait for.
         for name in ("completed", "active_duration", "last_worker", "last_worker_report"):
             task.pop(name, None)
     return {"fields": change(call, task, "in_progress", **first), "started": 1, "updated": 1}
@@ -35,7 +35,7 @@ def started(call: Call) -> Document:
 
 @service.writes("completed")
 def completed(call: Call) -> Document:
-    """The task has ended well; ``publish`` publishes it and its models too."""
+    """Mark the task as completed; ``publish`` also publishes it and its models."""
     task = load_task(call.db, call.arguments.text("task"))
     _allow(call, task, ENDS)
     fields = change(call, task, "completed", completed=call.now)
@@ -47,56 +47,56 @@ def completed(call: Call) -> Document:
 
 @service.writes("stopped")
 def stopped(call: Call) -> Document:
-    """The task was ended before its time."""
+    """Mark the task as stopped."""
     return _end(call, call.arguments.text("task"), "stopped")
 
 
 @service.writes("failed")
 def failed(call: Call) -> Document:
-    """The task has ended badly; ``status_message`` says how."""
+    """Mark the task as failed, with the reason in ``status_message``."""
     return _end(call, call.arguments.text("task"), "failed")
 
 
 @service.writes("close")
 def close(call: Call) -> Document:
-    """Close a task: nothing changes it any more."""
+    """Close a task, which makes it read-only."""
     return _end(call, call.arguments.text("task"), "closed")
 
 
 @service.writes("stop")
 def stop(call: Call) -> Document:
-    """Stop a task: at once, or by its agent, which is told when it next asks."""
+    """Stop a task, at once or through its agent at its next poll."""
     return _stop(call, call.arguments.text("task"))
 
 
 @service.writes("stop_request")
 def stop_request(call: Call) -> Document:
-    """The same as ``stop``, under its other name."""
+    """Stop a task, as ``stop`` does."""
     return _stop(call, call.arguments.text("task"))
 
 
 @service.writes("stop_many")
 def stop_many(call: Call) -> Document:
-    """Stop tasks; one that fails stops no other."""
-    return each(call, call.arguments.texts("ids"), lambda task_id: {"stopped": True, **_stop(call, task_id)})
+    """Stop tasks; a failing one does not stop the others."""
+    return bulk(call, call.arguments.texts("ids"), lambda task_id: {"stopped": True, **_stop(call, task_id)})
 
 
 @service.writes("publish")
 def publish(call: Call) -> Document:
-    """Publish a task that has ended, and its models: read-only from now on."""
+    """Publish an ended task and its models, which makes them read-only."""
     return {"committed_versions_results": [], **_publish(call, call.arguments.text("task"))}
 
 
 @service.writes("publish_many")
 def publish_many(call: Call) -> Document:
-    """Publish tasks; one that fails stops no other."""
-    return each(
+    """Publish tasks; a failing one does not stop the others."""
+    return bulk(
         call, call.arguments.texts("ids"), lambda task_id: {"published": True, **_publish(call, task_id)}
     )
 
 
 def change(call: Call, task: Document, status: str, **extra: object) -> Document:
-    """Give the task its new status, with the reason and message of the call; returns what changed."""
+    """Set the task's status with the call's reason and message; return what changed."""
     fields = {
         "status": status,
         "status_reason": call.arguments.maybe_text("status_reason") or "",
@@ -107,7 +107,7 @@ def change(call: Call, task: Document, status: str, **extra: object) -> Document
 
 
 def _stop(call: Call, task_id: str) -> Document:
-    """Ask the agent that runs the task to stop it; where no agent runs it, stop it here and now."""
+    """Ask the task's agent to stop it; without an agent, or with ``force``, stop it now."""
     task = load_task(call.db, task_id)
     by_agent = (
         task["status"] == "in_progress" and "last_worker" in task and "development" not in task["system_tags"]
@@ -137,8 +137,8 @@ def _publish(call: Call, task_id: str) -> Document:
     return {"fields": change(call, task, "published", published=call.now), "updated": 1}
 
 
-def _publish_model(call: Call, task_id: str) -> None:
-    model = documents.find(call.db, "models", task_id)
+def _publish_model(call: Call, model_id: str) -> None:
+    model = documents.find(call.db, "models", model_id)
     if model and not model.get("ready"):
         model |= {
             "ready": True,
@@ -154,42 +154,42 @@ def _allow(call: Call, task: Document, statuses: frozenset[str]) -> None:
         raise InvalidTaskStatus(expected(task, statuses))
 
 
-# What a task may be enqueued from without force.
+# Statuses from which a task may be enqueued without force.
 ENQUEUES = frozenset({"created", "stopped", "failed", "completed", "closed", "unknown"})
 
 
 @service.writes("enqueue")
 def enqueue(call: Call) -> Document:
-    """Put a task into a queue, by id, by name (made if there is none) or the default."""
+    """Put a task into a queue, by id, by name (created if new) or the default."""
     return enqueue_task(call, call.arguments.text("task"))
 
 
 @service.writes("enqueue_many")
 def enqueue_many(call: Call) -> Document:
-    """Enqueue tasks; one that fails stops no other."""
-    return each(
+    """Enqueue tasks; a failing one does not stop the others."""
+    return bulk(
         call, call.arguments.texts("ids"), lambda task_id: {"enqueued": True, **enqueue_task(call, task_id)}
     )
 
 
 @service.writes("dequeue")
 def dequeue(call: Call) -> Document:
-    """Take a task out of its queue; it becomes what it was before, or ``new_status``."""
+    """Take a task out of its queue and restore its earlier status, or set ``new_status``."""
     return _dequeue(call, call.arguments.text("task"))
 
 
 @service.writes("dequeue_many")
 def dequeue_many(call: Call) -> Document:
-    """Dequeue tasks; one that fails stops no other."""
-    return each(call, call.arguments.texts("ids"), lambda task_id: _dequeue(call, task_id))
+    """Dequeue tasks; a failing one does not stop the others."""
+    return bulk(call, call.arguments.texts("ids"), lambda task_id: _dequeue(call, task_id))
 
 
 def enqueue_task(call: Call, task_id: str) -> Document:
-    """Put the task at the end of the call's queue; raises InvalidTaskStatus for one that runs or waits."""
+    """Append the task to the call's queue; raises InvalidTaskStatus if it is running or queued."""
     task = load_task(call.db, task_id)
     if task["status"] not in ENQUEUES and not (call.arguments.flag("force") and task["status"] != "queued"):
         raise InvalidTaskStatus(expected(task, ENQUEUES))
-    queue = _queue_of(call, task)
+    queue = _queue_of(call)
     entries.push(call.db, queue["id"], task_id, call.now)
     queue_store.touch_queue(call.db, queue, call.now)
     before = task["status"]
@@ -206,8 +206,8 @@ def enqueue_task(call: Call, task_id: str) -> Document:
     return data
 
 
-def _queue_of(call: Call, task: Document) -> Document:
-    """The queue named by the call, else the one the task was in before, else the default."""
+def _queue_of(call: Call) -> Document:
+    """Return the queue named by the call, else the default."""
     if "queue" in call.arguments:
         return queue_store.load_queue(call.db, call.arguments.text("queue"))
     if "queue_name" in call.arguments:
@@ -216,7 +216,7 @@ def _queue_of(call: Call, task: Document) -> Document:
 
 
 def _dequeue(call: Call, task_id: str) -> Document:
-    """Take the task out of its queue. An agent does so for a task that it has popped already."""
+    """Take the task out of its queue; agents also do so after popping it."""
     task = load_task(call.db, task_id)
     status = call.arguments.maybe_text("new_status")
     if status is not None and status not in STATUSES:

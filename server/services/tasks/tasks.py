@@ -1,9 +1,9 @@
-"""Tasks: made, found, edited, cloned, moved."""
+"""Calls of the tasks service that create, find, edit, clone and move tasks."""
 
 import json
 
 from server import documents, identity
-from server.answers import answer, each, fetch, resolve
+from server.answers import answer, bulk, expand, fetch
 from server.dispatch import Call, Service
 from server.documents import Document, new_id
 from server.errors import InvalidProject, InvalidTaskStatus
@@ -15,16 +15,16 @@ from server.stores.tasks import TASKS, blank_task, load_task, save_task, touch
 service = Service("tasks")
 
 EDITABLE = frozenset({"created", "queued", "in_progress"})
-# Labels say nothing about the run: changing them is no update of it.
+# Labels are not part of the run, so changing them does not update it.
 LABELS = frozenset({"name", "tags", "system_tags"})
 KEPT_IN_EXECUTION = ("queue", "artifacts")
 
 
 @service.writes("create")
 def create(call: Call) -> Document:
-    """Make a draft of a task; answers its id."""
+    """Create a draft of a task and return its id."""
     call.arguments.require("name", "type")
-    task = blank_task(new_id(), call.now) | _given(call)
+    task = blank_task(new_id(), call.now) | _fields_of(call)
     documents.insert(call.db, "tasks", task)
     touch_project(call.db, task.get("project"), call.now)
     return {"id": task["id"]}
@@ -32,42 +32,42 @@ def create(call: Call) -> Document:
 
 @service.reads("validate")
 def validate(call: Call) -> Document:
-    """Check what ``create`` would be given; an empty answer means that it is right."""
+    """Check the arguments of ``create``; an empty answer means that they are valid."""
     call.arguments.require("name", "type")
-    _given(call)
+    _fields_of(call)
     return {}
 
 
 @service.reads("get_by_id")
 def get_by_id(call: Call) -> Document:
-    """One task, whole."""
+    """Return one task, whole."""
     return {"task": load_task(call.db, call.arguments.text("task"))}
 
 
 @service.reads("get_all")
 def get_all(call: Call) -> Document:
-    """The tasks that match the filters; those of hidden projects only with ``search_hidden``."""
-    found, scroll = fetch(call.db, TASKS, call.arguments, _filters(call))
-    return answer(TASKS, call.arguments, found, scroll)
+    """Return the tasks that match the filters; hidden ones only with ``search_hidden``."""
+    page, scroll = fetch(call.db, TASKS, call.arguments, _filters(call))
+    return answer(TASKS, call.arguments, page, scroll)
 
 
 @service.reads("get_all_ex")
 def get_all_ex(call: Call) -> Document:
-    """As ``get_all``, with project, parent and queue given by id and name."""
-    found, scroll = fetch(call.db, TASKS, call.arguments, _filters(call))
+    """Return the same as ``get_all``, with id and name of project, parent and queue."""
+    page, scroll = fetch(call.db, TASKS, call.arguments, _filters(call))
     references = {"project": "projects", "parent": "tasks", "execution.queue": "queues"}
-    return resolve(call, TASKS, found, references, scroll)
+    return expand(call, TASKS, page, references, scroll)
 
 
 @service.reads("get_by_id_ex")
 def get_by_id_ex(call: Call) -> Document:
-    """As ``get_all_ex``, for tasks whose ids are known."""
+    """Return the same as ``get_all_ex``, for known ids."""
     return get_all_ex(call)
 
 
 @service.reads("get_types")
 def get_types(call: Call) -> Document:
-    """The types of task in use, in all projects or in those named."""
+    """Return the task types in use, in all projects or the named ones."""
     projects = [project for root in call.arguments.texts("projects") for project in tree(call.db, root)]
     rows = call.db.execute(
         "SELECT DISTINCT type FROM tasks"
@@ -79,26 +79,26 @@ def get_types(call: Call) -> Document:
 
 @service.writes("edit")
 def edit(call: Call) -> Document:
-    """Replace fields of a task that has not ended; ``force`` for one that has."""
+    """Replace fields of a task; one that has ended needs ``force``."""
     task = load_task(call.db, call.arguments.text("task"))
     if task["status"] not in EDITABLE and not call.arguments.flag("force"):
         expected = sorted(EDITABLE)
         message = f"Invalid task status: task={task['id']}, status={task['status']}, expected={expected}"
         raise InvalidTaskStatus(message)
-    return _change(call, task, _given(call))
+    return _change(call, task, _fields_of(call))
 
 
 @service.writes("update")
 def update(call: Call) -> Document:
-    """Names, tags and comments may change whatever the status."""
+    """Replace labels, comment, project or output of a task of any status."""
     allowed = {"name", "tags", "system_tags", "comment", "project", "output"}
-    fields = {name: value for name, value in _given(call).items() if name in allowed}
+    fields = {name: value for name, value in _fields_of(call).items() if name in allowed}
     return _change(call, load_task(call.db, call.arguments.text("task")), fields)
 
 
 @service.writes("set_requirements")
 def set_requirements(call: Call) -> Document:
-    """Replace the packages that the task's script asks for."""
+    """Replace the required packages of the task's script."""
     call.arguments.require("requirements")
     task = load_task(call.db, call.arguments.text("task"))
     task["script"]["requirements"] = call.arguments.mapping("requirements")
@@ -109,7 +109,7 @@ def set_requirements(call: Call) -> Document:
 
 @service.writes("ping")
 def ping(call: Call) -> Document:
-    """A sign of life of a running task."""
+    """Record a sign of life of a running task."""
     task = load_task(call.db, call.arguments.text("task"))
     touch(task, call.now)
     save_task(call.db, task)
@@ -118,7 +118,7 @@ def ping(call: Call) -> Document:
 
 @service.writes("clone")
 def clone(call: Call) -> Document:
-    """Copy a task as a draft, with the fields that the call overrides; answers the copy's id."""
+    """Copy a task as a draft with the call's overrides and return the copy's id."""
     source = load_task(call.db, call.arguments.text("task"))
     task = clone_task(source, call.arguments, call.now)
     data: Document = {}
@@ -133,7 +133,7 @@ def clone(call: Call) -> Document:
 
 @service.writes("move")
 def move(call: Call) -> Document:
-    """Move tasks to a project, made by ``project_name`` if there is none; all of them or none."""
+    """Move tasks to a project, created if ``project_name`` is new; all of them or none."""
     project = destination(call.db, call.arguments, call.now)
     for task_id in call.arguments.texts("ids"):
         task = load_task(call.db, task_id)
@@ -145,7 +145,7 @@ def move(call: Call) -> Document:
 
 @service.writes("update_tags")
 def update_tags(call: Call) -> Document:
-    """Add and remove single tags over many tasks."""
+    """Add tags to tasks and remove others."""
     added, removed = call.arguments.texts("add_tags"), set(call.arguments.texts("remove_tags"))
 
     def retag(task_id: str) -> Document:
@@ -155,10 +155,10 @@ def update_tags(call: Call) -> Document:
         save_task(call.db, task)
         return {"updated": 1}
 
-    return each(call, call.arguments.texts("ids"), retag)
+    return bulk(call, call.arguments.texts("ids"), retag)
 
 
-def _given(call: Call) -> Document:
+def _fields_of(call: Call) -> Document:
     fields = read_task_fields(call.arguments, call.now)
     _check_project(call, fields)
     return fields
