@@ -111,7 +111,7 @@ def test_a_backup_of_a_running_server_and_its_restore(server: Embedded, tmp_path
     going.set()
     writer.join()
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{tmp_path / 'all.tar'}, " in done.stdout
+    assert f"{tmp_path / 'all.tar'}: " in done.stdout
     assert (tmp_path / "all.tar").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
