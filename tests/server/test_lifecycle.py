@@ -117,7 +117,7 @@ def test_a_backup_of_a_running_server_and_its_restore(server: Embedded, tmp_path
 
     done = command("restore", "--data", str(tmp_path / "restored"), str(tmp_path / "all.tar"))
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"restored {tmp_path / 'restored'}; start it" in done.stdout
+    assert f"restored {tmp_path / 'restored'}; serve it" in done.stdout
     with running(tmp_path / "restored") as restored:
         assert (restored.access_key, restored.secret_key) == (server.access_key, server.secret_key)
         assert restored.task(task)["name"] == "kept"
