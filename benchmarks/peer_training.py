@@ -16,6 +16,8 @@ import warnings
 from pathlib import Path
 
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
 from peer import BATCH, MODEL, SIZE, Chips, Outcome, outcome, run_peer
 
 from pipeline.config.settings import load_config
@@ -28,29 +30,43 @@ from planets.evaluation.inference import predict_scores
 from planets.labels import LABELS
 from planets.metrics.f2 import f2_score
 from planets.synthetic.sample import make_sample
-from planets.training.callbacks import CHECKPOINT
 from planets.training.model import build_model
-from planets.training.training import fit
+from planets.training.trainer import fit
+
+
+class CheckpointKeeper(Logger):
+    """Keeps the checkpoint of each epoch as `<epoch>.ckpt`, and when each epoch ended."""
+
+    name = "keeper"
+    version = 0
+
+    def __init__(self, folder: Path, began: float) -> None:
+        super().__init__()
+        self.ends: list[float] = []
+        self._folder, self._began = folder, began
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.ends.append(time.perf_counter() - self._began)
+
+    def log_hyperparams(self, *args: object, **kwargs: object) -> None:
+        pass
+
+    def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
+        shutil.copy(checkpoint_callback.best_model_path, self._folder / f"{len(self.ends)}.ckpt")
 
 
 def run_ours(chips: Chips, config: Config, epochs: int, seed: int, folder: Path) -> Outcome:
     settings = config.training_of(MODEL, epochs=epochs, seed=seed, image_size=SIZE, batch_size=BATCH)
-    ends: list[float] = []
     began = time.perf_counter()
     store = ChipStore.open(folder / "cache", "x", SIZE, list(zip(chips.names, chips.files, strict=True)))
 
-    def note(epoch: int, _: dict[str, float]) -> None:
-        ends.append(time.perf_counter() - began)
-        shutil.copy(folder / CHECKPOINT, folder / f"{epoch}.ckpt")
-
-    fitted = fit(config.model(MODEL), settings, store, chips.labels, chips.parts, folder, note)
+    keeper = CheckpointKeeper(folder, began)
+    fitted = fit(config.model(MODEL), settings, store, chips.labels, chips.parts, folder, keeper)
     network = build_model(config.model(MODEL), len(LABELS), SIZE)
     scores = []
     for epoch in range(1, epochs + 1):
         state = torch.load(folder / f"{epoch}.ckpt", weights_only=True)
-        weights = state.get("average") or {
-            key.removeprefix("network."): value for key, value in state["state_dict"].items()
-        }
+        weights = {key.removeprefix("network."): value for key, value in state["state_dict"].items()}
         network.load_state_dict(weights)
         found = {
             part: predict_scores(network, store.pixels, fitted.mean, fitted.std, chips.of(part))
@@ -58,7 +74,7 @@ def run_ours(chips: Chips, config: Config, epochs: int, seed: int, folder: Path)
         }
         cuts = fit_thresholds(chips.labels[chips.of("valid")], found["valid"])
         scores.append(f2_score(chips.labels[chips.of("test")], apply_thresholds(found["test"], cuts)))
-    return outcome(ends, scores)
+    return outcome(keeper.ends, scores)
 
 
 def sample(folder: Path) -> Chips:

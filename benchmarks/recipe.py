@@ -27,7 +27,7 @@ from planets.evaluation.inference import predict_scores
 from planets.metrics.f2 import f2_score, mean_average_precision
 from planets.synthetic.sample import make_sample
 from planets.training.model import restore
-from planets.training.training import fit
+from planets.training.trainer import fit
 
 CHANGES: list[dict[str, Any]] = [
     {},

@@ -27,12 +27,12 @@ def train_model(
     from planets.config.training import ModelEntry, TrainingSettings
     from planets.labels import LABELS
     from planets.plots.training import save_training_figures
-    from planets.training.callbacks import CHECKPOINT
-    from planets.training.training import fit
+    from planets.training.trainer import fit
     from steps.clearml import task as tracking
-    from steps.clearml.checkpoints import Uploader, earlier_checkpoint
+    from steps.clearml.checkpoints import earlier_checkpoint
     from steps.clearml.chips import open_store, read_chips
     from steps.clearml.code_version import require_code
+    from steps.clearml.logger import TaskLogger
 
     require_code("train", code_version)
     shown = {"epochs": epochs, "batch_size": batch_size, "image_size": image_size, "seed": seed}
@@ -50,17 +50,17 @@ def train_model(
     with tempfile.TemporaryDirectory() as workdir:
         seen = save_training_figures(Path(workdir) / "figures", name, store, chips.labels, parts, training)
         tracking.report_figures(seen, "training")
-        fitted = fit(
+        trained = fit(
             entry,
             training,
             store,
             chips.labels,
             parts,
             Path(workdir),
-            Uploader(Path(workdir) / CHECKPOINT),
+            TaskLogger(),
             earlier_checkpoint(),
         )
         file = Path(workdir) / "model.safetensors"
-        fitted.save(file)
-        model_id = tracking.register_model(name, file, fitted.description(), LABELS)
-    return model_id, fitted.score
+        trained.save(file)
+        model_id = tracking.register_model(name, file, trained.description(), LABELS)
+    return model_id, trained.score

@@ -25,7 +25,7 @@ def require_names(architectures: Iterable[str], optimizers: Iterable[str], cache
     if asked <= known:
         return
     from planets.training.model import require_architecture
-    from planets.training.optimizers import require_optimizer
+    from planets.training.optim import require_optimizer
 
     for name in sorted(models):
         require_architecture(name)

@@ -17,8 +17,8 @@ from planets.config.training import TrainingSettings
 from planets.training import TrainingError
 from planets.training.augment import Changes, augment, draw_changes, no_changes, train_size
 from planets.training.augment_cpu import augment_fused
+from planets.training.distributed import ALONE, Rank
 from planets.training.mixing import Mix, draw_mix, mix_batch
-from planets.training.rank import ALONE, Rank
 
 _SAMPLED = 1024
 """Chips that are looked at for mean and deviation; more change neither in the third digit."""
@@ -111,9 +111,11 @@ class Batches:
         index, world = self.rank.index, self.rank.world
         order = random.permutation(self.rows)[: self.chips]
         drawn = draw_changes(len(order), settings, random)
+        # Changes are drawn for the whole batch and divided; of mixing each rank draws its own.
+        mixing = random if index == 0 else np.random.default_rng([settings.seed, epoch, index])
         for start in range(0, len(order), self.batch_size):
             mine = slice(start + index, start + self.batch_size, world)
-            mix = draw_mix(settings.mixup, settings.cutmix, random)
+            mix = draw_mix(settings.mixup, settings.cutmix, mixing)
             yield self._batch(order[mine], Changes(*(each[mine] for each in drawn)), size, mix)
 
     def _batch(self, rows: NDArray[np.int64], changes: Changes, size: int, mix: Mix | None) -> Batch:

@@ -122,16 +122,6 @@ def completed_of(candidates: str) -> dict[str, str]:
     return found
 
 
-def report_epoch(epoch: int, metrics: dict[str, float]) -> None:
-    """One point per metric; `train_loss` and `valid_loss` are two series of the plot `loss`."""
-    logger = current_task().get_logger()
-    for metric, value in metrics.items():
-        part, _, title = metric.partition("_")
-        if part not in ("train", "valid"):
-            part, title = metric, metric
-        logger.report_scalar(title=title, series=part, value=value, iteration=epoch)
-
-
 def report_figures(figures: Mapping[str, Path], series: str) -> None:
     """Show pictures with this task, and wait for them: the folder that they lie in may be a temporary one."""
     for title, file in figures.items():

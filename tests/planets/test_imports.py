@@ -37,10 +37,13 @@ FORBIDDEN = {
         "planets.decision.thresholds",
     },
     "planets.evaluation.evaluation": {"torch", "timm", "lightning", "matplotlib"},
-    "planets.training.training": {
+    "planets.training.trainer": {
         "planets.decision.thresholds",
+        "planets.evaluation.evaluation",
         "planets.bundle.bundle",
         "planets.plots.evaluation",
+        "planets.serving.predictor",
+        "planets.sources.kaggle",
         "matplotlib",
     },
 }

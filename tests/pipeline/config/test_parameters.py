@@ -123,7 +123,7 @@ def test_an_edited_parameter_without_sense_is_refused_by_name(edited, said):
     assert said in str(caught.value)
 
 
-def test_an_optimiser_that_timm_does_not_know_is_found_before_anything_starts():
+def test_an_optimizer_that_timm_does_not_know_is_found_before_anything_starts():
     config = load_config("sample", [("training.optimizer", "adamvv")])
-    with pytest.raises(ConfigError, match=r"no optimiser 'adamvv'; near it are: adam"):
+    with pytest.raises(ConfigError, match=r"no optimizer 'adamvv'; similar names: adam"):
         Run.parse(dump(config), arguments(config)).check_here(workers_here=True)

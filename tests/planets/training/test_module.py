@@ -1,13 +1,18 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
+from sklearn.metrics import average_precision_score, fbeta_score, log_loss
 from support.synthetic import ENTRY, SETTINGS, make_labels
 from torch import nn
+from torch.utils.data import DataLoader
 
-from planets.metrics.f2 import f2_score, mean_average_precision
 from planets.training import TrainingError
 from planets.training.model import build_model
-from planets.training.module import ChipClassifier, learning_rate_factor
+from planets.training.module import ChipClassifier, MeanAveragePrecision, SampleF2
+from planets.training.optim import learning_rate_factor
 
 
 class Given(nn.Module):
@@ -32,23 +37,49 @@ def logged(module: ChipClassifier, monkeypatch: pytest.MonkeyPatch) -> dict[str,
     return values
 
 
-def test_valid_scores_are_of_the_whole_part_and_of_probabilities(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uneven batches, the last of one chip: the mean of batch scores is another number."""
+def test_validation_scores_are_those_of_the_whole_split() -> None:
+    """The last batch has one chip, so the mean of batch scores is another number; one label is absent."""
     targets = make_labels(17)
+    targets[:, 3] = 0
     logits = np.random.default_rng(0).normal(-1, 2, targets.shape).astype(np.float32)
-    module = classifier()
-    values = logged(module, monkeypatch)
-    module.on_validation_epoch_start()
-    for rows in (slice(0, 16), slice(16, 17)):
-        batch = torch.from_numpy(logits[rows]), torch.from_numpy(targets[rows]).float()
-        with torch.no_grad():
-            module.validation_step(batch, 0)
-    module.on_validation_epoch_end()
+    batches = [
+        (torch.from_numpy(logits[rows]), torch.from_numpy(targets[rows]).float())
+        for rows in (slice(0, 16), slice(16, 17))
+    ]
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with warnings.catch_warnings():
+        for message in ("No positive samples", "The 'val_dataloader' does not have", "`isinstance"):
+            warnings.filterwarnings("ignore", message)
+        trainer.validate(classifier(), DataLoader(batches, batch_size=None), verbose=False)
+    values = {key: float(value) for key, value in trainer.callback_metrics.items()}
     scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
-    expected = -(targets * np.log(scores) + (1 - targets) * np.log(1 - scores)).mean()
-    assert values["valid_loss"] == pytest.approx(expected, rel=1e-5)
-    assert values["valid_f2_at_0.2"] == pytest.approx(f2_score(targets, scores >= 0.2))
-    assert values["valid_map"] == pytest.approx(mean_average_precision(targets, scores), abs=1e-6)
+    present = targets.any(0)
+    assert values["valid_loss"] == pytest.approx(log_loss(targets.ravel(), scores.ravel()), rel=1e-5)
+    assert values["valid_f2_at_0.2"] == pytest.approx(
+        fbeta_score(targets, scores >= 0.2, beta=2, average="samples", zero_division=0)
+    )
+    assert values["valid_map"] == pytest.approx(
+        average_precision_score(targets[:, present], scores[:, present], average="macro"), abs=1e-6
+    )
+
+
+def test_a_probability_at_the_cut_predicts_the_label() -> None:
+    metric = SampleF2(0.2)
+    metric.update(torch.tensor([[0.2, 0.1]]), torch.tensor([[1, 0]]))
+    assert metric.compute() == 1
+
+
+def test_without_any_label_the_mean_average_precision_is_0() -> None:
+    metric = MeanAveragePrecision(2)
+    metric.update(torch.tensor([[0.2, 0.1]]), torch.tensor([[0, 0]]))
+    with pytest.warns(UserWarning, match="No positive samples"):
+        assert metric.compute() == 0
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -90,31 +121,3 @@ def test_learning_rate_rises_to_its_value_and_falls_to_nothing() -> None:
     assert factors[55] == pytest.approx(0.5)
     assert factors[100] == pytest.approx(0)
     assert learning_rate_factor(0, 1, 0.0) == 1
-
-
-class TestAverage:
-    def test_without_one_the_network_itself_is_judged(self) -> None:
-        module = classifier()
-        assert module.judged is module.network
-
-    def test_lies_between_the_weights_it_has_seen(self) -> None:
-        module = classifier(ema_decay=0.9)
-        for value in (1.0, 2.0, 3.0):
-            with torch.no_grad():
-                module.network.scale.fill_(value)
-            module._average[0].update(module.network, step=10)
-        assert 1 < module.judged.scale.item() < 3
-        assert module.judged is not module.network
-
-    def test_does_not_learn(self) -> None:
-        module = classifier(ema_decay=0.9)
-        assert [name for name, _ in module.named_parameters()] == ["network.scale"]
-
-    def test_is_in_the_checkpoint(self) -> None:
-        module, other = classifier(ema_decay=0.9), classifier(ema_decay=0.9)
-        with torch.no_grad():
-            module.judged.scale.fill_(7.0)
-        checkpoint: dict[str, object] = {"global_step": 3}
-        module.on_save_checkpoint(checkpoint)
-        other.on_load_checkpoint(checkpoint)
-        assert other.judged.scale.item() == 7.0

@@ -1,10 +1,14 @@
 import json
+import os
+import signal
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.loggers import Logger
 from support.synthetic import ENTRY, SETTINGS, make_labels, make_parts, make_store
 
 from planets.config import ConfigError
@@ -12,8 +16,7 @@ from planets.config.training import ModelEntry
 from planets.labels import LABELS
 from planets.training import TrainingError
 from planets.training.trained_model import TrainedModel
-from planets.training.trainer import precision_for
-from planets.training.training import fit, processes
+from planets.training.trainer import fit, precision_for, world_size
 
 COUNT = 120
 
@@ -22,11 +25,11 @@ def train(
     workdir: Path, resume_from: Path | None = None, entry: ModelEntry = ENTRY, **changes: Any
 ) -> TrainedModel:
     labels = make_labels(COUNT)
-    reporter = changes.pop("reporter", None)
+    logger = changes.pop("logger", None)
     size = changes.get("image_size", 32)
     settings = SETTINGS.model_copy(update=changes)
     parts = make_parts(COUNT)
-    return fit(entry, settings, make_store(labels, size), labels, parts, workdir, reporter, resume_from)
+    return fit(entry, settings, make_store(labels, size), labels, parts, workdir, logger, resume_from)
 
 
 def assert_same_weights(one: TrainedModel, other: TrainedModel) -> None:
@@ -43,31 +46,50 @@ class Killed(Exception):
     """Stands for the end of a process."""
 
 
-def kill_after(epoch: int) -> Any:
-    def reporter(done: int, row: dict[str, float]) -> None:
-        if done == epoch:
-            raise Killed
+class Recorder(Logger):
+    """Keeps the rows it gets, and stands for a process that is killed once a checkpoint is written."""
 
-    return reporter
+    name = "recorder"
+    version = 0
+
+    def __init__(self, kill_after: int | None = None) -> None:
+        super().__init__()
+        self.rows: list[dict[str, float]] = []
+        self.steps: list[int | None] = []
+        self.checkpoints: list[Path] = []
+        self.kill_after = kill_after
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.rows.append(metrics)
+        self.steps.append(step)
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
+        self.checkpoints.append(Path(checkpoint_callback.best_model_path))
+        if len(self.checkpoints) == self.kill_after:
+            raise Killed
 
 
 def test_learns_what_can_be_seen(tmp_path: Path) -> None:
-    fitted = train(tmp_path, epochs=10, batch_size=8, learning_rate=1e-2, checkpoint_metric="loss")
-    assert fitted.history[-1]["train_loss"] < fitted.history[0]["train_loss"] - 0.05
-    assert fitted.score < fitted.history[0]["valid_loss"] - 0.02
+    trained = train(tmp_path, epochs=10, batch_size=8, learning_rate=1e-2, checkpoint_metric="loss")
+    assert trained.history[-1]["train_loss"] < trained.history[0]["train_loss"] - 0.05
+    assert trained.score < trained.history[0]["valid_loss"] - 0.02
 
 
 def test_says_what_happened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told: list[tuple[int, dict[str, float]]] = []
-    fitted = train(tmp_path, epochs=3, reporter=lambda epoch, row: told.append((epoch, row)))
-    assert [epoch for epoch, _ in told] == [1, 2, 3]
-    assert [row for _, row in told] == fitted.history
-    assert fitted.epochs == 3
+    logger = Recorder()
+    trained = train(tmp_path, epochs=3, logger=logger)
+    assert logger.steps == [1, 2, 3]
+    assert logger.rows == trained.history
+    assert logger.checkpoints == [tmp_path / "last.ckpt"] * 3
+    assert trained.epochs == 3
     scores = {"train_loss", "valid_loss", "valid_f2_at_0.2", "valid_map"}
-    assert set(fitted.history[0]) == scores | {"epoch", "lr", "chips_per_second", "seconds"}
-    assert fitted.score == max(row["valid_map"] for row in fitted.history)
-    assert fitted.history[fitted.best_epoch - 1]["valid_map"] == fitted.score
-    assert fitted.seconds > 0 < fitted.chips_per_second
+    assert set(trained.history[0]) == scores | {"epoch", "lr", "chips_per_second", "seconds"}
+    assert trained.score == max(row["valid_map"] for row in trained.history)
+    assert trained.history[trained.best_epoch - 1]["valid_map"] == trained.score
+    assert trained.seconds > 0 < trained.chips_per_second
     out, err = capsys.readouterr()
     assert err == ""
     assert len(out.splitlines()) == 3
@@ -78,10 +100,10 @@ def test_says_what_happened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("metric", ["f2_at_0.2", "map", "loss"])
 def test_the_metric_chooses_the_epoch(metric: str, tmp_path: Path) -> None:
-    fitted = train(tmp_path, epochs=4, checkpoint_metric=metric, learning_rate=0.05)
-    values = [row[f"valid_{metric}"] for row in fitted.history]
-    assert fitted.score == (min(values) if metric == "loss" else max(values))
-    assert fitted.best_epoch == values.index(fitted.score) + 1
+    trained = train(tmp_path, epochs=4, checkpoint_metric=metric, learning_rate=0.05)
+    values = [row[f"valid_{metric}"] for row in trained.history]
+    assert trained.score == (min(values) if metric == "loss" else max(values))
+    assert trained.best_epoch == values.index(trained.score) + 1
 
 
 def test_same_seed_same_numbers(tmp_path: Path) -> None:
@@ -113,15 +135,15 @@ def test_a_resumed_training_ends_with_the_same_weights(changes: dict[str, Any], 
     changes = {"drop_rate": 0.2, "epochs": 4} | changes
     whole = train(tmp_path / "whole", **changes)
     with pytest.raises(Killed):
-        train(tmp_path / "killed", reporter=kill_after(2), **changes)
-    told: list[int] = []
+        train(tmp_path / "killed", logger=Recorder(kill_after=2), **changes)
+    logger = Recorder()
     resumed = train(
         tmp_path / "other host",
         tmp_path / "killed" / "last.ckpt",
-        reporter=lambda epoch, _: told.append(epoch),
+        logger=logger,
         **changes,
     )
-    assert told == [3, 4]
+    assert logger.steps == [3, 4]
     assert_same_weights(resumed, whole)
     assert without_times(resumed.history) == without_times(whole.history)
     assert (resumed.best_epoch, resumed.score) == (whole.best_epoch, whole.score)
@@ -151,12 +173,12 @@ def test_all_of_the_recipe_learns(tmp_path: Path) -> None:
         "epochs": 12,
         "learning_rate": 1e-2,
     }
-    fitted = train(tmp_path, checkpoint_metric="loss", **recipe)
-    assert fitted.score < fitted.history[0]["valid_loss"] - 0.02
+    trained = train(tmp_path, checkpoint_metric="loss", **recipe)
+    assert trained.score < trained.history[0]["valid_loss"] - 0.02
 
 
-def test_an_unknown_optimiser_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no optimiser 'adamvv'.*adam"):
+def test_an_unknown_optimizer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no optimizer 'adamvv'.*adam"):
         train(tmp_path, optimizer="adamvv")
 
 
@@ -225,13 +247,13 @@ def test_a_cpu_never_trains_in_bf16() -> None:
 
 class TestTrainedModel:
     def test_round_trip(self, tmp_path: Path) -> None:
-        fitted = train(tmp_path, epochs=1)
-        fitted.save(tmp_path / "model.safetensors")
+        trained = train(tmp_path, epochs=1)
+        trained.save(tmp_path / "model.safetensors")
         again = TrainedModel.load(tmp_path / "model.safetensors")
-        assert_same_weights(again, fitted)
-        assert again.description() == fitted.description()
+        assert_same_weights(again, trained)
+        assert again.description() == trained.description()
         assert again.labels == LABELS
-        assert json.dumps(fitted.description())
+        assert json.dumps(trained.description())
         assert [path.suffix for path in tmp_path.iterdir() if "model" in path.name] == [".safetensors"]
 
     @pytest.mark.parametrize("data", [b"", b"not tensors"])
@@ -245,13 +267,13 @@ class TestTrainedModel:
             TrainedModel.load(tmp_path / "nowhere")
 
 
-class TestTogether:
-    """Several processes; on the CPU they talk by gloo."""
+class TestRanks:
+    """Several world_size; on the CPU they talk by gloo."""
 
     ENTRY = ENTRY.model_copy(update={"architecture": "test_vit"})
 
     def test_two_end_where_one_does(self, tmp_path: Path) -> None:
-        told: list[int] = []
+        logger = Recorder()
         alone = train(tmp_path / "a", entry=self.ENTRY, freeze_epochs=1, ema_decay=0.9)
         both = train(
             tmp_path / "b",
@@ -259,9 +281,11 @@ class TestTogether:
             freeze_epochs=1,
             ema_decay=0.9,
             devices=2,
-            reporter=lambda epoch, _: told.append(epoch),
+            logger=logger,
         )
-        assert told == [1, 2]
+        assert logger.rows == both.history
+        assert logger.steps == [1, 2]
+        assert logger.checkpoints == [tmp_path / "b" / "last.ckpt"] * 2
         for one, other in zip(alone.history, both.history, strict=True):
             for name in ("train_loss", "valid_loss", "valid_map", "valid_f2_at_0.2", "lr"):
                 assert one[name] == pytest.approx(other[name], rel=1e-3), name
@@ -269,10 +293,23 @@ class TestTogether:
             torch.testing.assert_close(value, both.weights[key], rtol=1e-2, atol=1e-3)
 
     def test_what_one_of_them_raises_is_told(self, tmp_path: Path) -> None:
-        with pytest.raises(TrainingError, match=r"process \d of the training failed.*no architecture 'vot'"):
+        with pytest.raises(TrainingError, match=r"rank \d of the training failed.*no architecture 'vot'"):
             train(tmp_path, entry=ENTRY.model_copy(update={"architecture": "vot"}), devices=2)
+
+    def test_a_killed_rank_ends_the_training_at_once(self, tmp_path: Path) -> None:
+        """Rank 0 is stopped, as if it waited for the other one on a GPU, where it would for half an hour."""
+
+        class Killer(Recorder):
+            def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+                first, second = sorted(active_children(), key=lambda process: process.pid)
+                os.kill(first.pid, signal.SIGSTOP)
+                os.kill(second.pid, signal.SIGKILL)
+
+        with pytest.raises(TrainingError, match=r"rank 1 of the training ended early \(SIGKILL\)"):
+            train(tmp_path, entry=self.ENTRY, epochs=1000, devices=2, logger=Killer())
+        assert not active_children()
 
     def test_a_batch_must_be_divisible(self) -> None:
         with pytest.raises(TrainingError, match="cannot be divided among 3"):
-            processes(SETTINGS.model_copy(update={"devices": 3}))
-        assert processes(SETTINGS.model_copy(update={"devices": 0})) == max(1, torch.cuda.device_count())
+            world_size(SETTINGS.model_copy(update={"devices": 3}))
+        assert world_size(SETTINGS.model_copy(update={"devices": 0})) == max(1, torch.cuda.device_count())

@@ -3,7 +3,7 @@ import torch
 from support.synthetic import SETTINGS
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from planets.training.losses import asymmetric_loss, training_loss
+from planets.training.optim import asymmetric_loss, training_loss
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.3], [-4.0, 5.0, 0.0]])
 TARGETS = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
