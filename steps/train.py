@@ -48,8 +48,8 @@ def train_model(
     store = open_store(chips, image_size)
     parts = chips.parts(split_id)
     with tempfile.TemporaryDirectory() as workdir:
-        seen = save_training_figures(Path(workdir) / "figures", name, store, chips.labels, parts, training)
-        tracking.report_figures(seen, "training")
+        figures = save_training_figures(Path(workdir) / "figures", name, store, chips.labels, parts, training)
+        tracking.report_figures(figures, "training")
         trained = fit(
             entry,
             training,

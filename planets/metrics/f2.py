@@ -1,6 +1,7 @@
-"""How good predictions are: F2 per sample, which is the data set's score, and what a report sets beside it.
+"""The dataset's score, F2 per sample, and the other numbers of a report.
 
-Every number is of a whole set at once. The mean of batch scores is another number, so are macro and micro F2.
+Every score is computed over a whole split: a mean of batch scores is another number, and so are macro and
+micro F2.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FIXED_CUT = 0.2
-"""Where F2 puts the cut for calibrated scores: predicting a label pays from a chance of about 1 in 5 on."""
+"""Best threshold on calibrated scores: a prediction raises the expected F2 from a chance of about 1 in 5."""
 
 
 def f2(tp: ArrayLike, true: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
     """Return 5 tp / (4 true + predicted), F-beta for beta = 2, and 0 where nothing is true or predicted.
 
     Args:
-        tp: how many predictions are right; the arguments broadcast.
-        true: how many labels are true.
-        predicted: how many are predicted.
+        tp: number of true positives; the arguments broadcast.
+        true: number of true labels.
+        predicted: number of predicted labels.
     """
     below = 4.0 * np.asarray(true) + np.asarray(predicted)
     above, below = np.broadcast_arrays(5.0 * np.asarray(tp), below)
@@ -46,7 +47,7 @@ def f2_per_sample(targets: ArrayLike, predictions: ArrayLike) -> NDArray[np.floa
 
 
 def f2_score(targets: ArrayLike, predictions: ArrayLike) -> float:
-    """Return the data set's score: the mean of `f2_per_sample`."""
+    """Return the dataset's score: the mean of `f2_per_sample`."""
     return float(f2_per_sample(targets, predictions).mean())
 
 
@@ -64,7 +65,7 @@ def f2_interval(per_sample: ArrayLike, seed: int = 0, resamples: int = 1000) -> 
 
 def average_precision(targets: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
     """Return the average precision of each label, float64 of shape `(L,)`; NaN where no row carries it."""
-    # A second to import, and needed by none of those that only count or apply F2, a server among them.
+    # scikit-learn takes a second to import, and most users of this module only need F2.
     from sklearn.metrics import average_precision_score
 
     true, ranked = _binary(targets)[0], np.asarray(scores)
@@ -73,13 +74,13 @@ def average_precision(targets: ArrayLike, scores: ArrayLike) -> NDArray[np.float
 
 
 def mean_average_precision(targets: ArrayLike, scores: ArrayLike) -> float:
-    """Return the mean of `average_precision` over the labels that some row carries; 0 if there is none."""
+    """Return the mean of `average_precision` over the labels that some row carries; 0 without any."""
     per_label = average_precision(targets, scores)
     return 0.0 if np.isnan(per_label).all() else float(np.nanmean(per_label))
 
 
 def best_constant(targets_fit: ArrayLike, targets_score: ArrayLike) -> tuple[NDArray[np.uint8], float]:
-    """Find the best prediction that looks at no picture on one part, and score it on another.
+    """Find the best constant prediction on one split, and score it on another.
 
     Exact: with k labels predicted, a row adds 5 / (4 true + k) for each of its labels among them. So labels
     count separately, and the best k are those with the largest sums.
@@ -106,7 +107,7 @@ def summary(
     labels: Sequence[str],
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return everything that a report says about one part, ready for JSON; shares are 0 to 1.
+    """Return the scores of one split for a report, ready for JSON; shares are 0 to 1.
 
     Args:
         targets: 0/1 of shape `(N, L)`.

@@ -1,7 +1,7 @@
-"""From uint8 chips to what a network sees: normalised, and in training cut, turned and varied in light.
+"""Augmentation in torch: uint8 chips become normalized images, cropped, turned and varied in light.
 
-A batch is changed as a whole, on the device it lies on. What is random is drawn beforehand as `Changes`, so
-another implementation can be given the same draw and compared: `fused.augment_fused` is the one for the CPU.
+A batch is processed as a whole, on its own device. Randomness is drawn beforehand as `Changes`, so that
+another implementation can be compared on the same draw: `augment_cpu.augment_fused` is the one for the CPU.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _LEVELS = 255.0
 
 
 class Changes(NamedTuple):
-    """How each chip of a batch is changed; every tensor has shape `(N,)`, all but `turns` are float32.
+    """Augmentation parameters of each chip of a batch: tensors of shape `(N,)`, float32 except `turns`.
 
     Attributes:
         turns: int64, 0 to 7: an element of the dihedral group. 1 mirrors left and right, 2 mirrors up and
             down, 4 swaps rows and columns before that; 0 changes nothing.
-        contrast: factor on the normalised chip, about 1.
-        brightness: what is then added, about 0, in standard deviations.
-        top: where in the chip the window begins that becomes the image, in pixels.
-        left: likewise.
-        side: pixels a side of the window; where it is not the image's size, pixels are interpolated.
-        angle: by which the window is turned about its middle before all else, in radians.
+        contrast: factor on the normalized chip, around 1.
+        brightness: added after that, around 0, in standard deviations.
+        top: upper edge of the window that becomes the image, in pixels of the chip.
+        left: its left edge.
+        side: pixels per side of the window; pixels are interpolated unless this is the image's size.
+        angle: rotation of the window about its center, applied first, in radians.
     """
 
     turns: Tensor
@@ -43,15 +43,15 @@ class Changes(NamedTuple):
 
 
 def cut_size(settings: TrainingSettings) -> int:
-    """Return pixels a side of what `crop` leaves of a training chip."""
+    """Return the pixels per side that `crop` leaves of a training chip."""
     return settings.image_size - 2 * round(settings.image_size * settings.crop / 2)
 
 
 def train_size(settings: TrainingSettings, epoch: int) -> int:
-    """Return pixels a side of training images in an epoch, from 0 on.
+    """Return the pixels per side of training images in an epoch, counted from 0.
 
     With `progressive` the sizes grow in even steps over the first two thirds of the epochs, as multiples of
-    16: short epochs first (Howard, fast.ai on DAWNBench, 2018; Tan and Le, EfficientNetV2, ICML 2021).
+    16: cheap epochs first (Howard, fast.ai on DAWNBench, 2018; Tan and Le, EfficientNetV2, ICML 2021).
     """
     last = cut_size(settings)
     share = min(1.0, 1.5 * epoch / max(1, settings.epochs - 1))
@@ -62,7 +62,7 @@ def train_size(settings: TrainingSettings, epoch: int) -> int:
 
 
 def draw_changes(count: int, settings: TrainingSettings, random: np.random.Generator) -> Changes:
-    """Draw how training changes `count` chips of `settings.image_size`."""
+    """Draw the changes of `count` training chips of `settings.image_size`."""
     turns = random.integers(0, 8, count) if settings.flips else np.zeros(count, dtype=np.int64)
     contrast, brightness = random.uniform(-settings.jitter, settings.jitter, (2, count))
     side = cut_size(settings) * (1 - random.uniform(0, settings.zoom, count))
@@ -75,7 +75,7 @@ def draw_changes(count: int, settings: TrainingSettings, random: np.random.Gener
 
 
 def no_changes(count: int, size: int) -> Changes:
-    """Return what leaves `count` chips of a size as they are."""
+    """Return changes that leave `count` chips of a size as they are."""
     zeros, ones = torch.zeros(count), torch.ones(count)
     return Changes(zeros.long(), ones, zeros, zeros, zeros, ones * size, zeros)
 
@@ -85,8 +85,8 @@ def normalise(chips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Ten
 
     Args:
         chips: 0 to 255.
-        mean: of each channel, in the scale of 0 to 1.
-        std: of each channel, likewise.
+        mean: of each channel, on a scale of 0 to 1.
+        std: of each channel, on the same scale.
 
     Returns:
         `(chips / 255 - mean) / std`.
@@ -97,7 +97,7 @@ def normalise(chips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Ten
 
 
 def denormalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> NDArray[np.uint8]:
-    """Turn images back into chips that can be looked at, uint8 `(N, size, size, 3)`, cut to 0 to 255."""
+    """Turn images back into chips for viewing, uint8 `(N, size, size, 3)`, clipped to 0 to 255."""
     scale, shift = (torch.tensor(each, dtype=torch.float32) for each in (std, mean))
     levels = (images.detach().cpu().permute(0, 2, 3, 1) * scale + shift) * _LEVELS
     return np.asarray(levels.round().clamp(0, _LEVELS).to(torch.uint8))
@@ -119,15 +119,15 @@ def turn(chips: Tensor, turns: Tensor) -> Tensor:
 def augment(
     store: Tensor, rows: Tensor, changes: Changes, size: int, mean: Sequence[float], std: Sequence[float]
 ) -> Tensor:
-    """Return images of `rows` of a store, changed and normalised: `normalise(...) * contrast + brightness`.
+    """Return augmented, normalized images of `rows` of a store: `normalise(...) * contrast + brightness`.
 
     Args:
-        store: uint8 of shape `(M, S, S, 3)`, on the device where the images are wanted.
-        rows: int64 of shape `(N,)`, on that device as `changes` is.
-        changes: one of each for every row.
-        size: pixels a side of the images.
-        mean: of each channel, in the scale of 0 to 1.
-        std: likewise.
+        store: uint8 of shape `(M, S, S, 3)`, on the device of the result.
+        rows: int64 of shape `(N,)`, on the same device.
+        changes: one element per row, on the same device.
+        size: pixels per side of the images.
+        mean: of each channel, on a scale of 0 to 1.
+        std: of each channel, on the same scale.
 
     Returns:
         float32 of shape `(N, 3, size, size)` in channels-last memory.
@@ -141,13 +141,13 @@ def augment(
 
 
 def affine(mean: Sequence[float], std: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return scale and shift, float32 of shape `(3,)`, that normalise levels of 0 to 255."""
+    """Return the scale and shift, float32 of shape `(3,)`, that normalize levels of 0 to 255."""
     mean64, std64 = np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
     return (1 / (_LEVELS * std64)).astype(np.float32), (-mean64 / std64).astype(np.float32)
 
 
 def _places(changes: Changes, size: int) -> tuple[Tensor, Tensor]:
-    """Return row and column in the chip of each pixel of the images, float32 `(N, size, size)`."""
+    """Return the row and column in the chip of each pixel of the images, float32 `(N, size, size)`."""
     element = changes.turns[:, None, None]
     grid = torch.arange(size, device=element.device)
     v = torch.where(element & 2 > 0, size - 1 - grid[:, None], grid[:, None]).expand(-1, size, size)
@@ -162,7 +162,7 @@ def _places(changes: Changes, size: int) -> tuple[Tensor, Tensor]:
 
 
 def _sampled(store: Tensor, rows: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Return the levels at places of chips, bilinear, float32 `(N, size, size, 3)`; edges are mirrors."""
+    """Return bilinear samples of chips, float32 `(N, size, size, 3)`; edges are mirrored."""
     width = store.shape[1]
     pixels = store.reshape(-1, 3)
     y, x = _mirrored(y, width), _mirrored(x, width)
@@ -179,11 +179,11 @@ def _sampled(store: Tensor, rows: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
 
 def _mirrored(place: Tensor, width: int) -> Tensor:
-    """Bring coordinates into 0 to `width - 1`: beyond the edge a chip goes on as its mirror image."""
+    """Map coordinates to 0 to `width - 1`: beyond the edge a chip continues as its mirror image."""
     place = (place + 0.5).remainder(2 * width)
     return (torch.minimum(place, 2 * width - place) - 0.5).clamp(0, width - 1)
 
 
 def _require_uint8(chips: Tensor) -> None:
     if chips.dtype != torch.uint8:
-        raise TypeError(f"uint8 chips are needed, not {chips.dtype}; they would be normalised twice")
+        raise TypeError(f"expected uint8 chips, not {chips.dtype}: these would be normalized twice")

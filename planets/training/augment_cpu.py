@@ -1,6 +1,7 @@
-"""Augmentation on the CPU: gather, cut, turn, vary and normalise in one pass over each chip, without the GIL.
+"""Augmentation on the CPU: one pass over each chip gathers, crops, turns, varies and normalizes it.
 
-`augment.augment` says the same in torch, and is what runs on a GPU; a test holds the two together.
+Compiled by numba, it runs in threads without the GIL. `augment.augment` is the same in torch, for GPUs; a
+test holds the two together.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from planets.system import usable_cores
 from planets.training.augment import Changes, affine
 
 _CHUNK = 16
-"""Chips that a thread takes at a time: a thread that is held up then holds up few."""
+"""Chips per task of a thread: small, so that a delayed thread delays few."""
 
 
 def augment_fused(
@@ -35,18 +36,18 @@ def augment_fused(
     alone: bool = False,
     out: NDArray[np.float32] | None = None,
 ) -> Tensor:
-    """Return images of `rows` of `pixels`, changed and normalised.
+    """Return augmented, normalized images of `rows` of `pixels`.
 
     Args:
-        pixels: uint8 of shape `(M, S, S, 3)`, such as a store's; only the rows asked for are read.
+        pixels: uint8 of shape `(M, S, S, 3)`, such as a store's; only `rows` are read.
         rows: int64 of shape `(N,)`.
-        changes: one of each for every row.
-        size: pixels a side of the images.
-        mean: of each channel, in the scale of 0 to 1.
-        std: likewise.
-        alone: use no other thread; the result does not depend on it.
-        out: where to put the images, `(N or more, size, size, 3)`; None: into new memory, whose first touch
-            takes a third of the time.
+        changes: one element per row.
+        size: pixels per side of the images.
+        mean: of each channel, on a scale of 0 to 1.
+        std: of each channel, on the same scale.
+        alone: stay in the calling thread; the result is the same.
+        out: memory for the images, `(N or more, size, size, 3)`. New memory, the default, costs a third of
+            the time, as its pages are touched for the first time.
 
     Returns:
         float32 of shape `(N, 3, size, size)` in channels-last memory.
@@ -75,7 +76,7 @@ def augment_fused(
 
 
 def _is_copy(windows: NDArray[np.float32], size: int) -> bool:
-    """Whether every pixel of the images is one of the chips: nothing is turned by an angle, or scaled."""
+    """Return True if no pixel needs interpolation: no window is rotated, scaled or off the pixel grid."""
     top_left, side, angle = windows[:, :2], windows[:, 2], windows[:, 3]
     return not ((side != size).any() or angle.any() or (top_left % 1).any())
 
@@ -96,7 +97,7 @@ def _fill_by_copies(
     start: int,
     stop: int,
 ) -> None:
-    """Fill `images[start:stop]` from windows (top, left, side, angle) that lie on whole pixels."""
+    """Fill `images[start:stop]` from windows (top, left, side, angle) on the pixel grid."""
     for at in range(start, stop):
         _copy(pixels[rows[at]], images[at], turns[at], windows[at], factors[at], offsets[at])
 
@@ -129,7 +130,7 @@ def _copy_pixels(
     factors: NDArray[np.float32],
     offsets: NDArray[np.float32],
 ) -> None:
-    """Copy a window pixel by pixel: its turn is a walk through the chip in other steps."""
+    """Copy a window pixel by pixel: a turn is a walk through the chip with other strides."""
     size, width = image.shape[0], chip.shape[1]
     flat = chip.reshape(-1)
     row, column = (3, 3 * width) if element & 4 else (3 * width, 3)
@@ -157,7 +158,7 @@ def _scale_pixels(
     factors: NDArray[np.float32],
     offsets: NDArray[np.float32],
 ) -> None:
-    """Scale a window, bilinear: places in the chip are the same for all of a row or column."""
+    """Scale a window, bilinear: a row or column of the image shares one coordinate in the chip."""
     size, width = image.shape[0], chip.shape[1]
     top, left, side, _ = window
     rows, columns = _places(top, side, size, width), _places(left, side, size, width)
@@ -168,7 +169,7 @@ def _scale_pixels(
 
 
 def _axis(begin: float, side: float, size: int, width: int) -> NDArray[np.float64]:
-    """Return where the pixels of one axis of an image lie in a chip."""
+    """Return the coordinates in a chip of an image's pixels, along one axis."""
     places = np.empty(size)
     for index in range(size):
         places[index] = _mirrored(begin + (index + 0.5) * side / size - 0.5, width)
@@ -200,7 +201,7 @@ def _rotate_pixels(
 
 
 def _turned_place(y: int, x: int, size: int, element: int) -> tuple[int, int]:
-    """Return which pixel of the window becomes a pixel of the image."""
+    """Return the pixel of the window that becomes a pixel of the image."""
     v = size - 1 - y if element & 2 else y
     u = size - 1 - x if element & 1 else x
     return (u, v) if element & 4 else (v, u)
@@ -214,7 +215,7 @@ def _blend_pixel(
     factors: NDArray[np.float32],
     offsets: NDArray[np.float32],
 ) -> None:
-    """Set a pixel of the image to what lies between four of the chip."""
+    """Set a pixel of the image to the bilinear mix of four of the chip."""
     i, k = int(y), int(x)
     j, m = min(i + 1, chip.shape[0] - 1), min(k + 1, chip.shape[1] - 1)
     wy, wx = y - i, x - k
@@ -225,7 +226,7 @@ def _blend_pixel(
 
 
 def _mirror(place: float, width: int) -> float:
-    """Bring a coordinate into 0 to `width - 1`: the pixels of the edge count twice."""
+    """Map a coordinate to 0 to `width - 1` by mirroring; the edge pixels count twice."""
     if 0 <= place <= width - 1:
         return place
     period = 2.0 * width
@@ -235,7 +236,7 @@ def _mirror(place: float, width: int) -> float:
 
 
 _compiled: Any = numba.njit(cache=True, nogil=True, boundscheck=False)
-# Plain functions above, so that they can be read, typed and tested without the compiler.
+# Compiled here, not by decorators: the functions above stay readable to mypy and testable as plain Python.
 _mirrored = _compiled(_mirror)
 _places = _compiled(_axis)
 _turn = _compiled(_turned_place)

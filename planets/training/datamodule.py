@@ -1,4 +1,4 @@
-"""Chips on their way to the network: batches of rows in an order that the seed decides, made into images."""
+"""The LightningDataModule: seeded batches of chips, turned into images on the training device."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from planets.training.distributed import ALONE, Rank
 from planets.training.mixing import Mix, draw_mix, mix_batch
 
 _SAMPLED = 1024
-"""Chips that are looked at for mean and deviation; more change neither in the third digit."""
+"""Chips sampled for mean and deviation; more change neither in the third digit."""
 
 _RESIDENT_SHARE = 0.4
-"""Of a GPU's free memory, what the chips may fill: the network and its gradients need the rest."""
+"""Share of a GPU's free memory that chips may fill; the network and its gradients need the rest."""
 
 _CPU = torch.device("cpu")
 
@@ -32,15 +32,15 @@ Channels = tuple[float, float, float]
 
 
 class Batch(NamedTuple):
-    """Some chips, before they are images.
+    """A batch of chips before it becomes images.
 
     Attributes:
-        rows: int64 of shape `(N,)`, where the chips are in the store.
-        chips: uint8 of shape `(N, size, size, 3)`; None where the images are made from the store itself.
+        rows: int64 of shape `(N,)`, rows of the store.
+        chips: uint8 of shape `(N, size, size, 3)`; None where images come from the store itself.
         targets: float32 of shape `(N, L)`, 0 or 1.
-        changes: how training varies each chip; nothing, everywhere else.
-        size: pixels a side of the images.
-        mix: how training combines them; None: not.
+        changes: augmentation of each chip; none outside training.
+        size: pixels per side of the images.
+        mix: mixup or cutmix of the batch, if any.
     """
 
     rows: Tensor
@@ -52,7 +52,7 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """One pass over some rows of a store: in their order, or shuffled and varied for an epoch of training."""
+    """One pass over rows of a store: in order, or shuffled and augmented for an epoch of training."""
 
     def __init__(
         self,
@@ -67,13 +67,13 @@ class Batches:
         """Take `rows` of `store` and `labels` `(N, L)`.
 
         Args:
-            store: where the chips are.
+            store: the chips.
             labels: 0/1, rows as in `store`.
-            rows: int64, of the pass.
-            batch_size: chips at a time.
-            training: settings and epoch, from 0 on; None: no training, in order and as they are.
-            gathered: fetch the chips, a batch or two ahead; without, batches hold only their rows.
-            rank: which of the processes that train together this one is.
+            rows: int64, the rows of the pass.
+            batch_size: chips per batch, over all ranks.
+            training: settings and epoch (from 0); None yields chips in order and unchanged.
+            gathered: prefetch the chips; without it, batches hold only their rows.
+            rank: this process, which gets its share of every batch.
         """
         self.store = store
         self.labels = labels
@@ -84,13 +84,13 @@ class Batches:
         self.rank = rank
 
     def __len__(self) -> int:
-        """Batches of a pass; training drops an incomplete last one, whose statistics would be noise."""
+        """Return the batches of a pass; training drops an incomplete last one, whose statistics are noise."""
         whole, rest = divmod(len(self.rows), self.batch_size)
         return max(whole, 1) if self.training else whole + bool(rest)
 
     @property
     def chips(self) -> int:
-        """Chips of a pass."""
+        """Number of chips of a pass."""
         return min(len(self) * self.batch_size, len(self.rows))
 
     def __iter__(self) -> Iterator[Batch]:
@@ -128,10 +128,11 @@ class Batches:
 
 
 class ChipsDataModule(LightningDataModule):
-    """The train and valid parts of a store, as Lightning wants them; test never comes near a training.
+    """The train and validation splits of a store; the test split never comes near a training.
 
-    Images are made where it is quickest. On a GPU: there, from a copy of all chips if its memory allows, else
-    from batches that cross as uint8, a quarter of the bytes. On the CPU: in one pass over the mapped store.
+    Images are made where it is fastest. On a GPU: from a copy of all chips in its memory if they fit, else
+    from batches that are transferred as uint8, a quarter of the bytes. On the CPU: in one pass over the
+    mapped store.
     """
 
     def __init__(
@@ -174,7 +175,7 @@ class ChipsDataModule(LightningDataModule):
         return self._batches("train", (self.settings, epoch))
 
     def train_dataloader(self) -> Batches:
-        """Return the batches of the trainer's epoch; to be asked anew for each."""
+        """Return the batches of the trainer's current epoch; the trainer reloads them for each."""
         assert self.trainer is not None
         return self.train_batches(self.trainer.current_epoch)
 
@@ -194,7 +195,7 @@ class ChipsDataModule(LightningDataModule):
         return mix_batch(images, batch.targets, batch.mix) if batch.mix else (images, batch.targets)
 
     def images(self, batch: Batch) -> Tensor:
-        """Make the images of a batch, float32 `(N, 3, size, size)`; on the CPU they last until the next."""
+        """Return a batch of images, float32 `(N, 3, size, size)`; the next call on a CPU overwrites it."""
         store = self.resident if batch.chips is None else batch.chips
         rows = batch.rows if batch.chips is None else torch.arange(len(batch.rows), device=batch.rows.device)
         if rows.device.type == "cpu":
@@ -207,14 +208,14 @@ class ChipsDataModule(LightningDataModule):
         return augment(store, rows, batch.changes, batch.size, self.mean, self.std)
 
     def _memory(self, count: int, size: int) -> NDArray[np.float32]:
-        """Memory for a batch of images, the same each time: what is touched first is slow."""
+        """Return memory for a batch of images, reused: the first touch of new pages is slow."""
         if len(self._images) < count or self._images.shape[1] != size:
             self._images = np.empty((max(count, self.settings.batch_size), size, size, 3), dtype=np.float32)
         return self._images
 
 
 def _resident(store: ChipStore, device: torch.device) -> Tensor | None:
-    """Return a copy of all chips on a GPU, if they are mapped and it has the memory."""
+    """Return a copy of all chips on a GPU if they are mapped and fit; else None."""
     free, _ = torch.cuda.mem_get_info(device)
     if not isinstance(store.pixels, np.ndarray) or store.pixels.nbytes > _RESIDENT_SHARE * free:
         return None
@@ -222,7 +223,7 @@ def _resident(store: ChipStore, device: torch.device) -> Tensor | None:
 
 
 def channel_statistics(store: ChipStore, rows: NDArray[np.int64]) -> tuple[Channels, Channels]:
-    """Return mean and deviation of each channel, in the scale of 0 to 1, over (up to 1,024 of) `rows`."""
+    """Return mean and deviation of each channel, on a scale of 0 to 1, over up to 1,024 of `rows`."""
     counts = np.zeros((3, 256), dtype=np.int64)
     for row in rows[:: max(1, len(rows) // _SAMPLED)][:_SAMPLED]:
         chip = store.pixels[row]

@@ -1,4 +1,4 @@
-"""Mixup and cutmix: chips of a batch combined in pairs, with targets that say how much of each is there."""
+"""Mixup and cutmix: chips of a batch combined in pairs, targets in proportion."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 class Mix(NamedTuple):
-    """How the chips of a batch are combined, each with the one at its place from the end.
+    """Parameters of mixing a batch with itself in reverse order.
 
     Attributes:
-        share: of a chip in its own image, 0 to 1; the partner has the rest.
-        window: top, left, bottom and right of what the partner fills, as shares of a side; None: it shines
-            through everywhere.
+        share: a chip's share of its own image, 0 to 1; the partner has the rest.
+        window: top, left, bottom and right of the partner's window, as shares of a side (cutmix); None
+            blends the two everywhere (mixup).
     """
 
     share: float
@@ -22,7 +22,7 @@ class Mix(NamedTuple):
 
 
 def draw_mix(mixup: float, cutmix: float, random: np.random.Generator) -> Mix | None:
-    """Draw how a batch is mixed; with both alphas above 0 each of the two is as likely.
+    """Draw the mixing of a batch; with both alphas above 0, mixup and cutmix are equally likely.
 
     Sources: Zhang et al., mixup, ICLR 2018; Yun et al., CutMix, ICCV 2019.
     """
@@ -40,7 +40,7 @@ def draw_mix(mixup: float, cutmix: float, random: np.random.Generator) -> Mix | 
 
 
 def mix_batch(images: Tensor, targets: Tensor, mix: Mix) -> tuple[Tensor, Tensor]:
-    """Combine images `(N, 3, size, size)` and targets `(N, L)`; neither is changed itself."""
+    """Combine images `(N, 3, size, size)` and targets `(N, L)`; the inputs are not modified."""
     if mix.window is None:
         return images.lerp(images.flip(0), 1 - mix.share), targets.lerp(targets.flip(0), 1 - mix.share)
     size = images.shape[-1]

@@ -1,4 +1,4 @@
-"""The networks: timm's, with a head for our labels."""
+"""timm networks with a head for the labels, and their pretrained weights."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _UNREADABLE = (
     EOFError,
     AttributeError,
 )
-"""What the readers raise on a file of something else; there is no common base."""
+"""Exceptions of the readers for a file that is not weights; there is no common base."""
 
 _SUFFIXES = (".safetensors", ".pth", ".bin")
-"""What files of weights end with, in the order in which a folder is searched."""
+"""Suffixes of weight files, in the order in which a folder is searched."""
 
 Channels = tuple[float, float, float]
 
@@ -52,21 +52,21 @@ def build_model(
         entry: names the architecture and where the weights of the body come from: `weights`, a file or a
             folder of files named for their architectures; else timm's hub if `pretrained`; else nowhere.
         num_labels: outputs of the head, which timm puts where the architecture keeps it.
-        image_size: pixels a side, for networks that must know it (transformers).
+        image_size: pixels per side, for networks with a fixed input size (transformers).
         drop_rate: dropout before the head.
-        drop_path: share of the blocks that are passed over at random, at the deepest one; architectures
-            without stochastic depth take none.
+        drop_path: stochastic depth: probability of skipping the deepest block; must be 0 for architectures
+            without it.
 
     Raises:
         ConfigError: timm has no such architecture.
-        WeightsError: the pretrained weights cannot be had, or are of another network.
+        WeightsError: the pretrained weights are unavailable, or belong to another network.
     """
     hub = entry.pretrained and not entry.weights
     try:
         network = create(
             entry.architecture, num_labels, image_size, hub, drop_rate=drop_rate, drop_path_rate=drop_path
         )
-    # An OSError is what the hub raises for every failure of network, cache and server.
+    # The hub raises OSError for every failure of network, cache and server.
     except (OSError, RuntimeError) as error:
         raise WeightsError(_ways_out(entry, error)) from error
     if entry.weights:
@@ -81,10 +81,10 @@ def create(
     pretrained: bool = False,
     **rates: float,
 ) -> nn.Module:
-    """Make a network by the name of its architecture; `build_model` says more.
+    """Create a network by the name of its architecture; see `build_model` for the arguments.
 
     Raises:
-        ConfigError: timm has no such architecture, or it knows no such rate.
+        ConfigError: timm has no such architecture, or the architecture has no such rate.
     """
     require_architecture(architecture)
     cfg = timm.get_pretrained_cfg(architecture)
@@ -99,7 +99,7 @@ def create(
 
 
 def restore(architecture: str, num_labels: int, image_size: int, weights: dict[str, Tensor]) -> nn.Module:
-    """Make a network and give it all of its weights, in evaluation mode; needs no connection.
+    """Create a network with all of its weights, in evaluation mode; needs no connection.
 
     Raises:
         TrainingError: timm has no such architecture, or the weights are of another network.
@@ -117,7 +117,7 @@ def restore(architecture: str, num_labels: int, image_size: int, weights: dict[s
 
 
 def _weights_file(place: Path, architecture: str) -> Path:
-    """Return the file of an architecture's weights: the place itself, or the one in it that has its name."""
+    """Return the weight file of an architecture: the path itself, or the file of that name in a folder."""
     if not place.is_dir():
         return place
     names = [
@@ -172,7 +172,7 @@ def require_architecture(architecture: str) -> None:
     """Check that timm knows a name.
 
     Raises:
-        ConfigError: it has no such architecture, or no such weights of it; the message names what is near.
+        ConfigError: it has no such architecture or weights of it; the message suggests similar names.
     """
     bare, _, tag = architecture.partition(".")
     if not timm.is_model(bare):

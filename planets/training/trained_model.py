@@ -1,4 +1,4 @@
-"""What a training leaves: the best weights, and all that is needed to use them, in one file."""
+"""The result of a training: the best weights and all that is needed to use them, in one file."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ class TrainedModel:
 
     @property
     def epochs(self) -> int:
-        """How many epochs were run."""
+        """Number of epochs that were run."""
         return len(self.history)
 
     @property
     def seconds(self) -> float:
-        """How long the epochs took, those before a resume included."""
+        """Duration of all epochs, including those before a resume."""
         return sum(row["seconds"] for row in self.history)
 
     @property
     def chips_per_second(self) -> float:
-        """How fast the training went: the median over the epochs, validation not counted."""
+        """Training speed, without validation: the median over the epochs."""
         speeds = sorted(row["chips_per_second"] for row in self.history)
         return speeds[len(speeds) // 2]
 
