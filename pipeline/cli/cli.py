@@ -4,21 +4,18 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline.cli import experiments, logs, reference, retrain, run, stack, upload, worker
-from pipeline.cli import predict as use
-from pipeline.cli import status as look
-from pipeline.cli import train as single
+from pipeline.cli import dataset, models, reference, run, stack
 from pipeline.connection import use_kaggle_credentials
 from pipeline.errors import PipelineError
 from planets.errors import PlanetsError
 from steps.clearml.errors import StepError
 
 COMMANDS = (
-    *(run.run, run.resume, logs.logs, retrain.retrain),
-    *(upload.upload, single.train, experiments.select, experiments.experiments),
-    *(use.predict, use.submission),
-    *(stack.up, stack.down, stack.env, worker.worker),
-    *(look.status, look.doctor, reference.reference),
+    *(run.run, run.resume, run.logs, dataset.retrain),
+    *(dataset.upload, models.train, models.select, models.experiments),
+    *(models.predict, models.submission),
+    *(stack.up, stack.down, stack.env, stack.worker),
+    *(run.status, stack.doctor, reference.reference),
 )
 """In the order of the help."""
 

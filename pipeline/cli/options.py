@@ -1,4 +1,4 @@
-"""What the commands share: their options, the settings that these make, the terminal, the server."""
+"""Options that commands share, the settings they make, the console, and the connection to the server."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ DataPath = Annotated[str, typer.Option(envvar="DATASET_PATH", help="folder in th
 
 
 def settings(profile: str, pairs: list[str] | None, source: str = "", path: str = "") -> Config:
-    """The settings of a command: profile, then `--set`, then the data source."""
+    """Return the settings of a command: profile, then `--set`, then the data source."""
     overrides = []
     for pair in pairs or []:
         key, sign, text = pair.partition("=")
@@ -49,14 +49,17 @@ def settings(profile: str, pairs: list[str] | None, source: str = "", path: str 
 
 
 def connect_server(config: Config) -> "Api":
-    """Log in as `connect`, starting the embedded server if need be, but no workers."""
+    """Log in as `connect` does, starting the embedded server if necessary, but no workers."""
     return connect(config.model_copy(update={"stack": config.stack.model_copy(update={"workers": {}})}), True)
 
 
 def connect(config: Config, start: bool, quiet: bool = False) -> "Api":
-    """Log in to the server that is named, or else to the embedded one; `start` says to start that.
+    """Log in to the named server, or else to the embedded one, and print its address.
 
-    It is said which one it is, unless `quiet`.
+    Args:
+        config: settings of the stack.
+        start: start the embedded server and its workers if they do not run.
+        quiet: print nothing.
     """
     stack = Stack(folder())
     named = named_server(os.environ)

@@ -1,12 +1,14 @@
-"""`run`, `resume`: the whole pipeline, and what is left of a run that did not complete."""
+"""`run`, `resume`, `status`, `logs`: a pipeline run from its start to the console of a step."""
 
 import os
+import sys
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.options import OUTPUT, DataPath, Profile, Set, Source, connect, console, settings
 from pipeline.connection import named_server
+from pipeline.stack.stack import Stack, folder
 
 
 def run(
@@ -23,10 +25,10 @@ def run(
         str, typer.Option(help="steps to run even if cached, such as split,train_resnet10t")
     ] = "",
     from_: Annotated[
-        str, typer.Option("--from", help="the step from which on everything is run anew, such as split")
+        str, typer.Option("--from", help="rerun this step and all after it, such as split")
     ] = "",
     dataset_id: Annotated[
-        str, typer.Option(help="a registered version of the dataset to train on, in place of the source")
+        str, typer.Option(help="train on this registered dataset version instead of the source")
     ] = "",
 ) -> None:
     """Run the whole pipeline and put the best model into output/best."""
@@ -34,24 +36,24 @@ def run(
     from pipeline.config.parameters import Run, arguments, dump
 
     training = {"epochs": epochs, "image_size": image_size, "batch_size": batch_size, "seed": seed}
-    anew = ",".join(filter(None, (refresh, from_ and f"{from_.removesuffix('+')}+")))
-    told = arguments(config, models=models, refresh=anew, dataset_id=dataset_id, **training)
-    Run.parse(dump(config), told).check_here(workers_here=named_server(os.environ) is None)
+    rerun = ",".join(filter(None, (refresh, from_ and f"{from_.removesuffix('+')}+")))
+    edited = arguments(config, models=models, refresh=rerun, dataset_id=dataset_id, **training)
+    Run.parse(dump(config), edited).check_here(workers_here=named_server(os.environ) is None)
     api = connect(config, start=True)
     from pipeline.dag.launch import require_dataset, require_workers, submit
     from pipeline.runs.follow import follow
 
     require_dataset(api, dataset_id)
     require_workers(api, config)
-    raise typer.Exit(follow(api, submit(config, told), console, OUTPUT))
+    raise typer.Exit(follow(api, submit(config, edited), console, OUTPUT))
 
 
 def resume(
-    run: Annotated[str, typer.Argument(help="id of the run; the last one if none is given")] = "",
+    run: Annotated[str, typer.Argument(help="id of the run; the last one by default")] = "",
     profile: Profile = "sample",
     set_: Set = None,
 ) -> None:
-    """Go on with a run that failed or was stopped: only what did not complete runs again."""
+    """Continue a run that failed or was stopped: only steps that did not complete run again."""
     config = settings(profile, set_)
     api = connect(config, start=True)
     from pipeline.dag.launch import enqueue_again, require_workers
@@ -62,11 +64,57 @@ def resume(
     state = read_run(api, run_id)
     if state.good:
         show(api, run_id, console)
-        console.print("this run completed: there is nothing to go on with")
+        console.print("this run completed: there is nothing to resume")
         return
     if state.status in ("queued", "in_progress"):
-        console.print(f"this run is {state.status} already: it is followed")
+        console.print(f"this run is {state.status} already; following it")
     else:
         require_workers(api, config)
         enqueue_again(api, run_id, config.queues.controller)
     raise typer.Exit(follow(api, run_id, console, OUTPUT))
+
+
+def status(profile: Profile = "sample", set_: Set = None) -> None:
+    """Show what runs on this machine, and the last run: each step, its state, and why it ran."""
+    config = settings(profile, set_)
+    for process in Stack(folder()).running():
+        console.print(f"{process.name:12} pid {process.pid:<8} {process.log}")
+    api = connect(config, start=False)
+    from pipeline.runs.follow import show
+    from pipeline.runs.state import last_run
+
+    run_id = last_run(api, config.clearml.project, config.clearml.pipeline)
+    if run_id is None:
+        console.print("no run yet: make train.pipeline")
+        return
+    show(api, run_id, console)
+
+
+def logs(
+    step: Annotated[str, typer.Argument(help="such as train_resnet10t, or controller")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="until the step has ended")] = False,
+    run: Annotated[str, typer.Option(help="id of the run; the last one by default")] = "",
+    profile: Profile = "sample",
+    set_: Set = None,
+) -> None:
+    """Print the console of a step, or of the controller; the exit code is 1 if it failed or was stopped."""
+    config = settings(profile, set_)
+    api = connect(config, start=False, quiet=True)
+    from pipeline.runs.logs import lines, require_step
+    from pipeline.runs.state import chosen_run
+
+    run_id = chosen_run(api, config.clearml.project, config.clearml.pipeline, run)
+    its_step = require_step(api, run_id, step)
+    if its_step.cached:
+        typer.echo(f"{step} is cached: this is the console of task {its_step.task_id}", err=True)
+    try:
+        for text in lines(api, run_id, step, follow):
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader, such as head, has closed the pipe; Python would complain on exit
+        return
+    ended = require_step(api, run_id, step)
+    if not ended.task_id:
+        typer.echo(f"{step} has printed nothing: it is {ended.status}", err=True)
+    raise typer.Exit(1 if ended.status in ("failed", "aborted") else 0)

@@ -1,9 +1,10 @@
-"""The local stack: the embedded server and the agents of this machine, in the folder `.stack`."""
+"""The local stack: the embedded server and this machine's agents, in the folder `.stack`."""
 
 import hashlib
 import json
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,15 +20,19 @@ from pipeline.errors import PipelineError
 from pipeline.stack import processes
 from pipeline.stack.processes import Process
 from planets.config.project import Config, StackSettings
+from planets.system import usable_cores
 
 SERVER = "server"
 START_SECONDS = 60
-"""How long the server and the agents may take to answer, before the start counts as failed."""
+"""Time for the server to listen before its start counts as failed."""
+
+NVIDIA_SECONDS = 60
+"""Time for nvidia-smi to answer; without persistence mode it first loads the driver, for some seconds."""
 
 AGENT_SETTINGS = {
-    # The environment that the agent itself runs in has the project; installing another costs minutes a step.
+    # Steps run in the agent's own environment; installing another would take minutes per step.
     "CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL": "1",
-    # A queue is asked twice a second; the default of 5 s would be waited for at every step.
+    # Poll queues twice a second; the default of 5 s would delay every step.
     "CLEARML_AGENT_QUEUE_POLL_FREQ_SEC": "0.5",
     "PYTHONUNBUFFERED": "1",
 }
@@ -38,7 +43,7 @@ class StackError(PipelineError):
 
 
 def folder() -> Path:
-    """Where the stack keeps everything: `.stack` in the checkout, or $PLANETS_STACK."""
+    """Return the folder of the stack: `.stack` in the checkout, or $PLANETS_STACK."""
     return Path(os.environ.get("PLANETS_STACK") or ROOT / ".stack").resolve()
 
 
@@ -57,11 +62,11 @@ class Stack:
         return self.home / "clearml.conf"
 
     def running(self) -> list[Process]:
-        """The live processes of the stack."""
+        """Return the live processes of the stack."""
         return processes.remembered(self._processes)
 
     def connection(self) -> Connection | None:
-        """How to reach the server, if it runs."""
+        """Return how to reach the server; None if it does not run."""
         if not any(process.name == SERVER for process in self.running()):
             return None
         return Connection(
@@ -69,7 +74,7 @@ class Stack:
         )
 
     def up(self, config: Config) -> Connection:
-        """Start what does not run yet, wait until it answers, and say how to reach it.
+        """Start the processes that do not run yet, and return how to reach the server.
 
         Raises:
             StackError: the server or an agent ended at once; the message holds the last lines of its log.
@@ -95,22 +100,22 @@ class Stack:
         return connection
 
     def workers(self) -> list[str]:
-        """The names under which the server knows the agents that run."""
+        """Return the worker ids of the running agents."""
         return [self.worker_id(process.name) for process in self.running() if process.name != SERVER]
 
     def worker_id(self, name: str) -> str:
-        """The name by which the server knows the agent `name`: unique on a host with several stacks."""
+        """Return the worker id of the agent `name`: unique on a host with several stacks."""
         return f"{socket.gethostname()}-{hashlib.sha256(str(self.home).encode()).hexdigest()[:4]}:{name}"
 
     def check(self) -> bool:
-        """True while every process that was started lives. Raises StackError naming one that ended."""
+        """Return True if every started process is alive. Raises StackError naming one that ended."""
         for process in processes.known(self._processes):
             if process.handle() is None:
                 raise StackError(f"{process.name} ended; the end of its log:\n{process.last_lines()}")
         return True
 
     def down(self) -> list[Process]:
-        """End every process of the stack: agents with the steps they run, then the server."""
+        """End the agents with the steps that they run, then the server; return the ended processes."""
         if not self.home.is_dir():
             return []
         with FileLock(self.home / "lock"):
@@ -121,7 +126,7 @@ class Stack:
         return alive
 
     def exports(self) -> dict[str, str]:
-        """The environment variables with which any ClearML program uses the running server.
+        """Return the environment variables with which any ClearML program uses the running server.
 
         Raises:
             StackError: the server does not run.
@@ -138,7 +143,7 @@ class Stack:
         }
 
     def link(self) -> str:
-        """A link that opens the page in a browser, once and soon. Raises StackError without a server."""
+        """Return a one-time link to the page. Raises StackError if the server makes none."""
         command = [sys.executable, "-m", "server", "link", "--data", str(self.home / SERVER)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -190,7 +195,7 @@ class Stack:
         self._configuration.write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
     def _create_queues(self, names: list[str]) -> None:
-        """Make the queues that are missing."""
+        """Create the missing queues."""
         Connection("", {"CLEARML_CONFIG_FILE": str(self._configuration)}).use()
         # The SDK reads its configuration when it is imported.
         from pipeline.api import Api
@@ -214,16 +219,30 @@ class Stack:
 
 
 def shell_exports(variables: dict[str, str]) -> str:
-    """The variables as lines for a shell's `eval`."""
+    """Return the variables as lines for a shell's `eval`."""
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
 
 
 def gpu_count() -> int:
-    """How many NVIDIA GPUs this machine, or this container, has."""
-    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    """Return the number of NVIDIA GPUs of this machine or container, as `nvidia-smi` lists them.
+
+    Raises:
+        StackError: nvidia-smi is installed and does not answer, so the number is unknown.
+    """
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return 0
+    try:
+        listing = subprocess.run(
+            [command, "-L"], capture_output=True, text=True, timeout=NVIDIA_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StackError(f"`nvidia-smi -L` did not answer within {NVIDIA_SECONDS} s") from error
+    # Without a driver or a device it fails; a machine may have the tool and no GPU.
+    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
 
 
 def _threads(config: Config) -> int:
-    """Threads a step may use, so that all workers but the controllers' together use each core once."""
+    """Return the threads per step, so that the workers without the controllers' use each core once."""
     workers = sum(count for queue, count in config.stack.workers.items() if queue != config.queues.controller)
-    return max(1, len(os.sched_getaffinity(0)) // max(1, workers))
+    return max(1, usable_cores() // max(1, workers))

@@ -1,5 +1,6 @@
-"""Makes this machine a worker of a server: agents in the foreground, one for each GPU, ended together."""
+"""Workers: agents in the foreground, one for each GPU, ended together; the systemd unit that starts them."""
 
+import getpass
 import json
 import os
 import shutil
@@ -9,26 +10,32 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from threading import Event
 
 import psutil
 from filelock import FileLock, Timeout
 
+from pipeline.connection import ROOT
 from pipeline.errors import PipelineError
 from pipeline.stack import processes
 from pipeline.stack.processes import Process
-from pipeline.stack.stack import AGENT_SETTINGS, Stack, gpu_count
+from pipeline.stack.stack import AGENT_SETTINGS, Stack, folder, gpu_count
+from planets.system import usable_cores
 
 END_SECONDS = 20
-"""How long a killed process may take to be gone."""
+"""Time for killed processes to disappear."""
 
 LOOK_SECONDS = 1.0
+"""Interval at which the agents are checked."""
+
+UNIT = ROOT / "deploy" / "systemd" / "planets-worker.service"
 
 SETTINGS = {
     # A reporter in a process of its own adds about 10 s to the end of every task.
     "sdk.development.report_use_subprocess": False,
 }
-"""What the steps of a worker need of ClearML, laid over the settings of whoever started it."""
+"""ClearML settings of a worker's steps, over those of the user who started it."""
 
 
 class WorkerError(PipelineError):
@@ -37,29 +44,33 @@ class WorkerError(PipelineError):
 
 @dataclass(frozen=True)
 class Device:
-    """What one agent works on: a GPU by its number, or the CPU."""
+    """Device of one agent: a GPU, or the CPU."""
 
     name: str
     options: tuple[str, ...]
 
 
 def devices(gpus: str, count: int) -> list[Device]:
-    """One device for each agent: `gpus` is `auto`, `all`, `none` or numbers; `count` is of those without GPU.
+    """Return the device of each agent.
+
+    Args:
+        gpus: `auto`, `all`, `none` or numbers such as `0,1`.
+        count: number of agents on the CPU; 1 with GPUs.
 
     Raises:
-        WorkerError: GPUs are asked for that this machine has not, or more than one agent for a GPU.
+        WorkerError: this machine lacks the GPUs, or a GPU would get more than one agent.
     """
-    there = gpu_count()
-    if gpus == "none" or (gpus == "auto" and there == 0):
+    available = 0 if gpus == "none" else gpu_count()
+    if gpus == "none" or (gpus == "auto" and not available):
         return [Device(f"cpu{index}", ("--cpu-only",)) for index in range(count)]
     if count != 1:
         raise WorkerError(f"--count {count} is for workers without a GPU (--gpus none); a GPU has one worker")
-    numbers = range(there) if gpus in ("auto", "all") else _numbers(gpus)
-    missing = [str(number) for number in numbers if number >= there]
-    if missing or not there:
+    numbers = range(available) if gpus in ("auto", "all") else _numbers(gpus)
+    missing = [str(number) for number in numbers if number >= available]
+    if missing or not available:
         raise WorkerError(
-            f"--gpus {gpus}: this machine has {there} NVIDIA GPUs, as /proc/driver/nvidia/gpus tells; see "
-            "`nvidia-smi`, start the container with its GPUs (`--gpus all`), or give --gpus none"
+            f"--gpus {gpus}: this machine has {available} NVIDIA GPUs, as `nvidia-smi -L` lists them; "
+            "start the container with its GPUs (`--gpus all`), or give --gpus none"
         )
     return [Device(f"gpu{number}", ("--gpus", str(number))) for number in numbers]
 
@@ -73,7 +84,7 @@ def _numbers(gpus: str) -> list[int]:
 
 @dataclass(frozen=True)
 class Worker:
-    """The agents of one queue on this machine; they keep what they need in the stack's folder."""
+    """The agents of one queue on this machine; their files are in the stack's folder."""
 
     stack: Stack
     queue: str
@@ -84,17 +95,17 @@ class Worker:
 
     @property
     def ready(self) -> Path:
-        """A file that is there while the server knows all agents."""
+        """File that exists while the server knows all agents."""
         return self._home / f"{self.queue}.json"
 
     @property
     def _temporary(self) -> Path:
-        """Temporary files of agents and steps, copies of the keys among them: gone with the worker."""
+        """Folder of the temporary files of agents and steps, which hold keys: deleted with the worker."""
         return self._home / f"{self.queue}.tmp"
 
     @contextmanager
     def agents(self, chosen: Sequence[Device]) -> Iterator[list[Process]]:
-        """The agents, started; ended when the context is left, however that is.
+        """Start the agents, and end them with the context.
 
         Raises:
             WorkerError: this checkout serves the queue already.
@@ -122,11 +133,11 @@ class Worker:
             ) from None
 
     def worker_id(self, agent: Process) -> str:
-        """The name by which the server knows an agent."""
+        """Return the worker id of an agent."""
         return self.stack.worker_id(agent.name)
 
     def _configure(self) -> Path:
-        """Write the agents' clearml.conf: the one in force, which may hold keys, and ours over it."""
+        """Write the agents' clearml.conf: SETTINGS over the one in force, which may hold keys."""
         inherited = Path(os.environ.get("CLEARML_CONFIG_FILE", "~/clearml.conf")).expanduser()
         lines = [f"include file({json.dumps(str(inherited))})"] if inherited.is_file() else []
         lines += [f"{name}: {json.dumps(value)}" for name, value in SETTINGS.items()]
@@ -141,15 +152,15 @@ class Worker:
             "CLEARML_CONFIG_FILE": str(configuration),
             "CLEARML_WORKER_ID": self.stack.worker_id(name),
             "TMPDIR": str(self._temporary),
-            "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // agents)),
+            "OMP_NUM_THREADS": str(max(1, usable_cores() // agents)),
         }
         return processes.start(name, command, self._home / f"{name}.log", environment)
 
 
 def end(agents: Sequence[Process]) -> None:
-    """Kill the agents, and then their steps.
+    """Kill the agents and then their steps.
 
-    An agent that is asked to end says that a person aborted its step, and then nobody goes on with it.
+    An agent that gets SIGTERM reports its step as aborted by a person, and then no other worker takes it.
     """
     handles = [handle for agent in agents if (handle := agent.handle())]
     steps = [child for handle in handles for child in handle.children(recursive=True)]
@@ -161,7 +172,7 @@ def end(agents: Sequence[Process]) -> None:
 
 @contextmanager
 def asked_to_end() -> Iterator[Event]:
-    """An event that Ctrl-C and SIGTERM set, the signal of systemd and of containers."""
+    """Yield an event that Ctrl-C and SIGTERM set; systemd and containers send the latter."""
     asked = Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda _number, _frame: asked.set()) for number in numbers]
@@ -173,7 +184,7 @@ def asked_to_end() -> Iterator[Event]:
 
 
 def check(agents: Sequence[Process]) -> bool:
-    """True while all agents live. Raises WorkerError naming one that ended by itself."""
+    """Return True if all agents are alive. Raises WorkerError naming one that ended by itself."""
     for agent in agents:
         if agent.handle() is None:
             raise WorkerError(f"the agent {agent.name} ended; the end of its log:\n{agent.last_lines()}")
@@ -181,6 +192,19 @@ def check(agents: Sequence[Process]) -> bool:
 
 
 def watch(agents: Sequence[Process], asked: Event) -> None:
-    """Wait until the end is asked for. Raises WorkerError when an agent ends by itself."""
+    """Wait for the event. Raises WorkerError when an agent ends by itself."""
     while not asked.wait(LOOK_SECONDS):
         check(agents)
+
+
+def unit(queue: str, gpus: str, count: int) -> str:
+    """Return the systemd unit that starts this worker at boot, for this checkout, Python and user."""
+    command = [sys.executable, "-m", "pipeline", "worker", "--queue", queue, "--gpus", gpus]
+    return Template(UNIT.read_text(encoding="utf-8")).substitute(
+        queue=queue,
+        user=getpass.getuser(),
+        folder=ROOT,
+        stack=folder(),
+        command=" ".join([*command, "--count", str(count)]),
+        configuration=os.environ.get("CLEARML_CONFIG_FILE", str(Path.home() / "clearml.conf")),
+    )

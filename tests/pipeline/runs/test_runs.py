@@ -138,7 +138,7 @@ def test_resume_runs_only_what_failed(broken, resumed, names):
 
 def test_a_run_that_completed_is_not_resumed(checkout, resumed):
     printed = checkout("resume", resumed["pipeline_id"])
-    assert "this run completed: there is nothing to go on with" in printed
+    assert "this run completed: there is nothing to resume" in printed
     assert "has no run 0" in checkout("resume", "0" * 32, code=1)
 
 

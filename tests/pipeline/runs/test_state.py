@@ -1,10 +1,13 @@
-"""Status of a step, and runs whose names are patterns are found."""
+"""Status of a step: one rule in the terminal and on the page; runs whose names are patterns are found."""
+
+from itertools import product
 
 import pytest
 from clearml.backend_api.services import tasks as clearml_tasks
 
 from pipeline.clearml_tasks import TaskRecord
 from pipeline.runs.state import FINAL, STATUSES, Step, step_status
+from server.web.runs import nodes
 
 CLEARML = [status.value for status in clearml_tasks.TaskStatusEnum]
 DAY = {"id": "t", "status": "completed", "started": "2026-01-01", "completed": "2026-01-02"}
@@ -14,6 +17,19 @@ STEP_STATUSES = {*STATUSES.values(), "cached", "skipped"}
 
 def test_clearmls_statuses_are_the_expected_ones():
     assert set(CLEARML) - set(STATUSES) == {"unknown"}
+
+
+def test_terminal_and_page_agree_on_the_status_of_a_step():
+    statuses = [*CLEARML, UNKNOWN]
+    nodes_of_a_plan = {}, {"skip_job": True}, {"skip_job": False}
+    for run_status, task_status, parent, node in product(
+        statuses, [*statuses, None], ["run", "other run", ""], nodes_of_a_plan
+    ):
+        run = {"id": "run", "status": run_status}
+        task = {"id": "task", "status": task_status, "parent": parent} if task_status else None
+        status = step_status(TaskRecord.of(run), node, TaskRecord.of(task) if task else None)
+        assert status in STEP_STATUSES
+        assert status == nodes.step_state(node, task, run), (run_status, task_status, parent, node)
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_the_run_completes(three, steps):
 
 
 def test_what_the_ended_worker_left_another_one_finished(three, steps):
-    assert "was not finished: another worker goes on with it" in (three[2].folder / "gpu.printed").read_text()
+    assert "was not finished: another worker takes it over" in (three[2].folder / "gpu.printed").read_text()
 
 
 def test_a_worker_with_other_code_refuses_and_says_what_to_do(steps):

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from pipeline.stack import worker
+from pipeline.stack.stack import gpu_count
 from pipeline.stack.worker import WorkerError
 
 
@@ -62,3 +63,29 @@ def test_the_unit_starts_the_same_worker_from_this_checkout(tmp_path):
 
 def test_without_a_server_a_worker_says_how_to_have_one(checkout):
     assert "start it with `make up`" in checkout("worker", "--queue", "gpu", code=1)
+
+
+@pytest.mark.parametrize(
+    ("printed", "code", "count"),
+    [
+        (
+            "GPU 0: NVIDIA H100 (UUID: GPU-1)\n  MIG 1g.10gb Device 0:\nGPU 1: NVIDIA H100\n",
+            0,
+            2,
+        ),
+        ("No devices were found\n", 6, 0),
+        ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n", 9, 0),
+    ],
+)
+def test_gpus_are_counted_by_nvidia_smi(tmp_path, monkeypatch, printed, code, count):
+    """WSL2 and containers have no /proc/driver/nvidia/gpus."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f'#!/bin/sh\n[ "$1" = -L ] || exit 2\ncat <<"EOF"\n{printed}EOF\nexit {code}\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert gpu_count() == count
+
+
+def test_a_machine_without_nvidia_smi_has_no_gpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu_count() == 0
