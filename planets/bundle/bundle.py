@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from planets.atomic import atomic_write
 from planets.bundle import BundleError
 from planets.bundle.manifest import INFO, METRICS, BundleInfo, MemberInfo, read_json
 from planets.chips import ArchiveError
@@ -107,7 +108,8 @@ class Bundle:
         for member in self.members:
             member.save(folder)
         (folder / METRICS).write_text(json.dumps(self.metrics, indent=2) + "\n", encoding="utf-8")
-        (folder / INFO).write_text(self.info.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        with atomic_write(folder / INFO) as partial:
+            partial.write_text(self.info.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, read: Reader | None = None) -> Bundle:

@@ -1,34 +1,42 @@
-"""`predict` and `submission`: the model used on many pictures; needs neither torch nor ClearML."""
+"""The commands `predict` and `submission`; they need neither torch nor ClearML."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+from rich.text import Text
 
 from planets.bundle.bundle import Bundle
 from planets.chips.files import Picture, find_pictures
 from planets.serving import PredictionError
 from planets.serving.batch import (
+    Progress,
     Unreadable,
     beside,
     job_of,
     predict_all,
-    require_place,
+    require_writable,
     write_predictions,
     write_unreadable,
 )
-from planets.serving.eta import shown
-from planets.serving.resume_log import Ledger
+from planets.serving.resume_log import ResumeLog
 from planets.serving.submission import find_test, write_submission
 
 console = Console(highlight=False, soft_wrap=True)
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, by the shell's convention."""
 
 _NAMED = 5
+
+_LINE_SECONDS = 30
+"""Interval of the progress lines where there is no terminal."""
 
 BundleFolder = Annotated[str, typer.Option("--bundle", help="folder of the model")]
 Runtime = Annotated[
@@ -42,19 +50,19 @@ def predict(
     bundle: BundleFolder = "output/best",
     runtime: Runtime = "onnx",
 ) -> None:
-    """Write tags and probabilities of all pictures of a folder; goes on where it was interrupted."""
+    """Write tags and probabilities of all pictures in a folder; resumes an interrupted run."""
     if not images:
-        raise PredictionError("no folder of pictures is named: make predict IMAGES=/some/folder")
+        raise PredictionError("name a folder of pictures: make predict IMAGES=/some/folder")
     folder, table = Path(images).expanduser(), Path(out).expanduser()
-    require_place(table)
+    require_writable(table)
     model = _open(bundle, runtime)
     pictures, others = find_pictures(folder)
     console.print(f"{len(pictures):,} pictures in {folder}" + (f", {others:,} other files" if others else ""))
-    with Ledger(beside(table, "unfinished.jsonl"), job_of(Path(bundle), runtime, folder)) as ledger:
-        unreadable = _run(model, pictures, ledger)
-        write_predictions(table, model.info.labels, pictures, ledger)
-        ledger.remove()
-    _tell(unreadable, table)
+    with ResumeLog(beside(table, "unfinished.jsonl"), job_of(Path(bundle), runtime, folder)) as log:
+        unreadable = _run(model, pictures, log)
+        write_predictions(table, model.info.labels, pictures, log)
+        log.remove()
+    _report_unreadable(unreadable, table)
     console.print(f"{len(pictures) - len(unreadable):,} predictions by {model.info.name} in {table}")
 
 
@@ -66,54 +74,89 @@ def submission(
     bundle: BundleFolder = "output/best",
     runtime: Runtime = "onnx",
 ) -> None:
-    """Write Kaggle's submission over both folders of test pictures; goes on where it was interrupted."""
+    """Write Kaggle's submission over both folders of test pictures; resumes an interrupted run."""
     if not dataset_path:
-        raise PredictionError("no dataset is named: make submission DATASET_PATH=/folder/of/the/archive")
+        raise PredictionError("name the dataset: make submission DATASET_PATH=/folder/of/the/archive")
     folder, table = Path(dataset_path).expanduser(), Path(out).expanduser()
-    require_place(table)
+    require_writable(table)
     model = _open(bundle, runtime)
     pictures, others = find_test(folder)
-    extra = f", {others:,} that it does not name are left out" if others else ""
+    extra = f", {others:,} others are skipped" if others else ""
     console.print(f"{len(pictures):,} pictures of the sample submission{extra}")
-    with Ledger(beside(table, "unfinished.jsonl"), job_of(Path(bundle), runtime, folder)) as ledger:
-        unreadable = _run(model, pictures, ledger)
-        _tell(unreadable, table)
+    with ResumeLog(beside(table, "unfinished.jsonl"), job_of(Path(bundle), runtime, folder)) as log:
+        unreadable = _run(model, pictures, log)
+        _report_unreadable(unreadable, table)
         if unreadable:
             raise PredictionError(
                 f"no submission without these {len(unreadable)} pictures: fetch them again and repeat the "
-                "command, which then does only them"
+                "command, which then predicts only these"
             )
-        write_submission(table, pictures, ledger)
-        ledger.remove()
+        write_submission(table, pictures, log)
+        log.remove()
     console.print(f"{len(pictures):,} rows by {model.info.name} in {table}")
 
 
 def _open(folder: str, runtime: str) -> Bundle:
-    from planets.serving.predictor import open_bundle  # brings ONNX Runtime, which other commands do without
+    # Imported late: it brings ONNX Runtime, which the other commands of the pipeline do not need.
+    from planets.serving.predictor import open_bundle
 
     return open_bundle(Path(folder), runtime)
 
 
-def _run(model: Bundle, pictures: Sequence[Picture], ledger: Ledger) -> list[Unreadable]:
-    """Predict what is not in the ledger, and say how it goes; Ctrl-C ends the command."""
-    done = sum(picture in ledger for picture in pictures)
-    if ledger.given_up:
-        console.print(f"an unfinished run with another {' and '.join(ledger.given_up)} is given up")
+def _run(model: Bundle, pictures: Sequence[Picture], log: ResumeLog) -> list[Unreadable]:
+    """Predict what the log does not contain, and show the progress; Ctrl-C ends the command."""
+    done = sum(picture in log for picture in pictures)
+    if log.discarded:
+        console.print(f"discarded an unfinished run with another {' and '.join(log.discarded)}")
     if done:
-        console.print(f"{done:,} were done before the last run was interrupted")
+        console.print(f"{done:,} were predicted before the last run was interrupted")
     try:
-        with shown(console, len(pictures), done) as progress:
-            return predict_all(model, pictures, ledger, progress)
+        with _progress(len(pictures), done) as progress:
+            return predict_all(model, pictures, log, progress)
     except KeyboardInterrupt:
-        console.print(f"interrupted; {len(ledger):,} are done, and the same command goes on from there")
+        console.print(f"interrupted after {len(log):,} predictions; repeat the command to resume")
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _tell(unreadable: Sequence[Unreadable], table: Path) -> None:
-    """Say which pictures cannot be read, and leave a table of them beside the other one."""
+def _report_unreadable(unreadable: Sequence[Unreadable], table: Path) -> None:
+    """Print the first unreadable pictures, and write a table of all beside the predictions."""
     listed = beside(table, "unreadable.csv")
     write_unreadable(listed, unreadable)
-    for picture, why in unreadable[:_NAMED]:
-        console.print(f"unreadable: {picture.path}: {why}")
+    for picture, reason in unreadable[:_NAMED]:
+        console.print(f"unreadable: {picture.path}: {reason}")
     if unreadable:
         console.print(f"{len(unreadable):,} unreadable pictures in all, listed in {listed}")
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0:.0f} chips/s")
+
+
+@contextmanager
+def _progress(total: int, done: int) -> Iterator[Progress]:
+    """Show progress from `done` to `total`: a bar in a terminal, a line now and then elsewhere."""
+    if not console.is_terminal:
+        yield _progress_lines(total, done)
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), _Rate(), TextColumn("left"), TimeRemainingColumn())
+    with ProgressBar(*columns, console=console, speed_estimate_period=60) as bar:
+        task = bar.add_task("chips", total=total, completed=done)
+        yield lambda count: bar.advance(task, count)
+
+
+def _progress_lines(total: int, done: int) -> Progress:
+    began = printed = time.monotonic()
+    first = done
+
+    def advance(count: int) -> None:
+        nonlocal done, printed
+        done += count
+        now = time.monotonic()
+        if now - printed >= _LINE_SECONDS or done == total:
+            printed = now
+            rate = (done - first) / max(now - began, 1e-9)
+            left = int((total - done) / rate)
+            console.print(f"{done:,} of {total:,}  {rate:.0f} chips/s  left {left // 60}:{left % 60:02}")
+
+    return advance

@@ -1,4 +1,4 @@
-"""The Kaggle submission: which test pictures it names, where they lie, and the file itself."""
+"""The Kaggle submission: its test pictures, their files, and the table."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from pathlib import Path
 from planets.archive.layout import COLUMNS, LAYOUTS
 from planets.chips import ArchiveError
 from planets.chips.files import SUFFIXES, Picture, named_pictures
-from planets.serving.batch import replacing
-from planets.serving.resume_log import Ledger
+from planets.serving.batch import write_csv
+from planets.serving.resume_log import ResumeLog
 
 NAMES, TEST, ADDITIONAL = "sample_submission.csv", "test-jpg", "test-jpg-additional"
-"""What Kaggle's archive calls the table of all names, and the two folders of pictures."""
+"""Names in Kaggle's archive: the table of all test pictures, and the two folders that hold them."""
 
 _SHOWN = 5
 
 
 def find_test(folder: Path) -> tuple[list[Picture], int]:
-    """Return the pictures that the table of names lists, in its order, and how many others there are.
+    """Return the pictures of Kaggle's table, in its order, and the number of other pictures.
 
     Args:
-        folder: the archive as unpacked, its `planet/`, or the innermost folder; the additional pictures lie
-            in it, or beside it.
+        folder: the unpacked archive, its `planet/`, or the innermost folder; the additional pictures lie in
+            it or beside it.
 
     Raises:
-        ArchiveError: the table or a folder is not found, the table is faulty, or a named picture is missing;
-            the message names what.
+        ArchiveError: the table, a folder or a picture is missing, or the table is malformed.
     """
     if not folder.is_dir():
-        raise ArchiveError(f"{folder} is no folder; name the one that Kaggle's archive was unpacked to")
+        raise ArchiveError(f"{folder} is not a folder; name the one that Kaggle's archive was unpacked to")
     base = _base(folder)
     names = read_names(base / NAMES)
     files = [*_jpegs(base / TEST), *_jpegs(_additional(folder, base))]
@@ -49,7 +48,7 @@ def read_names(file: Path) -> list[str]:
     """Return the names in the first column of Kaggle's table, in its order.
 
     Raises:
-        ArchiveError: it is no such table, is empty, or has a name twice.
+        ArchiveError: it is not such a table, is empty, or repeats a name.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:
@@ -66,36 +65,33 @@ def read_names(file: Path) -> list[str]:
     return names
 
 
-def write_submission(out: Path, pictures: Sequence[Picture], ledger: Ledger) -> None:
-    """Write `image_name,tags` for each picture, in the order given, whole or not at all."""
-    with replacing(out) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows((picture.name, " ".join(ledger.row(picture).tags)) for picture in pictures)
+def write_submission(out: Path, pictures: Sequence[Picture], log: ResumeLog) -> None:
+    """Write `image_name,tags` for each picture, in the given order."""
+    write_csv(out, COLUMNS, ((picture.name, " ".join(log.row(picture).tags)) for picture in pictures))
 
 
 def _base(folder: Path) -> Path:
-    """Return the folder that holds the table of names and the first folder of pictures."""
-    places = [folder / layout for layout in LAYOUTS]
-    for place in places:
+    """Return the folder that holds the table and the first folder of pictures."""
+    candidates = [folder / layout for layout in LAYOUTS]
+    for place in candidates:
         if (place / NAMES).is_file() and (place / TEST).is_dir():
             return place
-    looked = ", ".join(str(place) for place in places)
+    searched = ", ".join(str(place) for place in candidates)
     raise ArchiveError(
-        f"no {NAMES} beside {TEST}/ in any of: {looked}; set DATASET_PATH to the folder that Kaggle's "
+        f"no {NAMES} beside {TEST}/ in any of: {searched}; set DATASET_PATH to the folder that Kaggle's "
         "archive was unpacked to"
     )
 
 
 def _additional(folder: Path, base: Path) -> Path:
-    """Return the folder of the additional pictures: in the archive it lies at the root, beside `planet/`."""
+    """Return the folder of the additional pictures, at the archive's root beside `planet/`."""
     roots = dict.fromkeys([folder, base, base.parent, base.parent.parent])
     for root in roots:
         for place in (root / ADDITIONAL / ADDITIONAL, root / ADDITIONAL):
             if any(path.suffix.lower() in SUFFIXES for path in place.glob("*")):
                 return place
-    looked = ", ".join(str(root / ADDITIONAL) for root in roots)
-    raise ArchiveError(f"no pictures in any of: {looked}; unpack the whole archive")
+    searched = ", ".join(str(root / ADDITIONAL) for root in roots)
+    raise ArchiveError(f"no pictures in any of: {searched}; unpack the whole archive")
 
 
 def _jpegs(folder: Path) -> list[tuple[str, Path]]:

@@ -13,7 +13,7 @@ from planets.labels import LABELS
 from planets.serving import PredictionError
 from planets.serving.batch import predict_all
 from planets.serving.predictor import Predictor
-from planets.serving.resume_log import Ledger, Row
+from planets.serving.resume_log import ResumeLog, Row
 
 COUNT = 9
 JOB = {"bundle": "b", "runtime": "onnx", "images": "i"}
@@ -78,25 +78,23 @@ def interrupted(predictor: Predictor, images: Path, file: Path, after: int) -> N
         if len(seen) == after:
             raise Interrupt
 
-    with Ledger(file, JOB) as ledger, pytest.raises(Interrupt):
-        predict_all(predictor.bundle, find_pictures(images)[0], ledger, progress)
+    with ResumeLog(file, JOB) as log, pytest.raises(Interrupt):
+        predict_all(predictor.bundle, find_pictures(images)[0], log, progress)
     with file.open("a") as stream:
         stream.write('["train_5", [1')
 
 
-def test_goes_on_where_it_was_interrupted_and_says_the_same(
-    images: Path, small_blocks: Predictor, tmp_path: Path
-) -> None:
+def test_resumes_with_the_same_rows(images: Path, small_blocks: Predictor, tmp_path: Path) -> None:
     bundle, (pictures, _) = small_blocks.bundle, find_pictures(images)
-    with Ledger(tmp_path / "whole", JOB) as ledger:
-        predict_all(bundle, pictures, ledger, lambda count: None)
-        whole = [ledger.row(picture) for picture in pictures if picture in ledger]
+    with ResumeLog(tmp_path / "whole", JOB) as log:
+        predict_all(bundle, pictures, log, lambda count: None)
+        whole = [log.row(picture) for picture in pictures if picture in log]
     interrupted(small_blocks, images, tmp_path / "part", after=3)
     counts: list[int] = []
-    with Ledger(tmp_path / "part", JOB) as ledger:
-        assert len(ledger) == 4  # of the first six pictures two cannot be read
-        unreadable = predict_all(bundle, pictures, ledger, counts.append)
-        assert [ledger.row(picture) for picture in pictures if picture in ledger] == whole
+    with ResumeLog(tmp_path / "part", JOB) as log:
+        assert len(log) == 4  # of the first six pictures two cannot be read
+        unreadable = predict_all(bundle, pictures, log, counts.append)
+        assert [log.row(picture) for picture in pictures if picture in log] == whole
     assert sum(counts) == len(pictures) - 4
     assert [each.picture.name for each in unreadable] == ["broken", "deep/empty"]
 
@@ -106,26 +104,26 @@ def test_a_picture_that_has_changed_is_done_again(
 ) -> None:
     interrupted(small_blocks, images, tmp_path / "part", after=5)
     (images / "train_0.jpg").write_bytes(jpeg(make_pixels(make_labels(1), seed=5)[0]))
-    with Ledger(tmp_path / "part", JOB) as ledger:
-        missing = [picture.name for picture in find_pictures(images)[0] if picture not in ledger]
+    with ResumeLog(tmp_path / "part", JOB) as log:
+        missing = [picture.name for picture in find_pictures(images)[0] if picture not in log]
     assert missing == ["broken", "deep/empty", "train_0", "train_7"]
 
 
-def test_rows_of_another_bundle_are_given_up(tmp_path: Path) -> None:
-    with Ledger(tmp_path / "part", JOB) as ledger:
-        ledger.add([Row("a", (1, 2), ["clear"], [0.5])])
-    with Ledger(tmp_path / "part", JOB | {"bundle": "other"}) as ledger:
-        assert (len(ledger), ledger.given_up) == (0, ("bundle",))
-    with Ledger(tmp_path / "part", JOB | {"bundle": "other"}) as ledger:
-        assert ledger.given_up == ()
+def test_rows_of_another_bundle_are_discarded(tmp_path: Path) -> None:
+    with ResumeLog(tmp_path / "part", JOB) as log:
+        log.add([Row("a", (1, 2), ["clear"], [0.5])])
+    with ResumeLog(tmp_path / "part", JOB | {"bundle": "other"}) as log:
+        assert (len(log), log.discarded) == (0, ("bundle",))
+    with ResumeLog(tmp_path / "part", JOB | {"bundle": "other"}) as log:
+        assert log.discarded == ()
 
 
-def test_the_command_tells_of_an_unfinished_run(images: Path, bundle_folder: Path, tmp_path: Path) -> None:
+def test_the_command_names_a_discarded_run(images: Path, bundle_folder: Path, tmp_path: Path) -> None:
     left = tmp_path / "p.unfinished.jsonl"
-    with Ledger(left, JOB) as ledger:
-        ledger.add([Row("a", (1, 2), ["clear"], [0.5])])
+    with ResumeLog(left, JOB) as log:
+        log.add([Row("a", (1, 2), ["clear"], [0.5])])
     printed = run(tmp_path, "predict", "images", "--bundle", bundle_folder, "--out", "p.csv")
-    assert "an unfinished run with another bundle and images is given up" in printed
+    assert "discarded an unfinished run with another bundle and images" in printed
     assert not left.exists()
 
 
@@ -133,7 +131,7 @@ class TestRefuses:
     @pytest.mark.parametrize(
         ("words", "message"),
         [
-            ([], "no folder of pictures is named: make predict IMAGES="),
+            ([], "name a folder of pictures: make predict IMAGES="),
             (["nowhere"], "nowhere does not exist"),
             (["images/train_0.jpg"], "is a file; name a folder"),
             (["none"], "none holds 0 files and no picture"),
@@ -142,7 +140,7 @@ class TestRefuses:
             (["images", "--runtime", "tflite"], "no runtime 'tflite'; the runtimes are: onnx, torch"),
         ],
     )
-    def test_what_makes_no_sense(
+    def test_invalid_arguments(
         self, words: list[str], message: str, images: Path, bundle_folder: Path, tmp_path: Path
     ) -> None:
         (tmp_path / "none").mkdir()
@@ -158,13 +156,13 @@ class TestRefuses:
 
     def test_a_second_process_on_the_same_table(self, tmp_path: Path) -> None:
         with (
-            Ledger(tmp_path / "part", JOB),
+            ResumeLog(tmp_path / "part", JOB),
             pytest.raises(PredictionError, match=r"another process writes .*part"),
         ):
-            Ledger(tmp_path / "part", JOB)
+            ResumeLog(tmp_path / "part", JOB)
 
-    def test_a_file_of_somebody_else(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_no_log(self, tmp_path: Path) -> None:
         (tmp_path / "part").write_text("precious\n")
-        with pytest.raises(PredictionError, match="was not written by this program"):
-            Ledger(tmp_path / "part", JOB)
+        with pytest.raises(PredictionError, match="is not a log of unfinished predictions"):
+            ResumeLog(tmp_path / "part", JOB)
         assert (tmp_path / "part").read_text() == "precious\n"

@@ -41,7 +41,7 @@ def test_has_kaggles_names_in_kaggles_order(archive: Path, bundle_folder: Path, 
     run(tmp_path, "predict", archive, "--bundle", bundle_folder)
     tags = {Path(row["image_name"]).name: row["tags"] for row in table(tmp_path / "predictions.csv")}
     assert {row["image_name"]: row["tags"] for row in rows} == tags
-    assert "5 pictures of the sample submission, 1 that it does not name are left out" in printed
+    assert "5 pictures of the sample submission, 1 others are skipped" in printed
     assert "5 rows by tiny in submission.csv" in printed
 
 
@@ -57,7 +57,7 @@ def test_a_picture_that_cannot_be_read_is_fetched_again_and_only_that_one_is_don
     assert "no submission without these 1 pictures" in printed
     assert not (tmp_path / "s.csv").exists()
     file.write_bytes(good)
-    assert "4 were done before" in run(tmp_path, *words)
+    assert "4 were predicted before" in run(tmp_path, *words)
     assert [row["image_name"] for row in table(tmp_path / "s.csv")] == NAMES
     assert [file.name for file in tmp_path.glob("s.*")] == ["s.csv"]
 
