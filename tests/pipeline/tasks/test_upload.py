@@ -105,7 +105,7 @@ def test_the_same_content_elsewhere_is_no_second_version(checkout, folder, first
 def downloaded(checkout, kaggle, first):
     _, environment = kaggle
     printed = upload(checkout, environment)
-    assert "size, md5, crc32c as promised" in printed
+    assert "size, md5, crc32c verified" in printed
     assert f"registered ({CHIPS} chips)" in printed
     assert KEY not in printed
     return dataset_of(printed)
