@@ -1,28 +1,28 @@
-"""Pictures decoded in blocks, by threads, ahead of whoever scores them."""
+"""Chips decoded in blocks, by threads, while earlier blocks are scored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planets.chips import ArchiveError
 from planets.chips.jpeg import decode, resize
-from planets.chips.stream import ahead
 from planets.system import usable_cores
 
 
 class Block(NamedTuple):
-    """Some pictures in a row.
+    """Consecutive chips.
 
     Attributes:
-        length: how many they are; the arrays have as many rows or more, where the last block is filled up.
-        chips: at each size the pictures, uint8 `(N, size, size, 3)`; zeros where there is none to be had.
-        faults: for the row of each picture that cannot be read, why.
+        length: number of chips; the arrays of the last block may have more rows, filled with zeros.
+        chips: by size, uint8 of shape `(N, size, size, 3)`; zeros for a chip that cannot be read.
+        faults: by row, why a chip cannot be read.
     """
 
     length: int
@@ -30,11 +30,24 @@ class Block(NamedTuple):
     faults: dict[int, str]
 
 
+T = TypeVar("T")
+
+
+def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+    """Yield `items`, none of them None, while a thread prepares up to `depth` of the next ones."""
+    iterator = iter(items)
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
+        pending = deque(thread.submit(next, iterator, None) for _ in range(depth))
+        while (item := pending.popleft().result()) is not None:
+            pending.append(thread.submit(next, iterator, None))
+            yield item
+
+
 def blocks(images: Sequence[bytes | Path], sizes: Sequence[int], length: int) -> Iterator[Block]:
     """Yield JPEG files, given by path or by content, as blocks of `length`.
 
-    All blocks have one shape, so that a picture's scores do not depend on its place. Each picture is scaled
-    to every one of `sizes` as soon as it is decoded: as it is it may be many times larger.
+    All blocks have one shape, so that a chip's scores do not depend on its position. Each chip is scaled to
+    every one of `sizes` as soon as it is decoded, because the original may be many times larger.
     """
     yield from ahead(_read(images, sizes, min(length, len(images))))
 
@@ -55,7 +68,7 @@ def _read(images: Sequence[bytes | Path], sizes: Sequence[int], length: int) -> 
 
 
 def _chip(image: bytes | Path, sizes: Sequence[int]) -> list[NDArray[np.uint8]] | str:
-    """Return a picture at each size, or why it cannot be read."""
+    """Return a chip at each size, or the reason why it cannot be read."""
     try:
         chip = decode(image if isinstance(image, bytes) else image.read_bytes())
     except ArchiveError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,10 +18,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from planets.chips import ArchiveError
-from planets.chips.eviction import lock_of, make_room
 from planets.chips.jpeg import DECODER, RESIZER, read_chip
-from planets.chips.stream import Pixels, StreamedPixels
-from planets.system import usable_cores
+from planets.system import DiskFull, megabytes, reports_full_disk, usable_cores
 
 _BATCH = 256
 """Chips that are decoded before they are written: bounds the memory, 50 MB at 256 px."""
@@ -37,12 +34,11 @@ class ChipStore:
 
     Attributes:
         names: the chips, in the order they were given.
-        pixels: read-only uint8 of shape `(len(names), size, size, 3)`, row `i` for `names[i]`; where the disk
-            is too small for it, what decodes the rows that it is asked for.
+        pixels: read-only uint8 of shape `(len(names), size, size, 3)`, row `i` for `names[i]`.
     """
 
     names: tuple[str, ...]
-    pixels: Pixels
+    pixels: NDArray[np.uint8]
 
     @classmethod
     def open(
@@ -54,10 +50,7 @@ class ChipStore:
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> ChipStore:
-        """Open the store of `files` in `cache`, building it first if nobody has.
-
-        Where the disk is too small for a new store, those that nobody has opened for a day make room, longest
-        unused first. If that is not enough, that is said, and chips are decoded again at each use.
+        """Open the store of `files` in `cache`, building it first unless it exists.
 
         Args:
             cache: a folder of this host; stores of other datasets and sizes lie beside each other there.
@@ -69,18 +62,15 @@ class ChipStore:
 
         Raises:
             ArchiveError: a chip is missing or broken, or two have one name.
+            DiskFull: the store does not fit on the disk; the message says what may be deleted.
         """
         folder = cache / _key(content_hash, size, [name for name, _ in files])
         cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock_of(folder)):
+        with FileLock(folder.with_suffix(".lock")):
             if not folder.exists():
-                shape = (len(files), size, size, 3)
-                make_room(cache, math.prod(shape))
-                if short := _lacking_space(cache, shape):
-                    print(f"{short}: they are decoded anew at each use, which slows training", flush=True)
-                    return cls(tuple(name for name, _ in files), StreamedPixels(files, size))
-                _build(folder, size, files, threads or usable_cores(), progress)
-            os.utime(folder)
+                _require_space(cache, len(files), size)
+                with reports_full_disk(cache):
+                    _build(folder, size, files, threads or usable_cores(), progress)
             names = tuple(json.loads((folder / "names.json").read_text(encoding="utf-8")))
             return _mapped(names, folder / "pixels.npy")
 
@@ -158,12 +148,18 @@ def _decoded(size: int, files: Sequence[tuple[str, Path]], threads: int) -> Iter
             yield from pool.map(lambda file: read_chip(file[0], file[1], size), files[start : start + _BATCH])
 
 
-def _lacking_space(cache: Path, shape: tuple[int, ...]) -> str:
-    """Say what is missing for a store of a shape; empty if it fits."""
-    needed, free = math.prod(shape), shutil.disk_usage(cache).free
+def _require_space(cache: Path, chips: int, size: int) -> None:
+    """Check that a store of `chips` chips at `size` pixels fits.
+
+    Raises:
+        DiskFull: it does not; the message names what the stores in `cache` take, for they are only a cache.
+    """
+    needed, free = chips * size * size * 3, shutil.disk_usage(cache).free
     if needed <= free:
-        return ""
-    return (
-        f"the decoded chips ({shape[0]} at {shape[1]} px) need {needed / 1e9:.1f} GB in {cache}, where "
-        f"{free / 1e9:.1f} GB are free"
+        return
+    stored = sum(file.stat().st_size for file in cache.glob("chips-*/*"))
+    raise DiskFull(
+        f"the decoded chips ({chips} at {size} px) need {megabytes(needed)} in {cache}, where "
+        f"{megabytes(free)} are free; earlier stores there take {megabytes(stored)} and may be deleted while "
+        f"no training runs (rm -r {cache}/chips-*): they are built again when needed"
     )

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from planets.chips.store import ChipStore
-from planets.chips.stream import Pixels
 from planets.evaluation import EvaluationError
 from planets.evaluation.scores import (
     BATCH_SIZE,
@@ -69,7 +68,7 @@ def _require_match(model: TrainedModel, store: ChipStore) -> None:
 
 def predict_scores(
     network: nn.Module,
-    pixels: Pixels,
+    pixels: NDArray[np.uint8],
     mean: Sequence[float],
     std: Sequence[float],
     rows: NDArray[np.int64] | None = None,
@@ -102,7 +101,7 @@ def predict_scores(
 
 def predict_views(
     network: nn.Module,
-    pixels: Pixels,
+    pixels: NDArray[np.uint8],
     mean: Sequence[float],
     std: Sequence[float],
     rows: NDArray[np.int64] | None = None,
@@ -136,7 +135,7 @@ def _views(chips: Tensor, count: int) -> Iterator[Tensor]:
         yield turn(chips, torch.full((len(chips),), element, device=chips.device)) if element else chips
 
 
-def _batches(pixels: Pixels, rows: NDArray[np.int64], size: int) -> Iterator[Tensor]:
+def _batches(pixels: NDArray[np.uint8], rows: NDArray[np.int64], size: int) -> Iterator[Tensor]:
     for start in range(0, len(rows), size):
         chips = torch.from_numpy(pixels[rows[start : start + size]])
         missing = size - len(chips) if start else 0

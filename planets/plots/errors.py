@@ -10,7 +10,6 @@ from matplotlib.colors import LinearSegmentedColormap, ListedColormap, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from planets.chips.stream import Pixels
 from planets.metrics.f2 import f2_per_sample
 from planets.plots.palette import CLAY, FOREST, GRID, INK, PAPER, RIVER, blank, headline, styled
 
@@ -81,7 +80,7 @@ def _counts(axes: Axes, counts: NDArray[np.int64], colour: str, labels: Sequence
 
 
 def mistakes_figure(
-    pixels: Pixels,
+    pixels: NDArray[np.uint8],
     rows: NDArray[np.int64],
     targets: NDArray[np.uint8],
     predictions: NDArray[np.uint8],

@@ -11,8 +11,8 @@ from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 from torch import Tensor
 
+from planets.chips.batches import ahead
 from planets.chips.store import ChipStore
-from planets.chips.stream import ahead
 from planets.config.training import TrainingSettings
 from planets.training import TrainingError
 from planets.training.augment import Changes, augment, draw_changes, no_changes, train_size

@@ -1,21 +1,20 @@
 import io
-import multiprocessing
-import os
+import pickle
 import shutil
-import signal
+import subprocess
+import sys
 import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from PIL import Image
 
 from planets.chips import ArchiveError
 from planets.chips.jpeg import decode, resize
 from planets.chips.store import ChipStore
+from planets.system import DiskFull
 
 
 def jpeg(colour: tuple[int, ...], mode: str = "RGB", size: tuple[int, int] = (16, 16)) -> bytes:
@@ -165,65 +164,50 @@ class TestChipStore:
         assert builds == [40]
 
     def test_what_a_killed_process_left_is_not_used(self, tmp_path: Path) -> None:
-        files = write_chips(tmp_path / "chips", 600)
-        victim = multiprocessing.get_context("spawn").Process(
-            target=_build_slowly, args=(tmp_path / "cache", files)
-        )
-        victim.start()
-        _wait_for(lambda: list((tmp_path / "cache").glob("*.part/half")))
-        assert victim.pid is not None
-        os.kill(victim.pid, signal.SIGKILL)
-        victim.join()
-        store = ChipStore.open(tmp_path / "cache", "hash", 16, files)
+        files, cache = write_chips(tmp_path / "chips", 600), tmp_path / "cache"
+        command = [sys.executable, "-c", BUILD_HALF, str(cache), *(str(path) for _, path in files)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victim:
+            assert victim.stdout is not None
+            assert victim.stdout.readline() == "half\n"
+            assert list(cache.glob("*.part"))
+            victim.kill()
+        store = ChipStore.open(cache, "hash", 16, files)
         assert store.pixels.shape[0] == len(store.names) == 600
-        np.testing.assert_array_equal(store.pixels[-1], decode(dict(files)[store.names[-1]].read_bytes()))
-        assert not list((tmp_path / "cache").glob("*.part"))
+        np.testing.assert_array_equal(store.pixels[-1], decode(files[-1][1].read_bytes()))
+        assert not list(cache.glob("*.part"))
 
-    def test_unused_stores_make_room_longest_unused_first(
+    def test_a_full_disk_names_the_stores_that_may_be_deleted(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        files, cache = write_chips(tmp_path / "chips", 4), tmp_path / "cache"
-        kept = {size: ChipStore.open(cache, "hash", size, files).pixels for size in (8, 10, 12)}
-        stores = {size: next(cache.glob(f"chips-*-{size}px")) for size in kept}
-        for size, days in ((8, 2), (10, 3)):
-            os.utime(stores[size], times=(time.time() - days * 86_400,) * 2)
-        disk = 4 * 3 * (8 * 8 + 12 * 12 + 16 * 16)
+        files, cache = write_chips(tmp_path / "chips", 3), tmp_path / "cache"
+        ChipStore.open(cache, "hash", 32, files)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
+        ChipStore.open(cache, "hash", 32, files)  # a store that exists needs no space
+        with pytest.raises(DiskFull) as raised:
+            ChipStore.open(cache, "hash", 16, files)
+        assert f"(3 at 16 px) need 2 kB in {cache}, where 0 kB are free" in str(raised.value)
+        assert f"take 9 kB and may be deleted while no training runs (rm -r {cache}/chips-*)" in str(
+            raised.value
+        )
+        assert not list(cache.glob("chips-*-16px"))
 
-        def usage(_: Path) -> SimpleNamespace:
-            return SimpleNamespace(
-                free=disk - sum(file.stat().st_size - 128 for file in cache.glob("*/*.npy"))
-            )
-
-        monkeypatch.setattr(shutil, "disk_usage", usage)
-        assert isinstance(ChipStore.open(cache, "hash", 16, files).pixels, np.memmap)
-        assert {size for size in stores if stores[size].exists()} == {8, 12}
-        assert kept[10].sum() > 0  # mapped before, readable still
-
-        os.utime(stores[12], times=(0, 0))
-        with FileLock(stores[12].with_suffix(".lock")):
-            ChipStore.open(cache, "other", 16, files)
-        assert {size for size in stores if stores[size].exists()} == {12}
-
-    def test_opening_a_store_is_using_it(self, tmp_path: Path) -> None:
-        files, cache = write_chips(tmp_path / "chips", 2), tmp_path / "cache"
-        ChipStore.open(cache, "hash", 8, files)
-        store = next(cache.glob("chips-*-8px"))
-        os.utime(store, times=(0, 0))
-        ChipStore.open(cache, "hash", 8, files)
-        assert store.stat().st_mtime > time.time() - 3600
+    def test_goes_to_another_process_without_its_pixels(self, tmp_path: Path) -> None:
+        store = ChipStore.open(tmp_path / "cache", "x", 64, write_chips(tmp_path / "chips", 20, size=64))
+        sent = pickle.dumps(store)
+        assert len(sent) < 4000
+        again = pickle.loads(sent)
+        assert again.names == store.names
+        np.testing.assert_array_equal(again.pixels[5], store.pixels[5])
 
 
-def _build_slowly(cache: Path, files: list[tuple[str, Path]]) -> None:
-    def stop(done: int, total: int) -> None:
-        (next(cache.glob("*.part")) / "half").touch()
-        time.sleep(60)
+BUILD_HALF = """
+import pathlib, sys, threading
+from planets.chips.store import ChipStore
 
-    ChipStore.open(cache, "hash", 16, files, progress=stop)
+def stop(done, total):
+    print("half", flush=True)
+    threading.Event().wait()
 
-
-def _wait_for(condition: object, seconds: float = 30) -> None:
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
+files = [(pathlib.Path(path).stem, pathlib.Path(path)) for path in sys.argv[2:]]
+ChipStore.open(pathlib.Path(sys.argv[1]), "hash", 16, files, progress=stop)
+"""

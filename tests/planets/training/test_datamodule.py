@@ -1,12 +1,8 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from support.synthetic import SETTINGS, make_labels, make_parts, make_store, write_chips
+from support.synthetic import SETTINGS, make_labels, make_parts, make_store
 
-from planets.chips.store import ChipStore
-from planets.chips.stream import StreamedPixels
 from planets.config.training import TrainingSettings
 from planets.training import TrainingError
 from planets.training.augment import augment, normalise
@@ -31,16 +27,6 @@ def all_of(batches: Batches) -> tuple[np.ndarray, torch.Tensor]:
     """Return the rows of a pass, and its targets."""
     found = list(batches)
     return torch.cat([batch.rows for batch in found]).numpy(), torch.cat([batch.targets for batch in found])
-
-
-def streamed(data: ChipsDataModule, folder: Path) -> ChipsDataModule:
-    """Return the same with chips that come from files, as JPEG leaves them."""
-    files = write_chips(folder, np.asarray(data.store.pixels))
-    store = ChipStore(data.store.names, StreamedPixels(files, data.store.size))
-    parts = np.full(len(files), "test", dtype="<U5")
-    for part, rows in data.rows.items():
-        parts[rows] = part
-    return ChipsDataModule(store, data.labels, parts, data.settings, MEAN, STD)
 
 
 def test_valid_is_every_valid_chip_in_order_and_as_it_is() -> None:
@@ -68,21 +54,6 @@ def test_train_is_changed_and_valid_is_not() -> None:
     assert (data.images(batch) - normalise(chips_of(data, batch), MEAN, STD)).abs().max() > 0.5
     batch = next(iter(data.val_dataloader()))
     torch.testing.assert_close(data.images(batch), normalise(chips_of(data, batch), MEAN, STD))
-
-
-def test_streamed_chips_make_the_same_images(tmp_path: Path) -> None:
-    data = module()
-    other = streamed(data, tmp_path)
-    decoded = torch.from_numpy(other.store.pixels[np.arange(100)])
-    for one, same in (
-        (data.train_batches(1), other.train_batches(1)),
-        (data.val_dataloader(), other.val_dataloader()),
-    ):
-        for batch, again in zip(one, same, strict=True):
-            assert batch.chips is None
-            torch.testing.assert_close(again.chips, decoded[batch.rows])
-            expected = augment(decoded, batch.rows, batch.changes, batch.size, MEAN, STD)
-            torch.testing.assert_close(other.images(again), expected, atol=1e-5, rtol=0)
 
 
 def test_a_resident_copy_makes_the_same_images() -> None:
