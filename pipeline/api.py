@@ -1,4 +1,4 @@
-"""Calls to the ClearML server by the names of its API, over the SDK's own session."""
+"""Calls to the ClearML API by name, over the SDK's own session."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from pipeline.connection import NoServer
 from pipeline.errors import PipelineError
 
 ANSWER_SECONDS = 10
-"""A server that is silent for longer is not there; the SDK itself would go on trying for many minutes."""
+"""Time for the server to answer at login; the SDK itself would retry for many minutes."""
 
 
 class ApiError(PipelineError):
@@ -18,10 +18,10 @@ class ApiError(PipelineError):
 
 
 class Api:
-    """One logged-in session; `call("tasks.get_all", id=[...])` answers the call's `data`."""
+    """Logged-in session; `call("tasks.get_all", id=[...])` returns the call's `data`."""
 
     def __init__(self) -> None:
-        """Log in with the settings that the SDK has. Raises NoServer naming the host and what it said."""
+        """Log in with the SDK's settings. Raises NoServer naming the host and the cause."""
         host = str(Session.get_api_server_host()).rstrip("/")
         try:
             requests.get(f"{host}/debug.ping", timeout=ANSWER_SECONDS)
@@ -30,7 +30,7 @@ class Api:
         try:
             self._session = Session()
         except (LoginError, ValueError) as error:
-            raise NoServer(f"the ClearML server at {host} does not let us in: {error}") from error
+            raise NoServer(f"the ClearML server at {host} refuses the login: {error}") from error
 
     @property
     def host(self) -> str:
@@ -39,11 +39,11 @@ class Api:
 
     @property
     def web(self) -> str:
-        """Address of the web page, without a slash at its end."""
+        """Address of the web page, without a trailing slash."""
         return str(self._session.get_app_server_host()).rstrip("/")
 
     def call(self, name: str, /, **body: Any) -> dict[str, Any]:
-        """Call `service.action` and return its `data`. Raises ApiError with the server's own message."""
+        """Call `service.action` and return its `data`. Raises ApiError with the server's message."""
         service, action = name.split(".")
         answer = self._session.send_request(service, action, json=body)
         try:

@@ -1,4 +1,4 @@
-"""Which ClearML server a command talks to: one that the settings name, or else the embedded one."""
+"""Choice of the ClearML server: the one that the settings name, or else the embedded one."""
 
 import os
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ class NoServer(PipelineError):
 
 
 def use_kaggle_credentials(folder: Path = ROOT) -> None:
-    """Put the `KAGGLE_*` of `.env.local` in `folder` into the environment, for workers that are started too.
+    """Add the `KAGGLE_*` variables of `.env.local` in `folder` to the environment, which workers inherit.
 
-    What the environment has already is left.
+    Variables that are set already keep their values.
     """
     for name, value in dotenv_values(folder / ".env.local").items():
         if name.startswith("KAGGLE_") and value:
@@ -33,18 +33,18 @@ def use_kaggle_credentials(folder: Path = ROOT) -> None:
 
 @dataclass(frozen=True)
 class Connection:
-    """A server of somebody else's: where its settings come from, and the variables that the SDK reads."""
+    """Settings of a server: their origin, and the environment variables that the SDK reads."""
 
     origin: str
     variables: Mapping[str, str]
 
     def use(self) -> None:
-        """Put the settings into this process's environment, before the SDK is imported."""
+        """Put the settings into this process's environment; call it before the SDK is imported."""
         os.environ.update(self.variables)
 
 
 def named_server(environment: Mapping[str, str], folder: Path = ROOT) -> Connection | None:
-    """The server named by the environment, by `.env.local` in `folder` or by `clearml.conf`, in this order.
+    """Return the server that is named by the environment, else by `.env.local`, else by `clearml.conf`.
 
     Raises:
         NoServer: a host is named without keys, or keys without a host.

@@ -1,4 +1,4 @@
-"""Checks what a run needs, one line each, with the remedy where something is amiss."""
+"""Checks of what a run needs, each with a fix."""
 
 import shutil
 import socket
@@ -21,7 +21,7 @@ DISK_GIGABYTES = 5
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: what it is, whether it is well, what was seen, what to do if not."""
+    """Result of one check: its subject, the verdict, the observation, and the fix if it failed."""
 
     name: str
     good: bool
@@ -30,7 +30,7 @@ class Check:
 
 
 def examine(config: Config, stack: Stack, named: Connection | None) -> Iterator[Check]:
-    """Run all checks; those that need the server are given up where it is not to be had."""
+    """Yield all checks; server checks are skipped when it is unreachable."""
     yield _python()
     yield _disk()
     yield from _importable()
@@ -63,15 +63,13 @@ def _disk() -> Check:
 
 
 def _importable() -> Iterator[Check]:
-    """Import all that a step can reach in a clean process and another folder, as an agent does."""
+    """Import the code of each step in a clean process and another folder, as an agent does."""
     for stage in STAGES:
         modules = sorted(part for part in code_of(stage).parts if part.startswith(("steps", "planets")))
         command = [sys.executable, "-P", "-c", f"import {', '.join(modules)}"]
         done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
         last = (done.stderr.strip().splitlines() or ["imports in a clean process"])[-1]
-        yield Check(
-            f"step {stage}", done.returncode == 0, last, "run `make setup`, or mend the module that is named"
-        )
+        yield Check(f"step {stage}", done.returncode == 0, last, "run `make setup`, or fix the named module")
 
 
 def _ports(config: Config) -> Iterator[Check]:
@@ -87,7 +85,10 @@ def _server(config: Config, origin: str) -> Iterator[Check]:
         api = Api()
     except PipelineError as error:
         yield Check(
-            "server", False, f"{origin}: {error}", "see that its address and keys are right and that it runs"
+            "server",
+            False,
+            f"{origin}: {error}",
+            "check that it runs and that its address and keys are right",
         )
         return
     yield Check("server", True, f"{api.host} ({origin}); it accepts the keys")

@@ -1,6 +1,6 @@
-"""Processes of the local stack: started in sessions of their own, remembered in a file, ended by it.
+"""Processes of the local stack: started in their own sessions, recorded in a file, and ended by it.
 
-A pid alone can be stale: it is remembered with the process's creation time, and only that process counts.
+A recorded pid may belong to another process later, so the creation time is recorded and compared too.
 """
 
 import json
@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 
 GRACE_SECONDS = 10
-"""How long a process may take to end when asked, before it is killed."""
+"""Time between SIGTERM and SIGKILL."""
 
 _children: list[subprocess.Popen[bytes]] = []
-"""Kept until this process ends: subprocess warns of a child that is forgotten while it runs."""
+"""Children of this process: subprocess warns if one is garbage-collected while it runs."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Process:
     log: str
 
     def handle(self) -> psutil.Process | None:
-        """The live process, or None when it has ended or its pid is somebody else's now."""
+        """Return the live process; None if it has ended, whoever has its pid now."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.created) < 0.1
@@ -39,7 +39,7 @@ class Process:
             return None
 
     def last_lines(self, count: int = 5) -> str:
-        """The end of what it printed."""
+        """Return the end of the log."""
         path = Path(self.log)
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
         return "\n".join(lines[-count:])
@@ -62,26 +62,26 @@ def start(name: str, command: Sequence[str], log: Path, environment: Mapping[str
 
 
 def remember(processes: Iterable[Process], file: Path) -> None:
-    """Write the processes down, whole or not at all."""
+    """Record the processes in `file`, whole or not at all."""
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps([asdict(process) for process in processes], indent=1), encoding="utf-8")
     partial.replace(file)
 
 
 def known(file: Path) -> list[Process]:
-    """The processes that were written down, alive or not."""
+    """Return the recorded processes, dead ones too."""
     if not file.is_file():
         return []
     return [Process(**each) for each in json.loads(file.read_text(encoding="utf-8"))]
 
 
 def remembered(file: Path) -> list[Process]:
-    """The processes that were written down and are alive."""
+    """Return the recorded processes that are alive."""
     return [process for process in known(file) if process.handle()]
 
 
 def end(processes: Sequence[Process]) -> None:
-    """End the processes and all that they started: asked first, killed after `GRACE_SECONDS`."""
+    """Terminate the processes and their descendants; kill those alive after `GRACE_SECONDS`."""
     family = [member for process in processes for member in _family(process)]
     for member in family:
         _signal(member, signal.SIGTERM)
@@ -93,7 +93,7 @@ def end(processes: Sequence[Process]) -> None:
 
 
 def _family(process: Process) -> list[psutil.Process]:
-    """The process and its descendants, the youngest generation last."""
+    """Return the process and its descendants, the youngest generation last."""
     handle = process.handle()
     if handle is None:
         return []

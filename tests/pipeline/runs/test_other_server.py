@@ -37,7 +37,7 @@ def test_wrong_keys_are_told_as_wrong_keys(checkout, exports):
     wrong = exports | {"CLEARML_API_SECRET_KEY": "wrong"}
     printed = checkout("run", environment=wrong, code=1)
     assert "error:" in printed
-    assert "does not let us in" in printed
+    assert "refuses the login" in printed
 
 
 def test_a_server_that_is_not_there_is_told_at_once(checkout, exports):
