@@ -82,8 +82,8 @@ def test_the_bundle_is_whole(checkout, models):
     assert sum(bundle["parts"].values()) == 120
     card = (best / "README.md").read_text()
     assert f"**{metrics['test']['f2']:.4f}**" in card
-    assert "drawn pictures" in card
-    assert "Against the other models" in card
+    assert "synthetic pictures" in card
+    assert "## Comparison with the other models of its run" in card
     assert sum(bundle["decision"]["shares"]) == pytest.approx(1)
     assert metrics["comparisons"] == checkout.report()["comparisons"]
     assert list((best / "figures").glob("*.png"))
