@@ -64,6 +64,11 @@ def names(db: sqlite3.Connection, table: str, ids: Iterable[str]) -> dict[str, s
     return {row["id"]: row["name"] for row in db.execute(sql, (wanted,))}
 
 
+def has_system_tag(tag: str) -> str:
+    """Return SQL that tests a document for a system tag, a word of this package."""
+    return f"EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = '{tag}')"
+
+
 def dig(document: Document, path: str) -> Any:
     """Return the value at a dotted path, or None if there is none."""
     value: Any = document

@@ -135,9 +135,15 @@ class InvalidWorker(BadRequest):
 
 
 class NotUnique(BadRequest):
-    """The name is taken."""
+    """Another document has the same value in a unique field."""
 
     subcode = 801
+
+    def __init__(self, field: str, value: str) -> None:
+        """Name the ``field`` and its ``value``."""
+        super().__init__(
+            f"Value combination already exists (unique field already contains this value): {field}={value}"
+        )
 
 
 class Unauthorized(ApiError):

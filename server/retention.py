@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 
 from server import documents
 from server.database import Database
-from server.documents import Document
+from server.documents import Document, has_system_tag
 from server.errors import Unavailable
 from server.files.tree import Tree, remove_file
-from server.stores.events import IMAGE
+from server.stores.events import image_urls
 from server.stores.tasks import save_task
 
 log = logging.getLogger("server")
@@ -24,7 +24,7 @@ DAY = 86400.0
 INTERVAL = 3600.0
 BATCH = 10_000
 
-ARCHIVED = "EXISTS (SELECT 1 FROM json_each(tasks.doc, '$.system_tags') WHERE value = 'archived')"
+ARCHIVED = has_system_tag("archived")
 FULL = (
     "(json_array_length(doc, '$.execution.artifacts') > 0"
     " OR EXISTS (SELECT 1 FROM events WHERE events.task = tasks.id))"
@@ -97,9 +97,5 @@ def _is_named_elsewhere(db: sqlite3.Connection, task_id: str) -> bool:
 def _urls(db: sqlite3.Connection, task: Document) -> list[str]:
     """Return the URLs of the task's artifacts and debug images."""
     artifacts = [item for item in task["execution"].get("artifacts", []) if item.get("mode") != "input"]
-    images = db.execute(
-        "SELECT DISTINCT json_extract(doc, '$.url') AS url FROM events WHERE task = ? AND type = ?",
-        (task["id"], IMAGE),
-    )
-    urls = [item.get("uri") for item in artifacts] + [row["url"] for row in images]
+    urls = [item.get("uri") for item in artifacts] + image_urls(db, task["id"])
     return [url for url in urls if isinstance(url, str) and url.startswith(("http://", "https://"))]

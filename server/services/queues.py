@@ -72,9 +72,7 @@ def create(call: Call) -> Document:
     """Create a queue; raises NotUnique if the name is taken."""
     name = call.arguments.text("name")
     if named(call.db, name):
-        raise NotUnique(
-            f"Value combination already exists (unique field already contains this value): name={name}"
-        )
+        raise NotUnique("name", name)
     queue = ensure_queue(call.db, name, call.now, tuple(call.arguments.texts("system_tags")))
     documents.save(call.db, "queues", {**queue, "tags": call.arguments.texts("tags")})
     return {"id": queue["id"]}
@@ -89,7 +87,7 @@ def update(call: Call) -> Document:
         fields["name"] = call.arguments.text("name")
         other = named(call.db, fields["name"])
         if other and other["id"] != queue["id"]:
-            raise NotUnique(f"Value combination already exists: name={fields['name']}")
+            raise NotUnique("name", fields["name"])
     for name in ("tags", "system_tags"):
         if name in call.arguments:
             fields[name] = call.arguments.texts(name)

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import md5
+from typing import Any
 
 from server.documents import Document, dump
 
@@ -103,6 +104,12 @@ def extremes(db: sqlite3.Connection, event: Event) -> tuple[sqlite3.Row, sqlite3
     sql = f"SELECT iter, value {_SERIES} ORDER BY value {{}}, iter LIMIT 1"
     smallest, largest = (db.execute(sql.format(order), event.series).fetchone() for order in ("ASC", "DESC"))
     return smallest, largest
+
+
+def image_urls(db: sqlite3.Connection, task: str) -> list[Any]:
+    """Return the URLs of the task's debug images, as the clients sent them."""
+    sql = "SELECT DISTINCT json_extract(doc, '$.url') AS url FROM events WHERE task = ? AND type = ?"
+    return [row["url"] for row in db.execute(sql, (task, IMAGE))]
 
 
 def metric_hash(name: str) -> str:

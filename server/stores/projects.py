@@ -85,9 +85,7 @@ def rename(db: sqlite3.Connection, project: Document, name: str, now: str) -> No
     if name == project["name"]:
         return
     if named(db, name):
-        raise NotUnique(
-            f"Value combination already exists (unique field already contains this value): name={name}"
-        )
+        raise NotUnique("name", name)
     if name.startswith(project["name"] + "/"):
         raise InvalidArgument(f"Validation error: project {project['name']!r} cannot move below itself")
     below = [load_project(db, project_id) for project_id in tree(db, project["id"])[1:]]

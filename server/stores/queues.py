@@ -57,8 +57,7 @@ def ensure_queue(db: sqlite3.Connection, name: str, now: str, system_tags: tuple
 
 def default_queue(db: sqlite3.Connection) -> Document:
     """Return the queue for tasks that are enqueued without naming one."""
-    tagged = "EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = ?)"
-    tagged_queues = documents.where(db, "queues", tagged, (DEFAULT_TAG,))
+    tagged_queues = documents.where(db, "queues", documents.has_system_tag(DEFAULT_TAG))
     if not tagged_queues:
         raise NoDefaultQueue("No queue is tagged as the default queue for this company")
     return tagged_queues[0]

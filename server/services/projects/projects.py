@@ -6,7 +6,7 @@ import sqlite3
 from server import documents
 from server.answers import answer, fetch
 from server.dispatch import Call, Service
-from server.documents import Document, save
+from server.documents import Document, has_system_tag, save
 from server.errors import NotUnique, ProjectNotEmpty
 from server.query import translate
 from server.services.tasks.removal import delete_task
@@ -15,7 +15,7 @@ from server.stores.projects import PROJECTS, ensure_project, load_project, named
 service = Service("projects")
 
 INSIDE = "project IN (SELECT value FROM json_each(?))"
-ARCHIVED = "EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = 'archived')"
+ARCHIVED = has_system_tag("archived")
 
 
 @service.writes("create")
@@ -23,9 +23,7 @@ def create(call: Call) -> Document:
     """Create a project and its parents; raises NotUnique if the name is taken."""
     name = call.arguments.text("name")
     if named(call.db, name):
-        raise NotUnique(
-            f"Value combination already exists (unique field already contains this value): name={name}"
-        )
+        raise NotUnique("name", name)
     project = ensure_project(call.db, name, call.now)
     project |= _editable(call)
     save(call.db, "projects", project)
@@ -139,7 +137,7 @@ def _path(call: Call) -> list[str]:
 def _page(call: Call) -> tuple[list[Document], str | None]:
     query = translate(PROJECTS, call.arguments)
     if not call.arguments.flag("search_hidden") and "id" not in call.arguments:
-        query.add("NOT EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = 'hidden')")
+        query.add(f"NOT {has_system_tag('hidden')}")
     if call.arguments.flag("shallow_search"):
         query.add("parent IS NULL")
     return fetch(call.db, PROJECTS, call.arguments, query)

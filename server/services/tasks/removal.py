@@ -8,6 +8,7 @@ from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidTaskStatus
 from server.stores import queue_entries as entries
+from server.stores.events import image_urls
 from server.stores.tasks import blank_execution, load_task, save_task, touch
 
 service = Service("tasks")
@@ -99,15 +100,10 @@ def _delete(call: Call, task_id: str) -> Document:
 
 def _urls(db: sqlite3.Connection, task: Document) -> Document:
     """Return the URLs of the task's files, for clients that delete them."""
-    images = db.execute(
-        "SELECT DISTINCT json_extract(doc, '$.url') AS url FROM events"
-        " WHERE task = ? AND type = 'training_debug_image'",
-        (task["id"],),
-    )
     artifacts = [a.get("uri") for a in task["execution"].get("artifacts", []) if a.get("mode") == "output"]
     models = [model.get("uri") for model in documents.where(db, "models", "task = ?", (task["id"],))]
     return {
-        "event_urls": [row["url"] for row in images if row["url"]],
+        "event_urls": [url for url in image_urls(db, task["id"]) if url],
         "artifact_urls": [uri for uri in artifacts if uri],
         "model_urls": [uri for uri in models if uri],
     }

@@ -5,12 +5,12 @@ import json
 from server import documents, identity
 from server.answers import answer, bulk, expand, fetch
 from server.dispatch import Call, Service
-from server.documents import Document, new_id
+from server.documents import Document, has_system_tag, new_id
 from server.errors import InvalidProject, InvalidTaskStatus
 from server.query import Query, translate
 from server.services.tasks.fields import clone_task, read_task_fields
 from server.stores.projects import destination, ensure_project, touch_project, tree
-from server.stores.tasks import TASKS, blank_task, load_task, save_task, touch
+from server.stores.tasks import TASKS, blank_task, expected, load_task, save_task, touch
 
 service = Service("tasks")
 
@@ -82,9 +82,7 @@ def edit(call: Call) -> Document:
     """Replace fields of a task; one that has ended needs ``force``."""
     task = load_task(call.db, call.arguments.text("task"))
     if task["status"] not in EDITABLE and not call.arguments.flag("force"):
-        expected = sorted(EDITABLE)
-        message = f"Invalid task status: task={task['id']}, status={task['status']}, expected={expected}"
-        raise InvalidTaskStatus(message)
+        raise InvalidTaskStatus(expected(task, EDITABLE))
     return _change(call, task, _fields_of(call))
 
 
@@ -191,5 +189,5 @@ def _filters(call: Call) -> Query:
     query = translate(TASKS, arguments)
     narrow = "id" in arguments or "project" in arguments
     if not arguments.flag("search_hidden") and not narrow:
-        query.add("NOT EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = 'hidden')")
+        query.add(f"NOT {has_system_tag('hidden')}")
     return query
