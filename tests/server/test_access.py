@@ -33,7 +33,7 @@ def test_no_call_without_credentials(shared: Embedded, endpoint: str) -> None:
 
 @pytest.mark.parametrize("who", STRANGERS)
 @pytest.mark.parametrize("path", ["/auth.login", "/tasks.get_all", "/v2.23/no.such_call"])
-def test_strangers_are_told_why(shared: Embedded, path: str, who: str) -> None:
+def test_unauthenticated_requests_get_the_reason(shared: Embedded, path: str, who: str) -> None:
     headers, subcode = STRANGERS[who]
     assert fetch(shared.api + path, headers=headers).error == (401, subcode)
 
@@ -85,7 +85,7 @@ def test_a_link_opens_the_page_once(shared: Embedded) -> None:
     assert fetch(f"{shared.api}/tasks.get_all", headers=session).status == 200
 
 
-def test_no_link_outlives_the_server_it_was_made_for(server: Embedded) -> None:
+def test_links_end_with_their_server(server: Embedded) -> None:
     """The list of used links ends with the process: what was used before must not open anything after."""
     used, unused = open_link(server)[0], server.call("auth.link").data["token"]
     server.stop()
@@ -95,7 +95,7 @@ def test_no_link_outlives_the_server_it_was_made_for(server: Embedded) -> None:
     assert open_link(server)[1].status == 303
 
 
-def test_a_link_is_no_token_and_a_token_is_no_link(shared: Embedded) -> None:
+def test_links_and_tokens_are_not_interchangeable(shared: Embedded) -> None:
     link = shared.call("auth.link").data["token"]
     assert fetch(f"{shared.api}/tasks.get_all", headers={"Authorization": f"Bearer {link}"}).error == (
         401,
@@ -114,7 +114,7 @@ def test_a_rebound_name_gets_nothing(shared: Embedded, host: str, path: str) -> 
     assert fetch(f"{shared.files}/a", headers={**shared.bearer, "Host": host}).status == 403
 
 
-def test_the_usual_names_are_ours(shared: Embedded) -> None:
+def test_localhost_and_addresses_are_accepted(shared: Embedded) -> None:
     port = shared.api.rpartition(":")[2]
     for host in (f"127.0.0.1:{port}", f"localhost:{port}", "localhost", f"[::1]:{port}", "192.168.1.7:8008"):
         assert fetch(f"{shared.api}/tasks.get_all", headers={**shared.bearer, "Host": host}).status == 200
@@ -130,7 +130,7 @@ def test_pages_of_other_origins_can_do_nothing(shared: Embedded, origin: str) ->
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_nor_can_links_and_images_of_other_sites(shared: Embedded, site: str) -> None:
+def test_links_and_images_of_other_sites_are_refused(shared: Embedded, site: str) -> None:
     """A state-changing call is a GET here, and so one that an <img> could make: the browser says who asks."""
     task = shared.new_task()
     headers = {**shared.bearer, "Sec-Fetch-Site": site}
@@ -143,7 +143,7 @@ def test_our_own_page_may_call(shared: Embedded) -> None:
     assert fetch(f"{shared.api}/tasks.get_all", "POST", b"{}", headers).status == 200
 
 
-def test_a_told_name_is_ours(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_an_allowed_host_name_is_accepted(tmp_path_factory: pytest.TempPathFactory) -> None:
     with running(tmp_path_factory.mktemp("named") / "data", "--allow-host", "Trainer.lan") as server:
         assert (
             fetch(f"{server.api}/tasks.get_all", headers={**server.bearer, "Host": "trainer.lan:80"}).status
@@ -151,7 +151,7 @@ def test_a_told_name_is_ours(tmp_path_factory: pytest.TempPathFactory) -> None:
         )
 
 
-def test_a_public_name_is_ours_and_is_what_others_are_told(tmp_path: Path) -> None:
+def test_the_public_host_name_is_accepted_and_announced(tmp_path: Path) -> None:
     """It listens on 127.0.0.1, so the name localhost reaches it, and stands in all that it tells."""
     with running(tmp_path / "data", "--public-host", "localhost") as server:
         assert server.api.startswith("http://localhost:")

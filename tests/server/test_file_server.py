@@ -73,7 +73,7 @@ BAD_PATHS = [
 
 
 @pytest.mark.parametrize("path", BAD_PATHS)
-def test_paths_that_lead_out_are_refused(shared: Embedded, path: str) -> None:
+def test_paths_out_of_the_root_are_refused(shared: Embedded, path: str) -> None:
     before = everything(shared.data.parent)
     assert upload(shared, path).status == 400
     assert everything(shared.data.parent) == before
@@ -104,7 +104,7 @@ def test_symbolic_links_are_not_followed(shared: Embedded) -> None:
     assert shared.secret_key in (shared.data / "credentials.json").read_text()
 
 
-def test_a_file_is_no_folder(shared: Embedded) -> None:
+def test_a_file_cannot_serve_as_a_folder(shared: Embedded) -> None:
     upload(shared, "kind/file")
     assert upload(shared, "kind/file/inside").status == 409
     assert upload(shared, "kind").status == 409

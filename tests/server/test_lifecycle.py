@@ -42,7 +42,7 @@ def schema(path: Path) -> list[tuple[str, str]]:
 NEXT = ("ALTER TABLE workers ADD COLUMN colour TEXT;\nUPDATE workers SET colour = 'red';",)
 
 
-def test_an_older_database_gets_the_changes_it_has_not_seen(tmp_path: Path) -> None:
+def test_an_older_database_is_migrated(tmp_path: Path) -> None:
     path = tmp_path / "server.db"
     with closing(Database(path)) as old, old.write() as db:
         db.execute("INSERT INTO workers (id, doc) VALUES ('w', '{}')")
@@ -69,7 +69,7 @@ def test_events_are_counted_from_before_and_from_now_on(tmp_path: Path) -> None:
         assert [tuple(row) for row in counted] == [("a", "log", 3), ("a", "plot", 2), ("c", "plot", 1)]
 
 
-def test_a_change_that_fails_leaves_the_schema_before_it(tmp_path: Path) -> None:
+def test_a_failed_migration_leaves_the_previous_schema(tmp_path: Path) -> None:
     path = tmp_path / "server.db"
     with closing(Database(path)):
         before = schema(path)
@@ -158,7 +158,7 @@ def hostile(folder: Path) -> Iterator[tuple[str, Path]]:
         yield "no backup of this server", path
 
 
-def test_what_is_no_backup_restores_nothing(tmp_path: Path) -> None:
+def test_restore_refuses_anything_but_a_backup(tmp_path: Path) -> None:
     for reason, archive in list(hostile(tmp_path)):
         before = sorted(tmp_path.iterdir())
         assert reason in refused("restore", "--data", str(tmp_path / "new"), str(archive))
@@ -202,7 +202,7 @@ def test_old_archived_tasks_are_emptied(server: Embedded) -> None:
     assert [v["value"] for m in kept["last_metrics"].values() for v in m.values()] == [0.9]
 
 
-def test_what_others_still_need_stays(server: Embedded) -> None:
+def test_retention_keeps_what_other_tasks_need(server: Embedded) -> None:
     """Not archived, archived and taken back, and named by a later version that is not archived."""
     loose = archived_task(server, "loose")
     server.call("tasks.unarchive_many", ids=[loose])
@@ -218,7 +218,7 @@ def test_what_others_still_need_stays(server: Embedded) -> None:
         )
 
 
-def test_the_server_does_it_by_itself_when_told_to(tmp_path: Path) -> None:
+def test_the_server_empties_archived_tasks_with_keep_archived_days(tmp_path: Path) -> None:
     with running(tmp_path / "data") as server:
         archived_task(server, "a")
     with running(tmp_path / "data") as server:

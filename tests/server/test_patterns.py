@@ -18,16 +18,14 @@ def victim(shared: Embedded) -> str:
 @pytest.mark.parametrize(
     "filters", [{"name": EXPLOSIVE}, {"_any_": {"pattern": EXPLOSIVE, "fields": FIELDS}}]
 )
-def test_a_pattern_that_takes_for_ever_is_refused(
-    shared: Embedded, victim: str, filters: dict[str, object]
-) -> None:
+def test_exponential_patterns_are_refused(shared: Embedded, victim: str, filters: dict[str, object]) -> None:
     answer = shared.call("tasks.get_all", id=[victim], **filters)
     assert answer.error == (400, 21)
     assert "takes more than 2 s" in answer.json["meta"]["result_msg"]
     assert shared.call("tasks.get_all", id=[victim], name="^a+b$").data["tasks"]
 
 
-def test_others_are_served_meanwhile(shared: Embedded, victim: str) -> None:
+def test_other_callers_are_served_during_a_slow_pattern(shared: Embedded, victim: str) -> None:
     answers: list[Answer] = []
 
     def attack() -> None:
@@ -46,5 +44,5 @@ def test_others_are_served_meanwhile(shared: Embedded, victim: str) -> None:
 @pytest.mark.parametrize(
     "pattern", ["(", "(" * 5000, "a{2,1}", "(?P<n>a)(?P<n", "[[:x:]", "a" * 10_001, "\\"]
 )
-def test_what_is_no_pattern_is_said(shared: Embedded, pattern: str) -> None:
+def test_invalid_patterns_are_refused(shared: Embedded, pattern: str) -> None:
     assert shared.call("tasks.get_all", name=pattern).error == (400, 21)

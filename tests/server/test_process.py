@@ -14,7 +14,7 @@ import pytest
 from support.embedded import Embedded, fetch, refused, running, wait_for
 
 
-def test_it_says_where_it_listens_once_it_does(server: Embedded) -> None:
+def test_the_addresses_are_announced_once_the_sockets_listen(server: Embedded) -> None:
     address = json.loads((server.data / "server.json").read_text())
     assert address["pid"] == server.process.pid
     assert address["web"] == address["api"]
@@ -79,7 +79,7 @@ def test_a_link_without_a_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_at_once_with_clients_connected(server: Embedded, number: int) -> None:
+def test_the_server_stops_at_once_with_clients_connected(server: Embedded, number: int) -> None:
     host = urlsplit(server.api)
     with socket.create_connection((host.hostname, host.port)) as idle:
         idle.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n")
@@ -145,7 +145,7 @@ def test_a_call_that_fails_changes_nothing(server: Embedded) -> None:
     assert server.call("projects.get_all", name="elsewhere").data["projects"] == []
 
 
-def test_calls_at_the_same_time_do_not_lose_each_other(server: Embedded) -> None:
+def test_concurrent_calls_lose_no_update(server: Embedded) -> None:
     task = server.new_task()
 
     def report(series: int) -> None:

@@ -89,13 +89,13 @@ def test_get_all_finds(
     assert [task["name"] for task in found] == names
 
 
-def test_only_the_fields_asked_for(shared: Embedded, zoo: dict[str, str]) -> None:
+def test_only_the_requested_fields_are_returned(shared: Embedded, zoo: dict[str, str]) -> None:
     fields = ["name", "runtime.place", "script.requirements", "nothing.here"]
     found = shared.call("tasks.get_all", id=[zoo["bee"]], only_fields=fields).data["tasks"]
     assert found == [{"name": "bee", "runtime": {"place": 1}, "script": {"requirements": {}}}]
 
 
-def test_scrolling_meets_every_task_once(shared: Embedded, zoo: dict[str, str]) -> None:
+def test_scrolling_returns_every_task_once(shared: Embedded, zoo: dict[str, str]) -> None:
     seen: list[str] = []
     scroll = None
     while True:
@@ -122,7 +122,7 @@ def test_an_escaped_name_is_recognised_as_a_literal(name: str) -> None:
 
 
 @given(st.text(alphabet="ab.*\\^$|()[]+?{}", max_size=12))
-def test_what_is_taken_for_a_literal_matches_itself_only(pattern: str) -> None:
+def test_literal_patterns_match_only_themselves(pattern: str) -> None:
     exact = literal(pattern)
     if exact is not None:
         assert re.compile(pattern).search(exact)

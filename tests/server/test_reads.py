@@ -96,7 +96,7 @@ def test_curves_are_thinned(shared: Embedded, story: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("samples", [0, 1, 7, 50, 150, 299, 300, 5000])
-def test_a_thinned_curve_is_made_of_what_was_reported(shared: Embedded, uneven: str, samples: int) -> None:
+def test_a_thinned_curve_holds_only_reported_points(shared: Embedded, uneven: str, samples: int) -> None:
     """Whatever the distances between the reports, and whether all are read or searched for."""
     asked = {"task": uneven, "key": "iter", "samples": samples}
     metrics = shared.call("events.scalar_metrics_iter_histogram", **asked).data
@@ -222,7 +222,7 @@ def test_metrics_of_a_project(shared: Embedded, story: dict[str, str]) -> None:
     }
 
 
-def test_the_extended_answers_name_what_they_point_to(shared: Embedded, story: dict[str, str]) -> None:
+def test_extended_answers_name_their_references(shared: Embedded, story: dict[str, str]) -> None:
     (model,) = shared.call("models.get_all_ex", id=[story["model"]]).data["models"]
     assert model["task"] == {"id": story["task"], "name": "child"}
     assert shared.call("models.get_by_task_id", task=story["task"]).data["model"]["id"] == story["model"]
@@ -245,7 +245,7 @@ def test_the_one_user(shared: Embedded) -> None:
     assert shared.call("users.get_preferences").data == {"preferences": {"theme": "dark"}}
 
 
-def test_calls_over_many_ids_tell_what_failed(shared: Embedded) -> None:
+def test_bulk_calls_report_the_failures(shared: Embedded) -> None:
     tasks = [shared.new_task() for _ in range(2)]
     steps = [
         ("tasks.enqueue_many", {"queue_name": "many"}, "queued"),
@@ -267,7 +267,7 @@ def test_calls_over_many_ids_tell_what_failed(shared: Embedded) -> None:
     assert len(shared.call("tasks.delete_many", ids=tasks, force=True).data["succeeded"]) == 2
 
 
-def test_models_over_many_ids(shared: Embedded) -> None:
+def test_bulk_calls_on_models(shared: Embedded) -> None:
     ids = [shared.call("models.create", name=name, uri="file:///m", ready=False).data["id"] for name in "ab"]
     shared.call("models.archive_many", ids=ids)
     assert shared.call("models.get_by_id", model=ids[0]).data["model"]["system_tags"] == ["archived"]

@@ -58,7 +58,7 @@ def test_an_ended_task_can_be_enqueued_again(shared: Embedded, end: str) -> None
 
 
 @pytest.mark.parametrize("status", ["queued", "in_progress", "published"])
-def test_what_cannot_be_enqueued(shared: Embedded, status: str) -> None:
+def test_queued_running_and_published_tasks_cannot_be_enqueued(shared: Embedded, status: str) -> None:
     task = shared.new_task()
     if status == "queued":
         shared.call("tasks.enqueue", task=task, queue_name="busy")
@@ -70,7 +70,7 @@ def test_what_cannot_be_enqueued(shared: Embedded, status: str) -> None:
     assert shared.call("tasks.enqueue", task=task, queue_name="busy").status == 400
 
 
-def test_dequeue_returns_the_task_to_what_it_was(shared: Embedded) -> None:
+def test_dequeue_restores_the_earlier_status(shared: Embedded) -> None:
     task = running_task(shared)
     shared.call("tasks.stopped", task=task)
     shared.call("tasks.enqueue", task=task, queue_name="back")
@@ -96,7 +96,7 @@ def test_a_queue_is_first_in_first_out_and_can_be_reordered(shared: Embedded) ->
     assert shared.task(tasks[2])["status"] == "created"
 
 
-def test_a_deleted_queue_gives_its_tasks_back(shared: Embedded) -> None:
+def test_deleting_a_queue_restores_the_status_of_its_tasks(shared: Embedded) -> None:
     name, task = queue(shared, "doomed"), shared.new_task()
     shared.call("tasks.enqueue", task=task, queue=name)
     assert shared.call("queues.delete", queue=name).error == (400, 702)
@@ -128,7 +128,7 @@ def test_edit_replaces_whole_parts(shared: Embedded) -> None:
     assert stored["hyperparams"] == {"s": {"n": {"section": "s", "name": "n", "value": "1"}}}
 
 
-def test_labels_are_no_update_of_the_run(shared: Embedded) -> None:
+def test_changing_labels_does_not_update_the_run(shared: Embedded) -> None:
     task = shared.new_task()
     before = shared.task(task)["last_update"]
     assert "last_update" not in shared.call("tasks.edit", task=task, name="x", tags=["b", "a"]).data["fields"]
@@ -175,7 +175,7 @@ def test_configuration_objects(shared: Embedded) -> None:
     assert found == {"configurations": [{"task": task, "configuration": [{"name": "b", "value": "2"}]}]}
 
 
-def test_artifacts_are_told_apart_by_key_and_mode(shared: Embedded) -> None:
+def test_artifacts_are_identified_by_key_and_mode(shared: Embedded) -> None:
     task = shared.new_task()
     for uri in ("http://f/1", "http://f/2"):
         shared.call(
@@ -196,7 +196,7 @@ def test_artifacts_are_told_apart_by_key_and_mode(shared: Embedded) -> None:
     )
 
 
-def test_a_clone_keeps_what_was_set_and_drops_what_the_run_left(shared: Embedded) -> None:
+def test_a_clone_copies_settings_and_no_results(shared: Embedded) -> None:
     project = shared.call("projects.create", name="clones").data["id"]
     source = shared.new_task(
         project=project, script={"diff": "print(1)"}, system_tags=["development"], tags=["t"]
@@ -216,7 +216,7 @@ def test_a_clone_keeps_what_was_set_and_drops_what_the_run_left(shared: Embedded
     assert (clone["runtime"], clone["execution"]["artifacts"], clone["system_tags"]) == ({}, [], [])
 
 
-def test_a_new_pipeline_run_counts_on(shared: Embedded) -> None:
+def test_new_pipeline_runs_are_numbered(shared: Embedded) -> None:
     project = shared.call("projects.create", name="counting").data["id"]
     first = shared.new_task(name="run", type="controller", project=project)
     shared.call("tasks.edit", task=first, hyperparams={"Args": {"lr": {"value": "1", "type": "float"}}})
@@ -229,7 +229,7 @@ def test_a_new_pipeline_run_counts_on(shared: Embedded) -> None:
     assert stored["hyperparams"]["Args"]["lr"]["value"] == "2"
 
 
-def test_reset_makes_a_draft_of_it(shared: Embedded) -> None:
+def test_reset_turns_a_task_into_a_draft(shared: Embedded) -> None:
     task = running_task(shared)
     shared.events(
         {"type": "training_stats_scalar", "task": task, "metric": "m", "variant": "v", "iter": 5, "value": 1}
@@ -244,7 +244,7 @@ def test_reset_makes_a_draft_of_it(shared: Embedded) -> None:
     assert shared.call("events.get_task_events", task=task).data["total"] == 0
 
 
-def test_delete_takes_the_events_and_frees_the_children(shared: Embedded) -> None:
+def test_delete_removes_events_and_detaches_children(shared: Embedded) -> None:
     parent = running_task(shared)
     child = shared.new_task(parent=parent)
     model = shared.call("models.create", name="m", uri="file:///m", task=parent, ready=False).data["id"]

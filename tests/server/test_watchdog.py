@@ -37,7 +37,7 @@ def test_a_lost_worker_fails_its_task(tmp_path: Path) -> None:
         assert server.task(task)["status_reason"].startswith("worker lost: w1, no sign of life for 0:00:0")
 
 
-def test_the_same_task_can_be_taken_up_again(server: Embedded, database: Database) -> None:
+def test_a_failed_task_can_be_enqueued_again(server: Embedded, database: Database) -> None:
     """Failed, not stopped: a controller's retry_on_failure enqueues it once more."""
     task = run_by_agent(server)
     Watchdog(database, 120).look(time.time() + 121)
@@ -76,7 +76,7 @@ def test_a_task_without_a_worker_has_two_hours(server: Embedded, database: Datab
     assert server.task(task)["status"] == "stopped"
 
 
-def test_what_was_taken_from_a_queue_and_never_started_waits_again(
+def test_tasks_taken_from_a_queue_and_never_started_are_requeued(
     server: Embedded, database: Database
 ) -> None:
     task, queue = server.new_task(), server.call("queues.get_default").data["id"]
@@ -104,7 +104,7 @@ def test_a_laptop_that_slept_fails_nothing(tmp_path: Path) -> None:
         wait_for(lambda: server.task(task)["status"] == "failed", "the timeout after waking", 15)
 
 
-def test_a_rerun_by_hand_is_not_held_to_the_old_worker(server: Embedded, database: Database) -> None:
+def test_a_manual_rerun_is_independent_of_the_old_worker(server: Embedded, database: Database) -> None:
     task = run_by_agent(server)
     server.call("tasks.stopped", task=task)
     server.call("tasks.started", task=task, force=True)

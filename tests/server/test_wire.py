@@ -299,7 +299,7 @@ def test_the_envelope(shared: Embedded) -> None:
     assert answer.headers["Content-Type"] == "application/json"
 
 
-def test_the_token_says_what_the_sdk_reads_from_it(shared: Embedded) -> None:
+def test_the_token_holds_the_fields_that_the_sdk_reads(shared: Embedded) -> None:
     import base64
 
     body = shared.token.split(".")[1]
