@@ -1,17 +1,17 @@
-"""One synthetic chip, from its labels to its JPEG file."""
+"""One synthetic chip, from its labels to its JPEG file: ground, weather, lens, encoding."""
 
 import io
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from planets.labels import LABELS
 from planets.synthetic.label_sets import LabelSet
 from planets.synthetic.land_cover import LAND_COVER_PAINTERS
 from planets.synthetic.rare_events import RARE_PAINTERS
-from planets.synthetic.scene import bare_scene
-from planets.synthetic.sky import photograph
+from planets.synthetic.terrain import SIDE, Field, Picture, bare_scene, plane, texture
 
 OVERLOOKED, IMAGINED = 0.07, 0.012
 """How often a label's thing is not to be seen, and how often one is to be seen that no label names."""
@@ -20,6 +20,9 @@ MISTAKEN = {"clear": "haze", "haze": "clear", "partly_cloudy": "clear"}
 """The weather that a label may stand for by mistake, half as often as something is overlooked."""
 
 PAINTERS = LAND_COVER_PAINTERS | RARE_PAINTERS
+
+_MILK = (108, 124, 118)
+_CLOUD = (212, 214, 216)
 
 _QUALITY = 75
 """That of the real chips, by their quantisation tables."""
@@ -71,3 +74,62 @@ def _without_adobe(data: bytes) -> bytes:
     """Cut out the APP14 segment that Pillow writes for CMYK; the real chips have none."""
     start = data.find(b"\xff\xee\x00\x0eAdobe", 0, 64)
     return data if start < 0 else data[:start] + data[start + 16 :]
+
+
+def photograph(ground: Picture, tags: Collection[str], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Look at `ground` through the weather that `tags` name; uint8 of shape `(SIDE, SIDE, 3)`."""
+    seen = _light(ground, rng)
+    seen = _veil(seen, rng.uniform(0.2, 0.85) if "haze" in tags else rng.beta(1.2, 9) * 0.6, rng)
+    if "cloudy" in tags:
+        seen = _overcast(seen, rng)
+    elif "partly_cloudy" in tags:
+        seen = _clouds(seen, rng)
+    return _lens(seen, rng)
+
+
+def _light(seen: Picture, rng: np.random.Generator) -> Picture:
+    """Vary exposure and colour balance like the real scenes; one in ten is as brown as an old photograph."""
+    gain = rng.normal(1.0, 0.09) * (1 + rng.normal(0, 0.02, 3))
+    offset = rng.normal(0, 3.5) + rng.normal(0, (1.5, 1.0, 4.0))
+    if rng.random() < 0.1:
+        offset += np.array([6.0, -9.0, -24.0]) * rng.uniform(0.4, 1.2)
+    return seen * plane(gain) + plane(offset)
+
+
+def _veil(seen: Picture, strength: float, rng: np.random.Generator) -> Picture:
+    """Mix in milk, unevenly over the scene."""
+    density = np.float32(strength) * (1 + np.float32(0.15) * texture("relief", rng))
+    milk = np.array(_MILK) + rng.normal(0, 9) + rng.normal(0, 2.5, 3)
+    return _over(seen, np.clip(density, 0, 0.93), plane(milk))
+
+
+def _clouds(seen: Picture, rng: np.random.Generator) -> Picture:
+    """Float puffs over the scene, lit unevenly, and lay their shadows beside them."""
+    sky = texture("cloud", rng)
+    level = float(np.quantile(sky[::4, ::4], 1 - rng.uniform(0.02, 0.65)))
+    density = np.clip((sky - np.float32(level)) * np.float32(rng.uniform(0.9, 2.6)), 0, 1)
+    down, right = (int(step) for step in rng.integers(6, 26, 2) * rng.choice([-1, 1], 2))
+    shadow = np.roll(density, (down, right), (0, 1)) * np.float32(rng.uniform(0.25, 0.6))
+    lit = density * 22 + texture("relief", rng) * 9
+    white = lit + plane(np.array(_CLOUD) + rng.normal(-22, 14) + rng.normal(0, 2, 3))
+    return _over(seen * (1 - shadow), density * np.float32(rng.uniform(0.75, 1)), white)
+
+
+def _overcast(seen: Picture, rng: np.random.Generator) -> Picture:
+    """Close the sky; here and there it is thin enough to see something dark."""
+    body = np.float32(rng.uniform(0.84, 1.0)) + texture("cloud", rng) * np.float32(rng.uniform(0, 0.08))
+    white = np.array(_CLOUD) + rng.normal(-4, 20) + rng.normal(0, 2, 3)
+    relief = texture("relief", rng) * np.float32(rng.uniform(2, 14))
+    return _over(seen, np.clip(body, 0, 1), plane(white)) + relief
+
+
+def _lens(seen: Picture, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Add the sensor's noise, and blur a little."""
+    grain = rng.standard_normal((SIDE, SIDE), dtype=np.float32) * np.float32(1.3)
+    exposed = np.moveaxis(np.clip(seen + grain, 2, 250).astype(np.uint8), 0, 2)
+    return np.asarray(Image.fromarray(exposed).filter(ImageFilter.BoxBlur(float(rng.uniform(0.35, 0.7)))))
+
+
+def _over(seen: Picture, density: Field, colour: Picture) -> Picture:
+    """Lay a layer of `colour` over what is seen."""
+    return seen + density * (colour - seen)

@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from planets.synthetic.scene import SOIL, Colour, Scene
 from planets.synthetic.terrain import (
+    SOIL,
+    Colour,
+    Scene,
     blob,
     crossing,
     distance,
