@@ -1,4 +1,4 @@
-"""The division of chips into train, valid and test."""
+"""The stratified split of chips into train, validation and test."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from planets.config import ConfigError
 def stratified_split(
     labels: NDArray[np.uint8], groups: Sequence[str], valid: float, test: float, seed: int
 ) -> NDArray[np.str_]:
-    """Divide chips so that each part has about the same share of every label, the rarest first.
+    """Split chips so that every label has about the same frequency in each split.
 
-    Iterative stratification (Sechidis et al., ECML PKDD 2011) over groups of equal chips. The result depends
-    on which chips there are and on the seed, not on the order of the rows.
+    Iterative stratification (Sechidis et al., ECML PKDD 2011) over groups of identical chips, rarest label
+    first. The result depends on the set of chips and the seed, not on the order of the rows.
 
     Args:
         labels: 0/1 of shape `(N, L)`.
-        groups: a digest per chip; chips of equal digest are the same picture and stay in one part.
-        valid: share of the valid part, between 0 and 1.
-        test: share of the test part; what is in neither is train.
-        seed: of the order in which equally good places are given away.
+        groups: the digest of each chip's file; chips of equal digest stay in one split.
+        valid: fraction of the validation split, between 0 and 1.
+        test: fraction of the test split; the remaining chips are for training.
+        seed: breaks ties between equally good assignments.
 
     Returns:
-        The part of each row, "train", "valid" or "test", shape `(N,)`.
+        The split of each row, "train", "valid" or "test", shape `(N,)`.
 
     Raises:
-        ConfigError: there are too few chips to fill all three parts.
+        ConfigError: a split would be empty.
     """
     digests, group_of = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
     merged = np.zeros((len(digests), labels.shape[1]), dtype=np.bool_)
@@ -41,13 +41,13 @@ def stratified_split(
     if empty:
         raise ConfigError(
             f"split: {len(digests)} distinct chips are too few for valid {valid} and test {test}: "
-            f"{' and '.join(empty)} would be empty; raise that share, or bring more chips"
+            f"{' and '.join(empty)} would be empty; raise that fraction, or add chips"
         )
     return parts
 
 
 def _assign(labels: NDArray[np.bool_], shares: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
-    """Return the part of each row by number, filling `shares`, in an order of rows drawn by `seed`."""
+    """Return the split of each row by number, filling `shares`; `seed` shuffles the rows first."""
     random = np.random.RandomState(seed)
     order = random.permutation(len(labels))
     parts = np.empty(len(labels), dtype=np.int64)

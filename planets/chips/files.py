@@ -1,4 +1,4 @@
-"""The pictures of a folder: which files they are, what they are called, and how a changed one is noticed."""
+"""The chips of a user's folder: files, names, and stamps that reveal a change."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import NamedTuple
 from planets.chips import ArchiveError
 
 SUFFIXES = (".jpg", ".jpeg")
-"""What pictures end with, in any case of letters."""
+"""Suffixes of chips, case-insensitive."""
 
 Stamp = tuple[int, int]
-"""Size and time of change (ns) of a file."""
+"""Size in bytes and mtime in ns of a file."""
 
 
 class Picture(NamedTuple):
-    """A file and its name in a table of predictions; the stamp tells whether it has changed since."""
+    """A file, its name in a table of predictions, and a stamp that changes with the file."""
 
     name: str
     path: Path
@@ -24,12 +24,12 @@ class Picture(NamedTuple):
 
 
 def find_pictures(folder: Path) -> tuple[list[Picture], int]:
-    """Return the JPEG files of a folder and of all folders in it, by name, and how many other files it has.
+    """Return the JPEG files below a folder, sorted by name, and the number of other files there.
 
-    A picture's name is its path in the folder, without the suffix, with `/` between the parts.
+    The name is the path below the folder, without the suffix, with `/` as separator.
 
     Raises:
-        ArchiveError: there is no such folder, no picture in it, or two pictures have one name.
+        ArchiveError: there is no such folder, it holds no JPEG file, or two of them have the same name.
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
@@ -46,10 +46,10 @@ def find_pictures(folder: Path) -> tuple[list[Picture], int]:
 
 
 def named_pictures(files: Iterable[tuple[str, Path]]) -> list[Picture]:
-    """Return files with their names as pictures, sorted by name.
+    """Return named files as pictures, sorted by name.
 
     Raises:
-        ArchiveError: two files have one name.
+        ArchiveError: two files have the same name.
     """
     found: dict[str, Picture] = {}
     for name, path in sorted(files):

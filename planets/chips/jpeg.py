@@ -1,4 +1,4 @@
-"""The one way from a file to pixels, for training and for serving."""
+"""JPEG decoding and scaling, the same for training and serving."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from PIL import Image, UnidentifiedImageError
 from planets.chips import ArchiveError
 
 DECODER = "pillow-rgb"
-"""Name of what `decode` does; a bundle stores it, and one made by another decoder is refused."""
+"""Identifies `decode`; a bundle stores it, and a bundle made by another decoder is refused."""
 
 RESIZER = "pillow-bilinear"
-"""Name of what `resize` does; stored and checked like `DECODER`."""
+"""Identifies `resize`; stored and checked like `DECODER`."""
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
     """Decode a JPEG file to RGB, uint8 of shape `(height, width, 3)`.
 
-    Grey and RGB files are taken as they are. The real chips have four components, CMYK with K = 0, which
-    become `255 - CMY`, as they are meant to look; other decoders invert them or keep a fourth channel.
+    Accepts grey, RGB and CMYK files. The real chips have four components, CMYK with K = 0, whose correct
+    colors are `255 - CMY`; other decoders invert them or keep a fourth channel.
 
     Raises:
-        ArchiveError: the bytes are no JPEG picture, or end too early.
+        ArchiveError: the bytes are no JPEG file, or are truncated.
     """
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
@@ -34,13 +34,13 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     except UnidentifiedImageError:
         what = "is not a JPEG picture" if data else "is empty"
         raise ArchiveError(f"the chip {what} ({len(data)} bytes); fetch it again") from None
-    # What Pillow raises on broken pictures, by kind of damage; there is no common base.
+    # Pillow's errors for damaged files have no common base class.
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         raise ArchiveError(f"the chip cannot be decoded ({error}); fetch it again") from error
 
 
 def resize(chip: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Scale a chip `(height, width, 3)` to `(size, size, 3)`, bilinear, smoothing where it shrinks."""
+    """Scale a chip `(height, width, 3)` to `(size, size, 3)`, bilinear, antialiased when shrinking."""
     if chip.shape[:2] == (size, size):
         return chip
     return np.asarray(Image.fromarray(chip).resize((size, size), Image.Resampling.BILINEAR))
@@ -50,7 +50,7 @@ def read_chip(name: str, path: Path, size: int) -> NDArray[np.uint8]:
     """Read the file of the chip `name` at `size` pixels a side.
 
     Raises:
-        ArchiveError: it is missing or broken; the message names chip and file.
+        ArchiveError: the file is missing or broken; the message names chip and file.
     """
     try:
         return resize(decode(path.read_bytes()), size)

@@ -22,10 +22,10 @@ from planets.chips.jpeg import DECODER, RESIZER, read_chip
 from planets.system import DiskFull, megabytes, reports_full_disk, usable_cores
 
 _BATCH = 256
-"""Chips that are decoded before they are written: bounds the memory, 50 MB at 256 px."""
+"""Chips decoded before they are written, which bounds memory: 50 MB at 256 px."""
 
 Progress = Callable[[int, int], None]
-"""Called with the number of chips done and of all."""
+"""Called with the number of finished chips and of all chips."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class ChipStore:
             content_hash: the dataset's; a store is found by it, so the files of a known dataset are not read.
             size: pixels a side.
             files: `(name, path)` of every chip; the store has their order, another order is another store.
-            threads: how many decode at once; None: one per usable core.
+            threads: number of decoding threads; None for one per usable core.
             progress: called after every few hundred chips while the store is built.
 
         Raises:
@@ -108,11 +108,11 @@ def _mapped(names: tuple[str, ...], file: Path) -> ChipStore:
 
 
 def _key(content_hash: str, size: int, names: Sequence[str]) -> str:
-    """Name a store by all that it depends on: the dataset, the chips taken from it, how they are read."""
-    twice = len(names) - len(set(names))
-    if twice or not names:
+    """Return a store's name, a hash of all it depends on: dataset, selected chips, decoder and resizer."""
+    repeated = len(names) - len(set(names))
+    if repeated or not names:
         raise ArchiveError(
-            f"{twice} chips share a name; names must be unique" if names else "no chips are given"
+            f"{repeated} chips share a name; names must be unique" if names else "no chips are given"
         )
     digest = hashlib.sha256("\0".join([content_hash, DECODER, RESIZER, *names]).encode())
     return f"chips-{digest.hexdigest()[:20]}-{size}px"
@@ -121,7 +121,7 @@ def _key(content_hash: str, size: int, names: Sequence[str]) -> str:
 def _build(
     folder: Path, size: int, files: Sequence[tuple[str, Path]], threads: int, progress: Progress | None
 ) -> None:
-    """Fill a folder beside `folder` and rename it; what a killed process has left there is thrown away."""
+    """Fill a folder beside `folder`, then rename it; leftovers of a killed process are deleted first."""
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     shape = (len(files), size, size, 3)

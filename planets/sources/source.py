@@ -1,6 +1,6 @@
-"""Where chips come from: a local folder, Kaggle, or the synthetic sample; each ends as a folder here.
+"""Sources of chips: a local folder, Kaggle, or the synthetic sample; each is fetched as a local folder.
 
-A source has a stamp: it names the content without having it, and another content has another stamp.
+A source's stamp identifies its content without fetching it: different content has a different stamp.
 """
 
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from planets.sources.kaggle import KaggleSource
 
 
 class Source(Protocol):
-    """Something that chips come from."""
+    """A source of chips."""
 
     def stamp(self) -> str:
-        """Name the content that `fetch` would give. Raises SourceError or ArchiveError without one."""
+        """Identify the content that `fetch` would return. Raises SourceError or ArchiveError."""
 
     def fetch(self) -> Path:
-        """Return the folder with the chips, on this host. Raises SourceError where it cannot be had."""
+        """Return a folder with the chips on this host. Raises SourceError if it is unavailable."""
 
 
 @dataclass(frozen=True)
 class DrawnSample:
-    """The synthetic sample of `chips` chips; `code_version` names the code that draws it."""
+    """The synthetic sample of `chips` chips; `code_version` identifies the code that draws it."""
 
     cache: Path
     chips: int
@@ -34,11 +34,11 @@ class DrawnSample:
     code_version: str
 
     def stamp(self) -> str:
-        """Size, seed and code make the sample what it is."""
+        """Return size, seed and code version, which determine the sample."""
         return f"sample {self.chips} {self.seed} {self.code_version}"
 
     def fetch(self) -> Path:
-        """Make the sample in the cache, unless this code has made it there."""
+        """Return the sample in the cache, drawn unless it exists."""
         from planets.synthetic.sample import make_sample
 
         folder = self.cache / f"sample-{self.chips}-{self.seed}-{self.code_version}"
@@ -51,24 +51,24 @@ class DrawnSample:
 
 @dataclass(frozen=True)
 class LocalFolder:
-    """A folder of the user's own; it is only read."""
+    """A folder of the user; it is never written."""
 
     path: str
 
     def stamp(self) -> str:
-        """Path, size and time of every file: no picture is opened."""
+        """Return a hash over path, size and mtime of every file, without opening a chip."""
         folder = self.fetch().resolve()
         return f"local {folder} {source_stamp(folder)}"
 
     def fetch(self) -> Path:
-        """The folder itself."""
+        """Return the folder itself."""
         return fetch_local(self.path)
 
 
 def source_of(
     kind: str, cache: Path, path: str, kaggle: str, chips: int, seed: int, code_version: str
 ) -> Source:
-    """The source that the settings name: `sample`, `local` or `kaggle`."""
+    """Return the source named by `kind`: `sample`, `local` or `kaggle`."""
     match kind:
         case "sample":
             return DrawnSample(cache, chips, seed, code_version)
@@ -80,7 +80,7 @@ def source_of(
 
 
 def fetch_local(path: str) -> Path:
-    """The folder `path` itself; it is only read.
+    """Return the folder `path`, which is never written.
 
     Raises:
         SourceError: there is no such folder on this host.

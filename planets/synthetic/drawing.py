@@ -14,10 +14,10 @@ from planets.synthetic.rare_events import RARE_PAINTERS
 from planets.synthetic.terrain import SIDE, Field, Picture, bare_scene, plane, texture
 
 OVERLOOKED, IMAGINED = 0.07, 0.012
-"""How often a label's thing is not to be seen, and how often one is to be seen that no label names."""
+"""Rates of label noise: a labelled object is not drawn; an unlabelled one is drawn."""
 
 MISTAKEN = {"clear": "haze", "haze": "clear", "partly_cloudy": "clear"}
-"""The weather that a label may stand for by mistake, half as often as something is overlooked."""
+"""Weather labels drawn as another weather, at half the rate of `OVERLOOKED`."""
 
 PAINTERS = LAND_COVER_PAINTERS | RARE_PAINTERS
 
@@ -32,7 +32,7 @@ _MODES = {"CMYK": 0.92, "RGB": 0.05, "L": 0.03}
 
 
 def draw(tags: LabelSet, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw a chip with these labels, uint8 RGB `(SIDE, SIDE, 3)`; now and then one thing is amiss."""
+    """Draw a chip with these labels, uint8 RGB `(SIDE, SIDE, 3)`; with occasional label noise."""
     shown = _as_seen(tags, rng)
     scene = bare_scene(shown, rng)
     for label, painter in PAINTERS.items():
@@ -42,7 +42,7 @@ def draw(tags: LabelSet, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _as_seen(tags: LabelSet, rng: np.random.Generator) -> LabelSet:
-    """Err as the real labellers did: labels name things that cannot be made out, and miss others."""
+    """Apply label noise like that of the real annotators: return the labels that are actually drawn."""
     if "cloudy" in tags:
         return tags
     missed = {label for label in LABELS if label in PAINTERS and rng.random() < OVERLOOKED}

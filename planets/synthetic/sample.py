@@ -1,6 +1,5 @@
 """The synthetic sample: drawn chips in the Kaggle layout, whose labels follow the real table's statistics."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,14 +16,15 @@ from planets.chips.store import Progress
 from planets.synthetic.drawing import draw_jpeg
 from planets.synthetic.label_sets import LabelSet, draw_label_sets
 from planets.synthetic.terrain import SIDE
+from planets.system import usable_cores
 
 _FEW = 200
-"""So many chips take one process less time than a second process takes to start."""
+"""Up to this many chips, one process is faster than starting a second one."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One chip to draw. Chips of equal `picture` and `tags` are the same file to the last byte."""
+    """One chip to draw. Chips of equal `picture` and `tags` are identical files."""
 
     index: int
     picture: int
@@ -50,12 +50,12 @@ def make_sample(
     complete or not at all. One chip in 300 has a copy under another name.
 
     Args:
-        workers: processes that draw; None: one per core, and a single one for a small sample. They are
-            spawned, so a script that calls this needs its `if __name__ == "__main__"`.
-        progress: called after each chip with the number done and of all.
+        workers: number of processes; None for one per core, and a single one for a small sample. They are
+            spawned, so a calling script needs an `if __name__ == "__main__"` guard.
+        progress: called after each chip with the number of drawn chips and of all chips.
 
     Raises:
-        ArchiveError: `folder` holds something already.
+        ArchiveError: `folder` is not empty.
         ValueError: `chips` or `size` is not positive.
     """
     if chips < 1 or size < 1:
@@ -73,7 +73,7 @@ def make_sample(
 
 
 def plan_sample(chips: int, seed: int) -> list[Drawing]:
-    """Choose the labels of each chip, and which are copies of another."""
+    """Choose the labels of each chip, and the chips that are copies of others."""
     rng = np.random.default_rng([seed, chips])
     tags = draw_label_sets(chips, rng)
     pictures = list(range(chips))
@@ -89,7 +89,7 @@ def _drawn(
     plan: Sequence[Drawing], seed: int, size: int, workers: int | None
 ) -> Iterator[tuple[Drawing, bytes]]:
     """Yield each drawing with its JPEG file, in order."""
-    processes = workers or (os.cpu_count() or 1 if len(plan) > _FEW else 1)
+    processes = workers or (usable_cores() if len(plan) > _FEW else 1)
     jobs = [(seed, size, drawing) for drawing in plan]
     if processes == 1:
         yield from zip(plan, map(_jpeg, jobs), strict=True)
