@@ -1,6 +1,6 @@
-"""From the scores of one or more networks to tags: all that is fitted after training, in one object.
+"""The decision that turns the scores of one or more networks into tags: everything fitted after training.
 
-It is fitted once, saved in the bundle, and used as it is by the evaluation and by every server.
+It is fitted once, saved in the bundle, and applied unchanged by the evaluation and by every server.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from planets.labels import WEATHER, one_weather
 
 
 class Decision(BaseModel):
-    """How scores become probabilities, and probabilities tags."""
+    """Maps scores to probabilities, and probabilities to tags."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    labels: tuple[str, ...] = Field(min_length=1, description="what the columns stand for, in their order")
+    labels: tuple[str, ...] = Field(min_length=1, description="labels of the columns, in their order")
     shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
-        min_length=1, description="weight of each network in the mean of the scores; their sum is 1"
+        min_length=1, description="ensemble weight of each network in the mean of the scores; they sum to 1"
     )
-    tta: bool = Field(description="whether a score is the mean over the 8 turns of a chip")
-    calibration: Calibration | None = Field(description="of the mean; null: scores are taken as they are")
+    tta: bool = Field(description="average the scores over the 8 dihedral views of a chip")
+    calibration: Calibration | None = Field(description="calibration of the mean scores; null: none")
     thresholds: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
-        description="a label is where its probability >= this; null: the set of greatest expected F2"
+        description="a label is predicted at a probability >= its threshold; null: expected-F2 decoding"
     )
-    weather_rule: bool = Field(description="whether predictions have exactly one weather, cloudy alone")
+    weather_rule: bool = Field(description="predict exactly one weather label, cloudy alone")
 
     @model_validator(mode="after")
     def _fits_the_labels(self) -> Self:
@@ -42,7 +42,7 @@ class Decision(BaseModel):
         if self.thresholds is not None and len(self.thresholds) != count:
             raise ValueError(f"{count} distinct labels need as many thresholds")
         if self.calibration is not None and len(self.calibration.slopes) != count:
-            raise ValueError(f"{count} distinct labels need as many lines of calibration")
+            raise ValueError(f"{count} distinct labels need as many calibration lines")
         if self.weather_rule and not set(WEATHER) <= set(self.labels):
             raise ValueError(f"the weather rule needs the labels {', '.join(WEATHER)}")
         if abs(sum(self.shares) - 1) > 1e-6:
@@ -53,13 +53,13 @@ class Decision(BaseModel):
         """Return the probabilities of the labels, float32 `(N, L)`.
 
         Args:
-            scores: of each network, in the order of `shares`, each of shape `(N, L)`, 0 to 1.
+            scores: scores of each network, in the order of `shares`, each of shape `(N, L)`, 0 to 1.
         """
         mixed = mix(scores, self.shares)
         return mixed if self.calibration is None else self.calibration(mixed)
 
     def predict(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Return the 0/1 predictions, uint8 `(N, L)`, for what `probabilities` returned."""
+        """Return the 0/1 predictions, uint8 `(N, L)`, for the result of `probabilities`."""
         if self.thresholds is None:
             predictions = best_sets(probabilities)
         else:
@@ -68,8 +68,8 @@ class Decision(BaseModel):
 
 
 def mix(scores: Sequence[NDArray[np.float32]], shares: Sequence[float]) -> NDArray[np.float32]:
-    """Return the weighted mean of scores, float32 `(N, L)`; of one network, its scores bit for bit."""
-    parts = [share * given.astype(np.float64) for share, given in zip(shares, scores, strict=True)]
-    total: NDArray[np.float64] = np.sum(parts, axis=0)
-    # Shares such as 0.35 + 0.65 may add up to a last bit more than 1.
+    """Return the weighted mean of scores, float32 `(N, L)`; a single network's scores stay bit for bit."""
+    weighted = [share * array.astype(np.float64) for share, array in zip(shares, scores, strict=True)]
+    total: NDArray[np.float64] = np.sum(weighted, axis=0)
+    # Weights may sum to slightly more than 1 in floating point.
     return total.astype(np.float32).clip(0, 1)

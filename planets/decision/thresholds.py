@@ -1,8 +1,9 @@
-"""From scores to tags: one threshold per label, fitted so that the mean F2 per sample is greatest.
+"""Per-label thresholds, fitted to maximise the mean F2 per sample.
 
-With the predictions of the other labels fixed, a chip's F2 takes one of two values, with a label on or off.
-In the order of falling scores, the running sum of on-minus-off is the gain of every possible cut, and its
-maximum is the best threshold exactly. This is repeated until no label gains: no grid, no step back.
+With the other labels' predictions fixed, a chip's F2 takes one of two values, with the label on or off. Over
+chips sorted by descending score, the cumulative sum of on-minus-off is the gain of every possible cut, so its
+maximum is the exact optimum for this label. Coordinate ascent repeats this until no label improves; no grid
+is involved.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from planets.metrics.f2 import f2, f2_score
 
 _STARTS = (0.1, 0.2, 0.35)
-"""The search ends where no single label improves, which depends on where it began; the best end is kept."""
+"""Initial thresholds: coordinate ascent ends in a local optimum, and the best of several is kept."""
 
 _GAIN = 1e-9
-"""Smallest improvement of the summed F2 that counts: above the rounding of the sums, far below one chip."""
+"""Smallest improvement of the summed F2 that counts: above rounding, far below one chip."""
 
 
 def apply_thresholds(scores: ArrayLike, thresholds: ArrayLike) -> NDArray[np.uint8]:
@@ -29,18 +30,18 @@ def apply_thresholds(scores: ArrayLike, thresholds: ArrayLike) -> NDArray[np.uin
 def fit_thresholds(
     targets: ArrayLike, scores: ArrayLike, starts: Sequence[float] = _STARTS
 ) -> NDArray[np.float64]:
-    """Find thresholds at which no change of a single one would raise the mean F2 per sample.
+    """Fit thresholds that no change of a single one improves.
 
-    Each lies midway between two neighbouring scores and is a float32 number, so a round trip through float32
-    or JSON moves no prediction of the chips it was fitted on.
+    Each threshold lies midway between two neighbouring scores and is a float32 number, so a round trip
+    through float32 or JSON changes no prediction of the chips it was fitted on.
 
     Args:
         targets: 0/1 of shape `(N, L)`.
         scores: probabilities of shape `(N, L)`, 0 to 1.
-        starts: thresholds, common to all labels, that the search begins from; the end is no worse than any.
+        starts: initial thresholds, common to all labels; the result is at least as good as each of them.
 
     Returns:
-        Thresholds, float64 of shape `(L,)`; one above the largest score means that no chip has the label.
+        Thresholds, float64 of shape `(L,)`; one above the largest score predicts the label for no chip.
 
     Raises:
         ValueError: shapes differ, no rows, or scores outside 0 to 1 (logits, NaN).
@@ -61,7 +62,7 @@ class _Search:
         self.scores = scores
 
     def run(self, start: float) -> NDArray[np.float64]:
-        """Improve from `start` until no label gains."""
+        """Improve from `start` until no label improves."""
         rows, labels = self.true.shape
         thresholds = np.full(labels, np.float64(np.float32(start)))
         on = self.scores >= thresholds
@@ -79,25 +80,25 @@ class _Search:
         return thresholds
 
     def _best_cut(self, on: NDArray[np.bool_], label: int) -> int:
-        """Return how many of the highest scores should have the label; as many as now unless that gains."""
+        """Return the number of highest scores to give the label; the current number unless another gains."""
         mine, total = self.true[:, label], self.true.sum(1)
         right = (on & self.true).sum(1) - (on[:, label] & mine)
         others = on.sum(1) - on[:, label]
         gain = f2(right + mine, total, others + 1) - f2(right, total, others)
         sums = np.concatenate([[0.0], np.cumsum(gain[self.order[:, label]])])
-        # Equal scores fall on one side of any threshold: a cut between them does not exist.
+        # Equal scores lie on one side of any threshold: no cut separates them.
         ranked = self.ranked[:, label]
         sums[1:-1][ranked[1:] == ranked[:-1]] = -np.inf
         best, kept = int(sums.argmax()), int(on[:, label].sum())
         return best if sums[best] > sums[kept] + _GAIN else kept
 
     def _midway(self, label: int, count: int) -> np.float64:
-        """Return a float32 number that exactly the `count` highest scores reach, halfway to the next one."""
+        """Return a float32 threshold reached by exactly the `count` highest scores, halfway to the next."""
         ranked = self.ranked[:, label]
         above = ranked[count - 1] if count else np.float32(max(1.0, np.nextafter(ranked[0], np.float32(2))))
         below = ranked[count] if count < len(ranked) else np.float32(0)
         middle = np.float32((np.float64(above) + np.float64(below)) / 2)
-        # Neighbours in float32 have nothing between them; the upper one is a threshold itself.
+        # Adjacent float32 numbers have nothing between them; the upper one is the threshold.
         return np.float64(middle if middle > below or count == len(ranked) else above)
 
 

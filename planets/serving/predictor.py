@@ -13,16 +13,16 @@ from planets.bundle.onnx_member import OnnxMember
 from planets.serving import PredictionError
 
 Runtime = Literal["onnx", "torch"]
-"""What runs the networks: ONNX Runtime on the processor, or torch, on the GPU if there is one."""
+"""Runtime of the networks: ONNX Runtime on the CPU, or torch, on the GPU if there is one."""
 
 
 class Prediction(NamedTuple):
-    """What the model says of a picture.
+    """Prediction for one picture.
 
     Attributes:
-        name: the path, as it was given; of a picture that was given by its content, its position from 0.
-        tags: by the bundle's decision, in the order of its labels.
-        probabilities: of every label, 0 to 1.
+        name: the path as given; for a picture given as bytes, its position from 0.
+        tags: the predicted labels, in the order of the bundle's labels.
+        probabilities: probability of every label, 0 to 1.
     """
 
     name: str
@@ -31,28 +31,28 @@ class Prediction(NamedTuple):
 
 
 class Predictor:
-    """The model of a bundle's folder, read once."""
+    """The model of a bundle, read once."""
 
     def __init__(self, folder: str | Path = "output/best", runtime: Runtime = "onnx") -> None:
         """Read the bundle in `folder`.
 
         Raises:
-            BundleError: there is none, it is incomplete or broken, or of another version.
+            BundleError: it is missing, incomplete, damaged, or of another format.
             PredictionError: there is no such runtime.
         """
         self.bundle = open_bundle(Path(folder), runtime)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that the model knows, in the order of its outputs."""
+        """Labels of the model, in the order of its outputs."""
         return self.bundle.info.labels
 
     def predict(self, pictures: Iterable[str | Path | bytes]) -> list[Prediction]:
-        """Return a prediction for each of some JPEG files, given by path or by content, in their order.
+        """Return the predictions for JPEG files, given as paths or as bytes, in their order.
 
         Raises:
-            ArchiveError: a file is missing or is no JPEG picture; the message names it.
-            PredictionError: one picture was given in place of several.
+            ArchiveError: a file is missing or not a JPEG; the message names it.
+            PredictionError: a single picture was given instead of an iterable.
         """
         if isinstance(pictures, str | bytes | Path):
             raise PredictionError("several pictures are needed: write predict([picture]) for a single one")
@@ -67,7 +67,7 @@ class Predictor:
 
 
 def open_bundle(folder: Path, runtime: str) -> Bundle:
-    """Read a bundle for one of the runtimes; see `Predictor`."""
+    """Read a bundle for a runtime; see `Predictor`."""
     if runtime not in get_args(Runtime):
         raise PredictionError(f"no runtime {runtime!r}; the runtimes are: {', '.join(get_args(Runtime))}")
     if not (folder / INFO).exists():

@@ -76,7 +76,7 @@ def test_a_mean_stays_within_0_and_1() -> None:
         ({"labels": LABELS[:16]}, "as many thresholds"),
         ({"labels": ("clear",) * 17}, "distinct labels"),
         ({"thresholds": (-0.5,) * 17}, "greater than or equal to 0"),
-        ({"calibration": {"slopes": [1.0], "intercepts": [0.0]}}, "as many lines"),
+        ({"calibration": {"slopes": [1.0], "intercepts": [0.0]}}, "as many calibration lines"),
         ({"calibration": {"slopes": [1.0], "intercepts": []}}, "as many intercepts"),
         ({"shares": (0.5, 0.4)}, "add up to 1"),
         ({"shares": (1.0, 0.0)}, "greater than 0"),
