@@ -8,9 +8,11 @@ def storage(folder):
     from pathlib import Path
 
     import numpy as np
+    from lightning.pytorch.callbacks import ModelCheckpoint
 
     from steps.clearml import task as tracking
     from steps.clearml.artifacts import load_arrays, store_arrays
+    from steps.clearml.logger import TaskLogger
 
     folder = Path(folder)
     facts = {"outside": error_of(tracking.current_task)}
@@ -24,7 +26,16 @@ def storage(folder):
         facts["own_model"] = tracking.trained_model(task.id) == model_id
         store_arrays("scores", {"test_f2": np.array([0.25, 0.5])})
         tracking.store_folder("bundle", folder / "bundle")
-        tracking.report_epoch(1, {"train_loss": 0.5, "valid_loss": 0.75, "lr": 0.1})
+        logger = TaskLogger()
+        logger.log_metrics({"train_loss": 0.5, "valid_loss": 0.75, "lr": 0.1}, step=1)
+        saved = ModelCheckpoint()
+        saved.best_model_path = str(weights)
+        facts["uploads"] = []
+        for seconds in (59, 2, 2):
+            logger._uploaded -= seconds
+            logger.after_save_checkpoint(saved)
+            facts["uploads"].append("checkpoint" in task.artifacts)
+        facts["checkpoint"] = tracking.artifact_file(task.id, "checkpoint").read_text()
     facts["model_kept"] = weights.is_file()
     with running_task("evaluate_a"):
         facts["parents_model"] = tracking.trained_model(task.id) == model_id
@@ -83,6 +94,11 @@ def test_a_failed_parent_is_refused_or_passed_over(facts):
 def test_the_losses_of_an_epoch_are_two_series_of_one_plot(facts):
     assert facts["scalars"]["loss"] == {"train": [0.5], "valid": [0.75]}
     assert facts["scalars"]["lr"] == {"lr": [pytest.approx(0.1)]}
+
+
+def test_a_checkpoint_is_uploaded_once_a_minute(facts):
+    assert facts["uploads"] == [False, True, True]
+    assert facts["checkpoint"] == "weights"
 
 
 def checkpoints(folder):
