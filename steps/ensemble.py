@@ -23,14 +23,15 @@ def evaluate_ensemble(
     from planets.config.evaluation import ENSEMBLE, EvaluationSettings
     from planets.evaluation.evaluation import evaluate
     from planets.evaluation.scores import ModelScores
-    from steps.clearml import task as tracking
     from steps.clearml.artifacts import load_arrays
     from steps.clearml.chips import open_store, read_chips
     from steps.clearml.code_version import require_code
     from steps.clearml.evaluation import store_evaluation
+    from steps.clearml.models import completed_of
+    from steps.clearml.task import artifact_file
 
     require_code("ensemble", code_version)
-    completed = tracking.completed_of(candidates)
+    completed = completed_of(candidates)
     if len(completed) < 2:
         print("fewer than two models were evaluated: there is nothing to average")
         return "", 0.0, 0.0, 0.0, ""
@@ -38,7 +39,7 @@ def evaluate_ensemble(
     scores = [ModelScores.from_arrays(load_arrays(task_id, "scores")) for task_id in completed.values()]
     evaluation = evaluate(scores, evaluation_settings, split_seed)
     names = [list(completed)[index] for index in evaluation.members]
-    folders = [tracking.artifact_file(completed[name], "bundle") for name in names]
+    folders = [artifact_file(completed[name], "bundle") for name in names]
     singles = [Bundle.load(folder, OnnxMember.load) for folder in folders]
     shares = dict(zip(names, evaluation.decision.shares, strict=True))
     print("shares: " + ", ".join(f"{name} {share:.2f}" for name, share in shares.items()))

@@ -28,16 +28,16 @@ def evaluate_model(
     from planets.evaluation.evaluation import evaluate
     from planets.evaluation.inference import score_model
     from planets.training.trained_model import TrainedModel
-    from steps.clearml import task as tracking
     from steps.clearml.artifacts import store_arrays
     from steps.clearml.chips import open_store, read_chips
     from steps.clearml.code_version import require_code
     from steps.clearml.evaluation import store_evaluation
+    from steps.clearml.models import model_weights, trained_model
 
     require_code("evaluate", code_version)
     evaluation_settings = EvaluationSettings.model_validate(json.loads(settings) | {"ensemble": False})
-    model_id = tracking.trained_model(train_id)
-    model = TrainedModel.load(tracking.model_weights(model_id))
+    model_id = trained_model(train_id)
+    model = TrainedModel.load(model_weights(model_id))
     chips = read_chips(dataset_id)
     store = open_store(chips, model.image_size)
     splits = chips.parts(split_id)

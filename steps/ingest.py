@@ -1,4 +1,4 @@
-"""Stage 1: find the chips, audit them, and upload them unless ClearML has the same content already."""
+"""Stage 1: find the chips, audit them, and upload them unless ClearML already has the same content."""
 
 
 def ingest_chips(
@@ -16,9 +16,8 @@ def ingest_chips(
     """Return `(dataset_id, content_hash, chips)`; the dataset is a draft, or an earlier one of equal content.
 
     For the source `clearml`, `path` is the id of a registered version: it is audited like any other source,
-    and goes on by its own id. `source_stamp` changes when a local folder does; it is here to be part of the
-    cache key. A source that a registered dataset came from is not fetched again, unless the run says
-    `refresh ingest`.
+    and used as is. `source_stamp` changes with a local folder; it is here as a part of the cache key. A
+    source that a registered dataset came from is not fetched again, unless the run refreshes `ingest`.
     """
     import tempfile
     from pathlib import Path
@@ -26,38 +25,34 @@ def ingest_chips(
     from planets.archive.audit import audit
     from planets.archive.table import find_archive
     from planets.archive.writer import write_archive
-    from planets.sources.source import source_of
-    from steps.clearml import datasets, origins
-    from steps.clearml import task as tracking
+    from steps.clearml import datasets, sources
     from steps.clearml.code_version import require_code
-    from steps.clearml.registered import RegisteredVersion, mark_made_by_run
+    from steps.clearml.task import current_task, is_refreshed
 
     require_code("ingest", code_version)
-    version = RegisteredVersion(path) if source == "clearml" else None
-    cache = tracking.host_cache() / "sources"
-    chosen = version or source_of(source, cache, path, kaggle, sample_chips, sample_seed, code_version)
-    origin = origins.origin_of(chosen, max_bad_fraction)
-    there = origins.find_registered(dataset_project, dataset_name, origin)
-    if there and not origins.is_refreshed("ingest"):
-        print(f"dataset {there.dataset_id} came from the same source: nothing to fetch, audit or upload")
-        return there
+    version = sources.RegisteredVersion(path) if source == "clearml" else None
+    chosen = version or sources.project_source(source, path, kaggle, sample_chips, sample_seed)
+    origin = sources.origin_of(chosen, max_bad_fraction)
+    registered = datasets.find_registered(dataset_project, dataset_name, origin)
+    if registered and not is_refreshed("ingest"):
+        print(f"dataset {registered.dataset_id} came from the same source: nothing to fetch, audit or upload")
+        return registered
 
-    found = audit(find_archive(chosen.fetch()), max_bad_fraction)
-    print("\n".join(found.summary()))
-    tracking.current_task().upload_artifact("audit", found.to_json(), extension_name=".json")
+    audited = audit(find_archive(chosen.fetch()), max_bad_fraction)
+    print("\n".join(audited.summary()))
+    current_task().upload_artifact("audit", audited.to_json(), extension_name=".json")
 
-    known = datasets.find(dataset_project, dataset_name, found.content_hash)
-    if known:
-        print(f"dataset {known} has this content already: nothing to upload")
-    elif version and not found.bad:
-        known = version.adopt(found.content_hash)
-        print(f"dataset {known} is whole: it goes on as it is")
+    dataset_id = datasets.find_content(dataset_project, dataset_name, audited.content_hash)
+    if dataset_id:
+        print(f"dataset {dataset_id} has this content already: nothing to upload")
+    elif version and not audited.bad:
+        dataset_id = version.adopt(audited.content_hash)
+        print(f"dataset {dataset_id} has no bad chip and is used as is")
     else:
         with tempfile.TemporaryDirectory() as staging:
-            laid_out = write_archive(found.chips, Path(staging) / "chips")
+            folder = write_archive(audited.chips, Path(staging) / "chips")
             origin_tag = f"kaggle:{kaggle}" if source == "kaggle" else source
-            known = datasets.upload(dataset_project, dataset_name, found.content_hash, laid_out, origin_tag)
-        mark_made_by_run(known)
-        print(f"uploaded {len(found.chips)} chips as the draft {known}")
-    origins.remember_origin(dataset_project, dataset_name, origin, known)
-    return known, found.content_hash, len(found.chips)
+            dataset_id = datasets.upload(dataset_project, dataset_name, audited.content_hash, folder, origin_tag)
+        print(f"uploaded {len(audited.chips)} chips as the draft {dataset_id}")
+    datasets.remember_origin(dataset_project, dataset_name, origin, dataset_id)
+    return dataset_id, audited.content_hash, len(audited.chips)

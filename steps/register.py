@@ -10,21 +10,21 @@ def register_dataset(
 ) -> str:
     """Return the id of the finished dataset with this content: the draft's own, or an earlier one's.
 
-    A version of another project or name is finished already and stays what it is.
+    A version of another project or name is finished already and stays as it is.
     """
     from clearml import Dataset
 
-    from steps.clearml import datasets
     from steps.clearml.code_version import require_code
+    from steps.clearml.datasets import finalize, find_content
 
     require_code("register", code_version)
-    known = datasets.find(dataset_project, dataset_name, content_hash)
+    known = find_content(dataset_project, dataset_name, content_hash)
     if known is None:
-        datasets.finalize(dataset_id)
+        finalize(dataset_id)
         dataset = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True)
         print(f"registered {dataset.name} {dataset.version}")
         return dataset_id
     if known != dataset_id:
-        print(f"dataset {known} was registered with this content meanwhile: draft {dataset_id} is dropped")
+        print(f"dataset {known} has been registered with this content: the draft {dataset_id} is dropped")
         Dataset.delete(dataset_id=dataset_id, force=True)
     return known

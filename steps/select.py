@@ -24,22 +24,23 @@ def select_best(
 
     from planets.config.evaluation import ENSEMBLE
     from planets.metrics.significance import Comparison, compare
-    from steps.clearml import task as tracking
     from steps.clearml.artifacts import load_arrays
     from steps.clearml.code_version import require_code
-    from steps.clearml.errors import NothingToSelect
+    from steps.clearml.models import NothingToSelect, completed_of, evaluation_of
     from steps.clearml.publication import decide, publish
     from steps.clearml.reports import report_comparisons
 
     require_code("select", code_version)
-    verdicts = [tracking.verdict_of(task_id) for task_id in tracking.completed_of(candidates).values()]
-    verdicts = [verdict for verdict in verdicts if verdict.model_id]
-    if not verdicts:
+    evaluations = [evaluation_of(task_id) for task_id in completed_of(candidates).values()]
+    evaluations = [evaluation for evaluation in evaluations if evaluation.model_id]
+    if not evaluations:
         raise NothingToSelect(f"none of {candidates!r} was evaluated, so there is no best model")
     # Of equals the one that is cheaper to use.
-    verdicts.sort(key=lambda verdict: (-verdict.valid_f2, verdict.name == ENSEMBLE, verdict.name))
-    best, *others = verdicts
-    per_chip = {verdict.name: load_arrays(verdict.task_id, "per_chip") for verdict in verdicts}
+    evaluations.sort(
+        key=lambda evaluation: (-evaluation.valid_f2, evaluation.name == ENSEMBLE, evaluation.name)
+    )
+    best, *others = evaluations
+    per_chip = {evaluation.name: load_arrays(evaluation.task_id, "per_chip") for evaluation in evaluations}
 
     def compared(name: str, part: str) -> Comparison:
         return compare(per_chip[best.name][f"{part}_f2"], per_chip[name][f"{part}_f2"], seed)
@@ -48,8 +49,8 @@ def select_best(
         other.name: {part: compared(other.name, part)._asdict() for part in ("valid", "test")}
         for other in others
     }
-    for verdict in verdicts:
-        print(f"{verdict.name:24} valid_f2 {verdict.valid_f2:.4f}  test_f2 {verdict.test_f2:.4f}")
+    for evaluation in evaluations:
+        print(f"{evaluation.name:24} valid_f2 {evaluation.valid_f2:.4f}  test_f2 {evaluation.test_f2:.4f}")
     for name, parts in comparisons.items():
         for part, values in parts.items():
             print(f"{best.name} better than {name} on {part}: {Comparison(**values)}")

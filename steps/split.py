@@ -1,25 +1,26 @@
-"""Stage 3: divide the chips into train, valid and test."""
+"""Stage 3: split the chips into train, validation and test."""
 
 
 def split_chips(dataset_id: str, valid: float, test: float, seed: int, code_version: str) -> tuple[str, str]:
     """Return `(split_id, counts)`: the task that holds the table, and `{part: chips}` as JSON.
 
-    An equal division made before is returned by its own id, so that what was built on it stays valid.
+    An equal split made before is returned by its own id, so that what was built on it stays cached.
     """
     import hashlib
     import json
-    from collections import Counter
+
+    import numpy as np
 
     from planets.archive.split import stratified_split
-    from steps.clearml import task as tracking
     from steps.clearml.chips import read_chips
     from steps.clearml.code_version import require_code
+    from steps.clearml.task import canonical
 
     require_code("split", code_version)
     chips = read_chips(dataset_id)
     parts = stratified_split(chips.labels, chips.digests(), valid, test, seed)
-    rows = [(name, str(part)) for name, part in zip(chips.names, parts, strict=True)]
-    text = tracking.store_table("split", ("name", "part"), rows)
-    counts = dict(sorted(Counter(part for _, part in rows).items()))
-    print(f"split {len(rows)} chips: {counts}")
-    return tracking.canonical(hashlib.sha256(text.encode()).hexdigest()), json.dumps(counts)
+    text = chips.store_parts(parts)
+    names, sizes = np.unique(parts, return_counts=True)
+    counts = dict(zip(names.tolist(), sizes.tolist(), strict=True))
+    print(f"split {len(parts)} chips: {counts}")
+    return canonical(hashlib.sha256(text.encode()).hexdigest()), json.dumps(counts)

@@ -2,25 +2,12 @@
 
 
 def train_model(
-    name: str,
-    architecture: str,
-    pretrained: bool,
-    weights: str,
-    licence: str,
-    epochs: int,
-    batch_size: int,
-    image_size: int,
-    seed: int,
-    settings: str,
-    dataset_id: str,
-    split_id: str,
-    code_version: str,
+    entry: str, training: str, dataset_id: str, split_id: str, code_version: str
 ) -> tuple[str, float]:
     """Return `(model_id, score)`, where score is the validation score that chose the checkpoint.
 
-    `settings` is the rest of the training settings as JSON.
+    `entry` and `training` are JSON: a `ModelEntry` and its complete `TrainingSettings`.
     """
-    import json
     import tempfile
     from pathlib import Path
 
@@ -28,31 +15,27 @@ def train_model(
     from planets.labels import LABELS
     from planets.plots.training import save_training_figures
     from planets.training.trainer import fit
-    from steps.clearml import task as tracking
     from steps.clearml.checkpoints import earlier_checkpoint
     from steps.clearml.chips import open_store, read_chips
     from steps.clearml.code_version import require_code
     from steps.clearml.logger import TaskLogger
+    from steps.clearml.models import register_model
+    from steps.clearml.reports import report_figures
 
     require_code("train", code_version)
-    shown = {"epochs": epochs, "batch_size": batch_size, "image_size": image_size, "seed": seed}
-    training = TrainingSettings.model_validate(json.loads(settings) | shown)
-    entry = ModelEntry(
-        name=name,
-        architecture=architecture,
-        pretrained=pretrained,
-        weights=weights,
-        license=licence,
-    )
+    model = ModelEntry.model_validate_json(entry)
+    settings = TrainingSettings.model_validate_json(training)
     chips = read_chips(dataset_id)
-    store = open_store(chips, image_size)
+    store = open_store(chips, settings.image_size)
     parts = chips.parts(split_id)
     with tempfile.TemporaryDirectory() as workdir:
-        figures = save_training_figures(Path(workdir) / "figures", name, store, chips.labels, parts, training)
-        tracking.report_figures(figures, "training")
+        figures = save_training_figures(
+            Path(workdir) / "figures", model.name, store, chips.labels, parts, settings
+        )
+        report_figures(figures, "training")
         trained = fit(
-            entry,
-            training,
+            model,
+            settings,
             store,
             chips.labels,
             parts,
@@ -62,5 +45,5 @@ def train_model(
         )
         file = Path(workdir) / "model.safetensors"
         trained.save(file)
-        model_id = tracking.register_model(name, file, trained.description(), LABELS)
+        model_id = register_model(model.name, file, trained.description(), LABELS)
     return model_id, trained.score

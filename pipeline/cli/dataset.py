@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import DataPath, Profile, Set, Source, connect, connect_server, console, settings
+from pipeline.cli.options import INTERRUPTED, DataPath, Profile, Set, Source, connect, connect_server, console, settings
 from pipeline.connection import named_server
 
 
@@ -22,11 +22,16 @@ def upload(
     config = settings(profile, set_, dataset_source, dataset_path)
     # This process does the work, so no workers are started.
     api = connect_server(config)
+    from pipeline.tasks.in_process import Interrupted
     from pipeline.tasks.upload import dataset_address, upload_dataset
 
-    dataset_id, done = upload_dataset(config, refresh)
+    try:
+        dataset_id, outcome = upload_dataset(api, config, refresh)
+    except Interrupted:
+        console.print("stopped by Ctrl-C; the task is marked as stopped")
+        raise typer.Exit(INTERRUPTED) from None
     console.print(f"dataset {dataset_address(api, dataset_id)}")
-    console.print(f"        {done}")
+    console.print(f"        {outcome}")
 
 
 def retrain(
@@ -40,14 +45,16 @@ def retrain(
 ) -> None:
     """Wait for new versions of the dataset, and start a run on each, until Ctrl-C."""
     config = settings(profile, set_)
-    from pipeline.config.parameters import Run, arguments, dump
+    from pipeline.config.parameters import Run, dump, run_arguments
 
-    edited = arguments(config, models=models)
-    Run.parse(dump(config), edited).check_here(workers_here=named_server(os.environ) is None)
+    edited = run_arguments(config, models=models)
+    planned = Run.parse(dump(config), edited)
+    planned.check_source(workers_here=named_server(os.environ) is None)
     api = connect(config, start=True)
-    from pipeline.dag.launch import require_workers
+    from pipeline.dag.launch import require_names, require_workers
     from pipeline.tasks.retrain import new_service, scheduler_of
 
+    require_names(api, planned)
     require_workers(api, config)
     task = new_service(config, edited, every)
     console.print(f"service {task.get_output_log_web_page()}")
@@ -60,4 +67,4 @@ def retrain(
     except KeyboardInterrupt:
         console.print("no longer waiting for new versions")
         task.mark_stopped(force=True, status_message="stopped from the terminal")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.options import (
+    INTERRUPTED,
     OUTPUT,
     DataPath,
     Profile,
@@ -21,9 +22,6 @@ __all__ = ["experiments", "predict", "select", "submission", "train"]
 
 EXPERIMENTS = ROOT / "experiments.md"
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as in shells."""
-
 
 def train(
     profile: Profile = "sample",
@@ -39,23 +37,24 @@ def train(
 ) -> None:
     """Train and test one model here, as one ClearML task: no pipeline, no agents."""
     config = settings(profile, set_, dataset_source, dataset_path)
-    from pipeline.config.parameters import dump
-    from pipeline.tasks.single_parameters import arguments, parse
+    from pipeline.config.parameters import Run, dump, plain_arguments
 
     training = {"epochs": epochs, "image_size": image_size, "batch_size": batch_size, "seed": seed}
-    edited = arguments(config, model, dataset_id, **training)
-    run = parse(dump(config), edited)
-    run.check_here(workers_here=True)
+    edited = plain_arguments(config, model, dataset_id, **training)
+    run = Run.parse_plain(dump(config), edited)
+    run.check_source(workers_here=True)
     api = connect_server(config)
-    from pipeline.dag.launch import require_dataset
-    from pipeline.tasks import plain_training as single
+    from pipeline.dag.launch import require_dataset, require_names
+    from pipeline.tasks.in_process import Interrupted
+    from pipeline.tasks.plain_training import train_and_evaluate, training_task
 
     require_dataset(api, run.dataset_id)
+    require_names(api, run)
     try:
-        with single.own_task(api, config, edited) as task:
+        with training_task(api, config, edited) as task:
             page = task.get_output_log_web_page()
-            scores = single.train_and_evaluate(run)
-    except single.Interrupted:
+            scores = train_and_evaluate(task, run)
+    except Interrupted:
         console.print("stopped by Ctrl-C; the task is marked as stopped")
         raise typer.Exit(INTERRUPTED) from None
     console.print(f"task    {page}")

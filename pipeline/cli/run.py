@@ -33,19 +33,23 @@ def run(
 ) -> None:
     """Run the whole pipeline and put the best model into output/best."""
     config = settings(profile, set_, dataset_source, dataset_path)
-    from pipeline.config.parameters import Run, arguments, dump
+    from pipeline.config.parameters import Run, dump, run_arguments
+    from pipeline.controller import steps_of, steps_to_refresh
 
     training = {"epochs": epochs, "image_size": image_size, "batch_size": batch_size, "seed": seed}
-    rerun = ",".join(filter(None, (refresh, from_ and f"{from_.removesuffix('+')}+")))
-    edited = arguments(config, models=models, refresh=rerun, dataset_id=dataset_id, **training)
-    Run.parse(dump(config), edited).check_here(workers_here=named_server(os.environ) is None)
+    to_refresh = ",".join(filter(None, (refresh, from_ and f"{from_.removesuffix('+')}+")))
+    arguments = run_arguments(config, models=models, refresh=to_refresh, dataset_id=dataset_id, **training)
+    planned = Run.parse(dump(config), arguments)
+    planned.check_source(workers_here=named_server(os.environ) is None)
+    steps_to_refresh(planned.refresh, steps_of(planned))
     api = connect(config, start=True)
-    from pipeline.dag.launch import require_dataset, require_workers, submit
+    from pipeline.dag.launch import require_dataset, require_names, require_workers, submit
     from pipeline.runs.follow import follow
 
     require_dataset(api, dataset_id)
+    require_names(api, planned)
     require_workers(api, config)
-    raise typer.Exit(follow(api, submit(config, edited), console, OUTPUT))
+    raise typer.Exit(follow(api, submit(config, arguments), console, OUTPUT))
 
 
 def resume(

@@ -1,40 +1,39 @@
-"""What a run is told, and what each of its steps is told.
+"""Parameters of a run and of a plain training: what a person edits, and the settings that travel with them.
 
-The settings travel with the controller's task as the configuration object `config`; what a person edits in
-the web UI travels beside them as the parameters `Args/*`. A clone of a run thus needs nothing else.
+The settings travel with the task as the configuration object `config`; the parameters that a person edits on
+the page travel beside them as `Args/*`. A clone needs nothing else.
 """
 
 import json
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pipeline.config.refresh import steps_to_refresh, words
-from pipeline.config.timm_names import require_names
-from planets.archive.layout import source_stamp
 from planets.archive.table import find_archive
 from planets.config import ConfigError
-from planets.config.evaluation import ENSEMBLE
 from planets.config.project import Config, DatasetSource
 from planets.config.training import ModelEntry
 from planets.sources.source import fetch_local
-from steps.clearml.code_version import code_of
 
 CONFIG = "config"
-"""Name of the controller's configuration object that holds the settings as YAML."""
+"""Configuration object of a task that holds the settings as YAML."""
 
 CODE = "code"
-"""Name of the one that holds which code each stage could reach, for explaining what ran again."""
+"""Configuration object of a run that holds the code digests of each stage, by which reruns are explained."""
 
 WHY = "why"
-"""Name of the one that holds for each step, as JSON, why it ran or did not."""
+"""Configuration object of a run that holds, as JSON, why each step ran or was cached."""
 
 PER_MODEL = "per model"
 """Value of a parameter that leaves a setting as each model entry has it."""
 
-DESCRIPTIONS = {
+TRAINING = ("epochs", "image_size", "batch_size", "seed")
+SOURCE = ("dataset_source", "dataset_path")
+
+RUN_PARAMETERS = {
     "models": "names (or positions) of the model entries to train, separated by commas",
     "epochs": f"for every model, or {PER_MODEL!r}: as its entry says",
     "image_size": f"pixels a side, for every model, or {PER_MODEL!r}",
@@ -42,25 +41,36 @@ DESCRIPTIONS = {
     "seed": f"of every training, or {PER_MODEL!r}",
     "dataset_source": "sample, local or kaggle",
     "dataset_path": "folder in the Kaggle layout, for the source local",
-    "dataset_id": "a registered version of the dataset to train on, in place of the source",
-    "refresh": "steps to run even if the cache has them, separated by commas; split+ is split and all after",
+    "dataset_id": "a registered dataset version to train on, instead of the source",
+    "refresh": "steps to run even if cached, separated by commas; split+ is split and all steps after it",
 }
-"""The parameters that a person edits: what `Args` holds."""
+"""Parameters of a run, with their descriptions: the section `Args`."""
 
-TRAINING = ("epochs", "image_size", "batch_size", "seed")
+PLAIN_PARAMETERS = {
+    "model": "name (or position) of the model entry to train",
+    **dict.fromkeys(TRAINING, f"a number, or {PER_MODEL!r}: as the entry says"),
+    **{name: RUN_PARAMETERS[name] for name in SOURCE},
+    "dataset_id": "a registered dataset to train on; empty: the one with the source's content",
+}
+"""Parameters of a plain training, likewise."""
 
 
 def dump(config: Config) -> str:
-    """The settings as the YAML text that travels with a run; a webhook may hold a token, and stays here."""
+    """Return the settings as the YAML that travels with a run, without the webhook: it may hold a token."""
     notify = config.notify.model_copy(update={"webhook": ""})
     travels = config.model_copy(update={"notify": notify})
     return yaml.safe_dump(travels.model_dump(mode="json"), sort_keys=False)
 
 
-def arguments(
+def edited_parameters(parameters: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters `names` out of all of a task's, as the SDK reads them; empty if missing."""
+    return {name: str(parameters.get(f"Args/{name}") or "") for name in names}
+
+
+def run_arguments(
     config: Config, models: str = "", refresh: str = "", dataset_id: str = "", **training: str
 ) -> dict[str, str]:
-    """The parameters of a new run of `config`, each with a value that can be seen and edited."""
+    """Return the parameters of a new run of `config`, each with a value that can be seen and edited."""
     return {
         "models": models or ",".join(entry.name for entry in config.models),
         **{name: training.get(name) or PER_MODEL for name in TRAINING},
@@ -71,22 +81,40 @@ def arguments(
     }
 
 
+def plain_arguments(config: Config, model: str = "", dataset_id: str = "", **training: str) -> dict[str, str]:
+    """Return the parameters of a new plain training; without `model` it trains the first entry."""
+    shared = run_arguments(config, **training)
+    return {
+        "model": model or config.models[0].name,
+        **{name: shared[name] for name in (*TRAINING, *SOURCE)},
+        "dataset_id": dataset_id,
+    }
+
+
 @dataclass(frozen=True)
 class Run:
-    """A run as its controller sees it: settings and edited parameters brought together, and checked."""
+    """Settings and edited parameters of a run, combined and checked.
+
+    Attributes:
+        config: the settings.
+        models: entries to train.
+        training: training settings that hold for every entry.
+        refresh: the parameter `refresh`, which only the steps of the run give a meaning.
+        dataset_id: a registered dataset that replaces the source; empty for none.
+    """
 
     config: Config
     models: tuple[ModelEntry, ...]
     training: dict[str, int] = field(default_factory=dict)
-    refresh: frozenset[str] = frozenset()
+    refresh: str = ""
     dataset_id: str = ""
 
     @classmethod
-    def parse(cls, config_text: str, edited: dict[str, str]) -> "Run":
-        """Bring together the YAML text of the settings and the edited parameters.
+    def parse(cls, config_text: str, edited: Mapping[str, str]) -> "Run":
+        """Combine the YAML text of the settings with the edited parameters.
 
         Raises:
-            ConfigError: a parameter has no sense; the message names it and the allowed values.
+            ConfigError: a parameter is invalid; the message names it and the allowed values.
         """
         config = Config.model_validate(yaml.safe_load(config_text))
         source = {"source": edited["dataset_source"], "path": edited["dataset_path"]}
@@ -97,139 +125,71 @@ class Run:
             models=_chosen(config, edited["models"]),
             training={name: _number(name, edited[name]) for name in TRAINING if edited[name] != PER_MODEL},
             dataset_id=edited["dataset_id"].strip(),
+            refresh=edited["refresh"],
         )
-        run._check()
-        return replace(run, refresh=steps_to_refresh(edited["refresh"], run.step_names()))
+        for entry in run.models:
+            config.training_of(entry.name, **run.training)
+        return run
 
-    def _check(self) -> None:
-        for entry in self.models:
-            self.config.training_of(entry.name, **self.training)
-
-    def check_here(self, workers_here: bool) -> None:
-        """Find what this host can already see to be wrong: names that timm must know, a local folder's table.
+    @classmethod
+    def parse_plain(cls, config_text: str, edited: Mapping[str, str]) -> "Run":
+        """Combine the settings with the edited parameters of a plain training: a run of one model.
 
         Raises:
-            ConfigError: timm has no such model or optimiser.
-            SourceError: there is no such folder, and the workers are on this host.
-            ArchiveError: the folder is here and holds no archive, or its table is faulty.
+            ConfigError: a parameter is invalid, or names more than one model.
         """
-        require_names(
-            [entry.architecture for entry in self.models],
-            [self.config.training_of(entry.name).optimizer for entry in self.models],
-        )
+        training = {name: edited[name] or PER_MODEL for name in TRAINING}
+        shared = {name: edited[name] for name in (*SOURCE, "dataset_id")}
+        run = cls.parse(config_text, {"models": edited["model"], "refresh": "", **training, **shared})
+        if len(run.models) > 1:
+            raise ConfigError(
+                f"model: one task trains one model, not {edited['model']}; make train.pipeline trains several"
+            )
+        return run
+
+    def check_source(self, workers_here: bool) -> None:
+        """Refuse a local folder that is faulty, if this host can see it.
+
+        Raises:
+            SourceError: the folder is missing, and the workers are on this host.
+            ArchiveError: the folder holds no archive, or its table is faulty.
+        """
         data = self.config.dataset
         if data.source == "local" and not self.dataset_id and (workers_here or Path(data.path).exists()):
             find_archive(fetch_local(data.path))
 
-    def step_names(self) -> list[str]:
-        """The names of all steps, in the order of the DAG."""
-        fan = [f"{stage}_{entry.name}" for entry in self.models for stage in ("train", "evaluate")]
-        return ["ingest", "register", "split", *fan, *([ENSEMBLE] if self.averages else []), "select"]
-
     @property
-    def averages(self) -> bool:
-        """Whether the models together are one more candidate: one model alone has nothing to average."""
+    def has_ensemble(self) -> bool:
+        """True if the models' average is one more candidate: a single model has nothing to average."""
         return self.config.evaluation.ensemble and len(self.models) > 1
 
-    def ingest(self, run_id: str) -> dict[str, Any]:
-        """What `ingest` is told. A local folder that this host cannot see is never taken from the cache."""
+    @property
+    def source(self) -> tuple[str, str]:
+        """Kind and path of the source; for a registered dataset `clearml` and its id."""
         data = self.config.dataset
-        source, path = ("clearml", self.dataset_id) if self.dataset_id else (data.source, data.path)
-        folder = Path(path)
-        stamp = "" if source != "local" else source_stamp(folder) if folder.is_dir() else run_id
-        return {
-            "source": source,
-            "path": path,
-            "kaggle": data.kaggle,
-            "sample_chips": data.sample.chips,
-            "sample_seed": data.sample.seed,
-            "max_bad_fraction": data.max_bad_fraction,
-            "source_stamp": stamp,
-            **self._dataset_name(),
-            "code_version": code_of("ingest").version,
-        }
+        return ("clearml", self.dataset_id) if self.dataset_id else (data.source, data.path)
 
-    def register(self) -> dict[str, Any]:
-        """What `register` is told."""
-        return {
-            "dataset_id": returned("ingest", "dataset_id"),
-            "content_hash": returned("ingest", "content_hash"),
-            **self._dataset_name(),
-            "code_version": code_of("register").version,
-        }
+    def entry_json(self, entry: ModelEntry) -> str:
+        """Return the fields of `entry` that identify a network, as JSON; its training settings are apart."""
+        fields = entry.model_dump(exclude={"training", "training_80gb", "expected"})
+        return _json(fields | {"weights": self.config.weights_of(entry.name)})
 
-    def split(self) -> dict[str, Any]:
-        """What `split` is told."""
-        return {
-            "dataset_id": returned("register", "dataset_id"),
-            **self.config.split.model_dump(),
-            "code_version": code_of("split").version,
-        }
+    def training_json(self, entry: ModelEntry) -> str:
+        """Return the complete training settings of `entry` in this run, as JSON."""
+        return _json(self.config.training_of(entry.name, **self.training).model_dump())
 
-    def train(self, entry: ModelEntry) -> dict[str, Any]:
-        """What the training of `entry` is told."""
-        settings = self.config.training_of(entry.name, **self.training).model_dump()
-        return {
-            "name": entry.name,
-            "architecture": entry.architecture,
-            "pretrained": entry.pretrained,
-            "weights": self.config.weights_of(entry.name),
-            "licence": entry.license,
-            **{name: settings.pop(name) for name in TRAINING},
-            "settings": json.dumps(settings, sort_keys=True),
-            "dataset_id": returned("register", "dataset_id"),
-            "split_id": returned("split", "split_id"),
-            "code_version": code_of("train").version,
-        }
-
-    def evaluate(self, entry: ModelEntry) -> dict[str, Any]:
-        """What the evaluation of `entry` is told; the training by its id, so that a failed one is named."""
-        return {
-            "name": entry.name,
-            "licence": entry.license,
-            "settings": self._evaluation(),
-            "train_id": f"${{train_{entry.name}.id}}",
-            "dataset_id": returned("register", "dataset_id"),
-            "split_id": returned("split", "split_id"),
-            "split_seed": self.config.split.seed,
-            "code_version": code_of("evaluate").version,
-        }
-
-    def ensemble(self) -> dict[str, Any]:
-        """What the ensemble is told: one string for all models, so that any fan-out fits its signature."""
-        return {
-            "candidates": self._evaluations(),
-            "settings": self._evaluation(),
-            "dataset_id": returned("register", "dataset_id"),
-            "split_id": returned("split", "split_id"),
-            "split_seed": self.config.split.seed,
-            "code_version": code_of("ensemble").version,
-        }
-
-    def select(self) -> dict[str, Any]:
-        """What `select` is told: the candidates in one string likewise."""
-        return {
-            "candidates": self._evaluations() + (f" {ENSEMBLE}=${{{ENSEMBLE}.id}}" if self.averages else ""),
-            "champion": "",  # see `pipeline.dag.incumbent`
-            "when": self.config.publish.when,
-            "seed": self.config.split.seed,
-            "code_version": code_of("select").version,
-        }
-
-    def _evaluations(self) -> str:
-        return " ".join(f"{entry.name}=${{evaluate_{entry.name}.id}}" for entry in self.models)
-
-    def _evaluation(self) -> str:
-        """The settings of every evaluation as JSON; whether there is an ensemble is none of theirs."""
-        return json.dumps(self.config.evaluation.model_dump(exclude={"ensemble"}), sort_keys=True)
-
-    def _dataset_name(self) -> dict[str, str]:
-        return {"dataset_project": self.config.clearml.project, "dataset_name": self.config.clearml.dataset}
+    def evaluation_json(self) -> str:
+        """Return the settings of an evaluation as JSON; `ensemble` only adds a step and is left out."""
+        return _json(self.config.evaluation.model_dump(exclude={"ensemble"}))
 
 
-def returned(step: str, name: str) -> str:
-    """A reference to the value that `step` returned as `name`; unlike the step's id it survives a rerun."""
-    return f"${{{step}.parameters.return/{name}}}"
+def words(text: str) -> list[str]:
+    """Split a list separated by commas into its words."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True)
 
 
 def _number(name: str, text: str) -> int:
@@ -240,11 +200,13 @@ def _number(name: str, text: str) -> int:
 
 
 def _chosen(config: Config, text: str) -> tuple[ModelEntry, ...]:
-    """The entries that `text` names, by name or by position from 0, each once."""
+    """Return the entries that `text` names, by name or by position from 0, each once."""
     names = [entry.name for entry in config.models]
     chosen = [names[int(word)] if word.isdigit() and int(word) < len(names) else word for word in words(text)]
     unknown = [word for word in chosen if word not in names]
     if unknown or not chosen:
-        what = f"no entry {', '.join(unknown)}" if unknown else "none is named"
-        raise ConfigError(f"models: {what}; the entries are: {', '.join(names)} (or their positions from 0)")
+        problem = f"no entry {', '.join(unknown)}" if unknown else "none is named"
+        raise ConfigError(
+            f"models: {problem}; the entries are: {', '.join(names)} (or their positions from 0)"
+        )
     return tuple(config.model(name) for name in dict.fromkeys(chosen))

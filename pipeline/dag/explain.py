@@ -1,126 +1,150 @@
-"""Why a step ran: what differs from the last time that a step of this name completed."""
+"""Why a step ran: what differs from the last completed task of the same name."""
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any
+
+from clearml import PipelineController, Task
 
 from pipeline.api import Api
-from pipeline.config.parameters import CODE
+from pipeline.clearml_tasks import DONE, TaskRecord, fetch, find
+from pipeline.config.parameters import CODE, WHY
 
-FIELDS = ("id", "name", "parent", "project", "hyperparams.kwargs", "created", "tags")
+ARGUMENTS = "hyperparams.kwargs"
 
 LOST = "lost:"
-"""How the tag begins that names a worker which vanished from a step; another one took the step up."""
+"""Prefix of the tag that names a worker which vanished from a step; another one took the step over."""
 
-SHOWN = 3
-"""So many changed files are named, the others are counted."""
+SHOWN_FILES = 3
+"""Changed files that are named; the others are counted."""
+
+IDS = ("dataset_id", "split_id", "train_id", "candidates", "content_hash", "champion")
+"""Arguments that say nothing to a person: that they changed is enough."""
+
+
+class Reasons:
+    """Why each step of a run ran or was cached, stored as the run's configuration object `why`.
+
+    The reasons stay with the run and not with a step's task: a cached step has the task of an earlier run.
+    """
+
+    def __init__(self, api: Api, run: Task, refreshed: frozenset[str]) -> None:
+        """Explain the steps of the controller's task `run`, in which `refreshed` steps ignore the cache."""
+        self._api = api
+        self._run = run
+        self._refreshed = refreshed
+        self._by_step: dict[str, str] = {}
+
+    def note_once(self, _pipe: PipelineController, node: PipelineController.Node, _status: str) -> None:
+        """Explain a step when its status changes, unless that was done before: ClearML's callback."""
+        if node.job is not None and node.name not in self._by_step:
+            self.note(node)
+
+    def note(self, node: PipelineController.Node) -> None:
+        """Explain a step that has a task, again if it was explained before."""
+        self._by_step[node.name] = explain(self._api, self._run.id, node.job.task_id(), self._refreshed)
+        # By the SDK, whose lock keeps this apart from the DAG that the controller's thread stores.
+        self._run.set_configuration_object(WHY, json.dumps(self._by_step, indent=1), config_type="json")
 
 
 def explain(api: Api, run_id: str, task_id: str, refreshed: frozenset[str]) -> str:
-    """One line: why the step that `task_id` does ran in this run or did not, and which workers it lost."""
-    task = _task(api, task_id)
-    if not task or task["parent"] != run_id:
+    """Return one line: why the step with the task `task_id` ran or was cached, and the workers it lost."""
+    task = fetch(api, [task_id], ARGUMENTS).get(task_id)
+    if task is None or task.parent != run_id:
         return f"same inputs and code as in task {task_id}"
-    tags = [tag.removeprefix(LOST) for tag in task.get("tags") or [] if tag.startswith(LOST)]
-    lost = [f"worker {worker} was lost, another took it up" for worker in tags]
+    workers = [tag.removeprefix(LOST) for tag in task.tags if tag.startswith(LOST)]
+    lost = [f"worker {worker} was lost, another took over" for worker in workers]
     return "; ".join([_reason(api, task, refreshed), *lost])
 
 
-def _reason(api: Api, task: Mapping[str, Any], refreshed: frozenset[str]) -> str:
-    ended = _tried(api, task)
-    if ended:
-        return f"it {ended} when this run was tried before"
-    if task["name"] in refreshed:
+def _reason(api: Api, task: TaskRecord, refreshed: frozenset[str]) -> str:
+    attempt = _earlier_attempt(api, task)
+    if attempt:
+        return f"it {attempt} when this run was tried before"
+    if task.name in refreshed:
         return "refresh was asked for"
-    before = _before(api, task)
+    before = _completed_before(api, task)
     if before is None:
         return "first run of this step"
-    changed = _changes(api, task, before, task["name"].partition("_")[0])
-    return "; ".join(changed) or "the last one's result is gone or was archived"
+    return "; ".join(_changes(api, task, before)) or "the earlier result is gone or was archived"
 
 
-def _tried(api: Api, task: Mapping[str, Any]) -> str:
-    """How this step ended earlier in the same run, if the run goes on after it."""
-    found = api.call(
-        "tasks.get_all",
-        parent=task["parent"],
-        name=f"^{task['name']}$",
+def _earlier_attempt(api: Api, task: TaskRecord) -> str:
+    """Return how this step ended in an earlier attempt of the same run; empty for the first attempt."""
+    attempts = find(
+        api,
+        parent=task.parent,
+        name=_exactly(task.name),
         status=["failed", "stopped"],
         order_by=["-created"],
-        only_fields=["id", "status", "created"],
-        search_hidden=True,
-    )["tasks"]
-    ended = [each["status"] for each in found if each["created"] < task["created"]]
-    return {"failed": "failed", "stopped": "was stopped"}[ended[0]] if ended else ""
+    )
+    for other in attempts:
+        if _is_older(other, task):
+            return {"failed": "failed", "stopped": "was stopped"}[other.status]
+    return ""
 
 
-def _task(api: Api, task_id: str) -> dict[str, Any]:
-    found = api.call("tasks.get_all", id=[task_id], only_fields=list(FIELDS), search_hidden=True)["tasks"]
-    return dict(found[0]) if found else {}
-
-
-def _before(api: Api, task: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The last task of the same name in the same project that completed before `task` was made."""
-    found = api.call(
-        "tasks.get_all",
-        project=[task["project"]],
-        name=f"^{task['name']}$",
-        status=["completed", "published"],
+def _completed_before(api: Api, task: TaskRecord) -> TaskRecord | None:
+    """Return the last task of the same name and project that completed and was created before `task`."""
+    found = find(
+        api,
+        ARGUMENTS,
+        project=[task.project],
+        name=_exactly(task.name),
+        status=list(DONE),
         system_tags=["-archived"],
         order_by=["-created"],
-        only_fields=list(FIELDS),
-        search_hidden=True,
-        page=0,
-        page_size=50,
-    )["tasks"]
-    return next((each for each in found if each["created"] < task["created"]), None)
+    )
+    return next((other for other in found if _is_older(other, task)), None)
 
 
-def _changes(api: Api, task: Mapping[str, Any], before: Mapping[str, Any], stage: str) -> list[str]:
-    now, then = _parameters(task), _parameters(before)
+def _exactly(name: str) -> str:
+    return f"^{re.escape(name)}$"
+
+
+def _is_older(other: TaskRecord, task: TaskRecord) -> bool:
+    return other.created is not None and task.created is not None and other.created < task.created
+
+
+def _changes(api: Api, task: TaskRecord, before: TaskRecord) -> list[str]:
+    new, old = task.settings, before.settings
     changes = []
-    for name in sorted(now.keys() | then.keys()):
-        if now.get(name) == then.get(name):
+    for name in sorted(new.keys() | old.keys()):
+        if new.get(name) == old.get(name):
             continue
         if name == "code_version":
-            changes += _code_changes(_code(api, task, stage), _code(api, before, stage))
-        elif name in ("dataset_id", "split_id", "train_id", "candidates", "content_hash", "champion"):
-            changes.append(f"{name} is another")
+            stage = task.name.partition("_")[0]
+            changes += code_changes(_code(api, task, stage), _code(api, before, stage))
+        elif name in IDS:
+            changes.append(f"{name} changed")
         else:
-            changes.append(f"{name} {_short(then.get(name))} -> {_short(now.get(name))}")
+            changes.append(f"{name} {_short(old.get(name))} -> {_short(new.get(name))}")
     return changes
 
 
-def _parameters(task: Mapping[str, Any]) -> dict[str, str]:
-    """The step's parameters, those in its JSON text `settings` spread out."""
-    section = (task.get("hyperparams") or {}).get("kwargs") or {}
-    values = {name: item.get("value") for name, item in section.items()}
-    settings = json.loads(values.pop("settings", None) or "{}")
-    return values | {name: json.dumps(value) for name, value in settings.items()}
+def _code(api: Api, task: TaskRecord, stage: str) -> dict[str, str]:
+    """Return the digests of the stage's code in the run that created `task`; empty when that run is gone."""
+    run = fetch(api, [task.parent], f"configuration.{CODE}").get(task.parent)
+    return dict(run.stored(CODE).get(stage, {})) if run else {}
 
 
-def _code(api: Api, task: Mapping[str, Any], stage: str) -> dict[str, str]:
-    """What the stage could reach in the run that made `task`; empty when that run is gone."""
-    answer = api.call("tasks.get_configurations", tasks=[task["parent"]], names=[CODE])["configurations"]
-    texts = [item["value"] for each in answer for item in each["configuration"] if item["name"] == CODE]
-    return dict(json.loads(texts[0])[stage]) if texts else {}
-
-
-def _code_changes(now: Mapping[str, str], then: Mapping[str, str]) -> list[str]:
-    if not now or not then:
+def code_changes(new: Mapping[str, str], old: Mapping[str, str]) -> list[str]:
+    """Describe the difference of two sets of digests, a phrase for each of the first few files."""
+    if not new or not old:
         return ["its code changed"]
-    parts = sorted(part for part in now.keys() | then.keys() if now.get(part) != then.get(part))
-    shown = [_part_change(part, now, then) for part in parts[:SHOWN]]
-    return [*shown, f"{len(parts) - SHOWN} more files changed"] if len(parts) > SHOWN else shown
+    parts = sorted(part for part in new.keys() | old.keys() if new.get(part) != old.get(part))
+    shown = [_part_change(part, new, old) for part in parts[:SHOWN_FILES]]
+    hidden = len(parts) - len(shown)
+    return [*shown, f"{hidden} more files changed"] if hidden else shown
 
 
-def _part_change(part: str, now: Mapping[str, str], then: Mapping[str, str]) -> str:
+def _part_change(part: str, new: Mapping[str, str], old: Mapping[str, str]) -> str:
     if part.split(".")[0] not in ("planets", "steps"):
-        return f"{part} {then.get(part, 'absent')} -> {now.get(part, 'absent')}"
+        return f"{part} {old.get(part, 'absent')} -> {new.get(part, 'absent')}"
     file = f"{part.replace('.', '/')}.py"
-    return (
-        f"{file} is new" if part not in then else f"{file} is gone" if part not in now else f"{file} changed"
-    )
+    if part not in old:
+        return f"{file} is new"
+    return f"{file} changed" if part in new else f"{file} is gone"
 
 
 def _short(value: str | None) -> str:

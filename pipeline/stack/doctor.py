@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.api import Api
+from pipeline.config.parameters import Run
 from pipeline.connection import ROOT, Connection
+from pipeline.controller import steps_of
 from pipeline.dag.launch import workers_of
 from pipeline.errors import PipelineError
 from pipeline.stack.stack import Stack
 from planets.config.project import Config
-from steps.clearml.code_version import STAGES, code_of
 
 DISK_GIGABYTES = 5
 """The sample needs 1 GB with its stores, the real data and a few models 5 GB."""
@@ -33,7 +34,7 @@ def examine(config: Config, stack: Stack, named: Connection | None) -> Iterator[
     """Yield all checks; server checks are skipped when it is unreachable."""
     yield _python()
     yield _disk()
-    yield from _importable()
+    yield from _importable(config)
     if named is None and stack.connection() is None:
         yield from _ports(config)
         yield Check("server", False, "the embedded server does not run", "make up")
@@ -62,10 +63,11 @@ def _disk() -> Check:
     )
 
 
-def _importable() -> Iterator[Check]:
+def _importable(config: Config) -> Iterator[Check]:
     """Import the code of each step in a clean process and another folder, as an agent does."""
-    for stage in STAGES:
-        modules = sorted(part for part in code_of(stage).parts if part.startswith(("steps", "planets")))
+    stages = {step.stage: step.code.parts for step in steps_of(Run(config, config.models))}
+    for stage, parts in stages.items():
+        modules = sorted(part for part in parts if part.startswith(("steps", "planets")))
         command = [sys.executable, "-P", "-c", f"import {', '.join(modules)}"]
         done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
         last = (done.stderr.strip().splitlines() or ["imports in a clean process"])[-1]

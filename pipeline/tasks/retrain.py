@@ -1,5 +1,6 @@
-"""Starts a run on each new version of the dataset: ClearML's trigger scheduler, as a service."""
+"""Retraining: ClearML's trigger scheduler as a service that starts a run on each new dataset version."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,64 +9,61 @@ from clearml import Task
 from clearml.automation import TriggerScheduler
 
 from pipeline.api import Api
-from pipeline.config.parameters import CONFIG, DESCRIPTIONS, dump
-from pipeline.controller import ONLY_WHAT_STEPS_REPORT
-from pipeline.dag.launch import store_script, submit
+from pipeline.config.parameters import CONFIG, RUN_PARAMETERS, edited_parameters
+from pipeline.dag.launch import store_inputs, submit
 from planets.config.project import Config
-from steps.clearml.registered import MADE_BY_RUN
+from steps.clearml.datasets import MADE_BY_RUN
+from steps.clearml.task import FRAMEWORKS_OFF
 
 ENTRY = Path(__file__).resolve().parents[1] / "entries" / "retrain.py"
 SCRIPT = "watch_planets_datasets.py"
-"""The name under which an agent runs the entry; no module may have it, for its folder comes first."""
+"""Name under which an agent runs the entry; no module may share it, for the script's folder comes first."""
 
 NAME = "retrain"
 MINUTES = "minutes"
-"""Parameter of the service: the time between two looks."""
+"""Parameter of the service: time between two looks for a new version."""
 
 
 def new_service(config: Config, arguments: Mapping[str, str], minutes: float) -> Task:
-    """This process as a ClearML task that holds all that the service needs, so that an agent can go on."""
+    """Create the service's task in this process, with all that an agent needs to take it over."""
     task = Task.init(
         project_name=config.clearml.project,
         task_name=NAME,
         task_type=Task.TaskTypes.service,
         reuse_last_task_id=False,
         auto_connect_arg_parser=False,
-        auto_connect_frameworks=ONLY_WHAT_STEPS_REPORT,
+        auto_connect_frameworks=FRAMEWORKS_OFF,
         auto_resource_monitoring=False,
     )
-    store_script(task, ENTRY, SCRIPT)
-    task.set_configuration_object(CONFIG, dump(config))
-    for name, value in arguments.items():
-        task.set_parameter(f"Args/{name}", value, DESCRIPTIONS[name])
+    store_inputs(task, ENTRY, SCRIPT, config, arguments, RUN_PARAMETERS)
     task.set_parameter(f"Args/{MINUTES}", minutes, "between two looks for a new version")
     return task
 
 
 def scheduler_of(task: Task) -> TriggerScheduler:
-    """The scheduler that the current task holds the settings of; it remembers which versions it has seen.
+    """Return the scheduler with the settings of the service's `task`; it remembers the versions it has seen.
 
     Versions that a run registered carry a tag and are left out: that run has trained on them.
     """
     config = Config.model_validate(yaml.safe_load(task.get_configuration_object(CONFIG) or ""))
-    held = task.get_parameters()
-    arguments = {name: str(held.get(f"Args/{name}") or "") for name in DESCRIPTIONS}
+    parameters = task.get_parameters()
+    arguments = edited_parameters(parameters, RUN_PARAMETERS)
 
     def start_run(dataset_id: str) -> None:
         start_on(config, arguments, dataset_id)
 
-    scheduler = TriggerScheduler(pooling_frequency_minutes=float(held[f"Args/{MINUTES}"]))
+    scheduler = TriggerScheduler(pooling_frequency_minutes=float(parameters[f"Args/{MINUTES}"]))
     scheduler.add_dataset_trigger(
         name="new version of the dataset",
         schedule_function=start_run,
-        trigger_name=f"^{config.clearml.dataset}$",
+        trigger_name=f"^{re.escape(config.clearml.dataset)}$",
         trigger_required_tags=[f"-{MADE_BY_RUN}"],
     )
     return scheduler
 
 
 def start_on(config: Config, arguments: Mapping[str, str], dataset_id: str) -> str | None:
-    """Start a run on the version `dataset_id`, unless it is another project's dataset; return the run."""
+    """Start a run on the version `dataset_id` and return its id, or None for a dataset of another project."""
     api = Api()
     dataset = api.call("tasks.get_by_id", task=dataset_id)["task"]
     project = api.call("projects.get_by_id", project=dataset["project"])["project"]["name"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.clearml import task as tracking
+from steps.clearml.task import artifact_file, current_task
 
 
 def store_arrays(name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -16,10 +16,10 @@ def store_arrays(name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
     with tempfile.TemporaryDirectory() as workdir:
         file = Path(workdir) / f"{name}.npz"
         np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
-        tracking.current_task().upload_artifact(name, file, wait_on_upload=True)
+        current_task().upload_artifact(name, file, wait_on_upload=True)
 
 
 def load_arrays(task_id: str, name: str) -> dict[str, NDArray[Any]]:
     """The arrays of the npz artifact `name` of another task."""
-    with np.load(tracking.artifact_file(task_id, name), allow_pickle=False) as opened:
+    with np.load(artifact_file(task_id, name), allow_pickle=False) as opened:
         return dict(opened)

@@ -4,18 +4,18 @@ from pathlib import Path
 
 from clearml import Task
 
-from steps.clearml import task as tracking
+from steps.clearml.task import artifact_file, current_task
 
 ARTIFACT = "checkpoint"
 
 
 def earlier_checkpoint() -> Path | None:
     """Return the checkpoint of an earlier attempt at this task, or of a stopped task that it repeats."""
-    task = tracking.current_task()
+    task = current_task()
     # Our epochs continue by themselves; ClearML would add them to the last iteration that it knows.
     task.set_initial_iteration(0)
     holder = task.id if ARTIFACT in task.artifacts else _stopped_equal(task)
-    return tracking.artifact_file(holder, ARTIFACT) if holder else None
+    return artifact_file(holder, ARTIFACT) if holder else None
 
 
 def _stopped_equal(task: Task) -> str | None:

@@ -1,25 +1,42 @@
-"""A registered dataset as the steps see it: names, files, labels, and the decoded store of this host."""
+"""A registered dataset as the steps read it: names, files, labels, splits, and this host's decoded store."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from clearml import Dataset, Task
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from planets.archive.table import find_archive, label_matrix
 from planets.chips.store import ChipStore
-from steps.clearml import datasets
-from steps.clearml import task as tracking
+from steps.clearml.task import CONTENT, artifact_file, current_task, host_cache
+
+SOURCE = "source"
+"""Kind of the tag that names the origin of a dataset's chips, as in `source:kaggle`."""
+
+SPLIT = "split"
+"""Artifact of the split: the CSV table of each chip's name and part."""
 
 
 @dataclass(frozen=True)
 class RegisteredChips:
-    """The chips of a dataset in its table's order; `labels` is `(N, 17)`, `content` names the content.
+    """The chips of a dataset in its table's order.
 
-    `source` is where they were registered from: sample, local, kaggle or unknown.
+    Attributes:
+        dataset_id: the dataset's version.
+        folder: its copy on this host.
+        names: chip names, `(N,)`.
+        files: their JPEG files.
+        labels: zeros and ones, `(N, 17)`.
+        content: hash that names the content on every host.
+        source: sample, local, kaggle or unknown.
     """
 
+    dataset_id: str
+    folder: Path
     names: tuple[str, ...]
     files: tuple[Path, ...]
     labels: NDArray[np.uint8]
@@ -27,28 +44,66 @@ class RegisteredChips:
     source: str
 
     def digests(self) -> list[str]:
-        """SHA-256 (hex) of each file's bytes; exact duplicates are equal."""
-        return [hashlib.sha256(file.read_bytes()).hexdigest() for file in self.files]
+        """Return the SHA-256 (hex) of each file, computed by ClearML on upload; exact duplicates are equal.
+
+        ClearML has no digest of files that a version only links to: these are read.
+        """
+        entries = Dataset.get(dataset_id=self.dataset_id, silence_alias_warnings=True).file_entries_dict
+        digests = []
+        for file in self.files:
+            entry = entries.get(file.relative_to(self.folder).as_posix())
+            digest = entry.hash if entry is not None else None
+            digests.append(digest or hashlib.sha256(file.read_bytes()).hexdigest())
+        return digests
 
     def parts(self, split_id: str) -> NDArray[np.str_]:
-        """The part (`train`, `valid`, `test`) of each chip, by the table that the split task holds."""
-        part_of = {row["name"]: row["part"] for row in tracking.load_table(split_id, "split")}
-        return np.array([part_of[name] for name in self.names])
+        """Return the part (`train`, `valid`, `test`) of each chip from the table of the task `split_id`."""
+        table = pd.read_csv(artifact_file(split_id, SPLIT), dtype=str).set_index("name")
+        return table.loc[list(self.names), "part"].to_numpy(dtype=str)
 
-
-def open_store(chips: RegisteredChips, size: int) -> ChipStore:
-    """The decoded store of these chips at `size` pixels, made once per host and shared by its workers."""
-    files = list(zip(chips.names, chips.files, strict=True))
-    return ChipStore.open(tracking.host_cache() / "chips", chips.content, size, files)
+    def store_parts(self, parts: NDArray[np.str_]) -> str:
+        """Upload the table of each chip's part as this task's artifact `split`, and return its text."""
+        table = pd.DataFrame({"name": self.names, "part": parts})
+        text = str(table.to_csv(index=False, lineterminator="\n"))
+        current_task().upload_artifact(SPLIT, text, extension_name=".csv", wait_on_upload=True)
+        return text
 
 
 def read_chips(dataset_id: str) -> RegisteredChips:
     """Read a registered dataset from its local copy on this host."""
-    archive = find_archive(datasets.local_copy(dataset_id))
+    folder = local_copy(dataset_id)
+    archive = find_archive(folder)
     return RegisteredChips(
+        dataset_id=dataset_id,
+        folder=folder,
         names=tuple(archive.rows["image_name"]),
         files=tuple(archive.chips / f"{name}.jpg" for name in archive.rows["image_name"]),
         labels=label_matrix(archive.rows["tags"]),
-        content=datasets.content_of(dataset_id),
-        source=datasets.source_of(dataset_id),
+        content=tag_value(dataset_id, CONTENT),
+        source=tag_value(dataset_id, SOURCE) or "unknown",
     )
+
+
+def open_store(chips: RegisteredChips, size: int) -> ChipStore:
+    """Open the decoded store of these chips at `size` pixels, built once per host for all its workers."""
+    files = list(zip(chips.names, chips.files, strict=True))
+    return ChipStore.open(host_cache() / "chips", chips.content, size, files)
+
+
+def local_copy(dataset_id: str) -> Path:
+    """Return a read-only copy of a dataset on this host.
+
+    The lock is ours: without it two workers of a host can delete each other's half-extracted copy.
+    """
+    cache = host_cache()
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f"dataset-{dataset_id}.lock"):
+        dataset = Dataset.get(dataset_id=dataset_id, alias="chips", silence_alias_warnings=True)
+        return Path(dataset.get_local_copy())
+
+
+def tag_value(dataset_id: str, kind: str) -> str:
+    """Return the value of the dataset's tag `<kind>:<value>`; empty if it has none."""
+    tags: list[str] = Task.get_task(task_id=dataset_id).get_tags()
+    values = [tag.removeprefix(f"{kind}:") for tag in tags if tag.startswith(f"{kind}:")]
+    return values[0] if values else ""

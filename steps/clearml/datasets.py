@@ -1,34 +1,72 @@
-"""Versions of the ClearML dataset: found by their content, uploaded, finished, and read on this host."""
+"""Versions of the ClearML dataset: found by content or by origin, uploaded, and finished."""
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 from zipfile import ZIP_STORED
 
 from clearml import Dataset, Task
-from filelock import FileLock
 
-from steps.clearml import task as tracking
+from steps.clearml.chips import SOURCE, tag_value
+from steps.clearml.task import (
+    CONTENT,
+    DONE,
+    content_tag,
+    controller_of,
+    current_task,
+    exactly,
+    storage,
+)
 
-SOURCE = "source"
-"""Kind of the tag that tells where a dataset's chips came from, as in `source:sample`."""
+MADE_BY_RUN = "made-by-run"
+"""Tag of the versions that a run registers: the run has trained on them, so they start no other run."""
+
+
+class Registered(NamedTuple):
+    """A finished dataset: its id, its content's hash, and its number of chips."""
+
+    dataset_id: str
+    content_hash: str
+    chips: int
 
 
 def finished(project: str, name: str, tag: str) -> list[str]:
-    """The ids of the finished versions of this name that have this tag, oldest first."""
-    found = Dataset.list_datasets(
+    """Return the ids of the finished versions of this name that have this tag, oldest first."""
+    versions = Dataset.list_datasets(
         dataset_project=project,
-        partial_name=f"^{name}$",
+        partial_name=exactly(name),
         tags=[tag],
         only_completed=True,
         include_archived=False,
     )
-    done = sorted((each["created"], each["id"]) for each in found if str(each["status"]) in tracking.DONE)
+    done = sorted(
+        (version["created"], version["id"]) for version in versions if str(version["status"]) in DONE
+    )
     return [dataset_id for _, dataset_id in done]
 
 
-def find(project: str, name: str, content_hash: str) -> str | None:
-    """The id of the oldest finished dataset of this name with this content, if there is one."""
-    return next(iter(finished(project, name, tracking.content_tag(content_hash))), None)
+def find_content(project: str, name: str, content_hash: str) -> str | None:
+    """Return the id of the oldest finished dataset of this name with this content, if there is one."""
+    return next(iter(finished(project, name, content_tag(content_hash))), None)
+
+
+def find_registered(project: str, name: str, origin: str) -> Registered | None:
+    """Return the newest finished dataset of this name that came from `origin`, if there is one."""
+    known = finished(project, name, origin)
+    if not known:
+        return None
+    dataset_id = known[-1]
+    entries = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True).file_entries_dict
+    chips = sum(path.endswith(".jpg") for path in entries)
+    return Registered(dataset_id, tag_value(dataset_id, CONTENT), chips)
+
+
+def remember_origin(project: str, name: str, origin: str, dataset_id: str) -> None:
+    """Tag the dataset `dataset_id`, draft or finished, with `origin`, and no other dataset any more."""
+    before = find_registered(project, name, origin)
+    if before is not None and before.dataset_id != dataset_id:
+        task = Task.get_task(task_id=before.dataset_id)
+        task.set_tags([tag for tag in task.get_tags() if tag != origin])
+    Task.get_task(task_id=dataset_id).add_tags([origin])
 
 
 def upload(project: str, name: str, content_hash: str, folder: Path, source: str) -> str:
@@ -39,7 +77,7 @@ def upload(project: str, name: str, content_hash: str, folder: Path, source: str
     The chips are JPEGs: they are stored, not compressed. Chunks are large, because every chunk writes the
     state of the whole dataset again.
     """
-    tags = [tracking.content_tag(content_hash), f"{SOURCE}:{source}"]
+    tags = [content_tag(content_hash), f"{SOURCE}:{source}"]
     dataset = Dataset.create(dataset_name=name, dataset_project=project, dataset_tags=tags)
     dataset.add_files(folder, verbose=False)
     dataset.upload(
@@ -47,8 +85,10 @@ def upload(project: str, name: str, content_hash: str, folder: Path, source: str
         compression=ZIP_STORED,
         chunk_size=1024,
         preview=False,
-        output_url=tracking.storage(),
+        output_url=storage(),
     )
+    if controller_of(current_task()):
+        Task.get_task(task_id=dataset.id).add_tags([MADE_BY_RUN])
     return str(dataset.id)
 
 
@@ -57,30 +97,3 @@ def finalize(dataset_id: str) -> None:
     dataset = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True)
     if not dataset.is_final():
         dataset.finalize()
-
-
-def local_copy(dataset_id: str) -> Path:
-    """A read-only copy of a dataset on this host. Raises StepError when the dataset is gone.
-
-    The lock is ours: two workers of a host can delete each other's half-extracted copy without it.
-    """
-    cache = tracking.host_cache()
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f"dataset-{dataset_id}.lock"):
-        dataset = Dataset.get(dataset_id=dataset_id, alias="chips", silence_alias_warnings=True)
-        return Path(dataset.get_local_copy())
-
-
-def content_of(dataset_id: str) -> str:
-    """The content tag's value of a dataset: names the decoded store of its chips on every host."""
-    return next(_tag_values(dataset_id, tracking.CONTENT))
-
-
-def source_of(dataset_id: str) -> str:
-    """Where a dataset was registered from; `unknown` for one that does not say so."""
-    return next(_tag_values(dataset_id, SOURCE), "unknown")
-
-
-def _tag_values(dataset_id: str, kind: str) -> Iterator[str]:
-    tags: list[str] = Task.get_task(task_id=dataset_id).get_tags()
-    return (tag.removeprefix(f"{kind}:") for tag in tags if tag.startswith(f"{kind}:"))

@@ -10,7 +10,9 @@ from planets.bundle.manifest import FIGURES
 from planets.chips.store import ChipStore
 from planets.evaluation.evaluation import Evaluation
 from planets.plots.evaluation import save_figures
-from steps.clearml import task as tracking
+from steps.clearml.models import register_model
+from steps.clearml.reports import report_figures
+from steps.clearml.task import store_folder
 from steps.clearml.artifacts import store_arrays
 from steps.clearml.reports import report_evaluation, report_subject
 
@@ -46,8 +48,8 @@ def store_evaluation(
         model_id = model_id or _register_bundle(bundle, folder)
         figures = save_figures(folder / FIGURES, info.name, evaluation, store, history, best_epoch)
         report_evaluation(info.name, bundle.metrics)
-        tracking.report_figures(figures, "evaluation")
-        tracking.store_folder("bundle", folder)
+        report_figures(figures, "evaluation")
+        store_folder("bundle", folder)
     for trial in evaluation.trials:
         print(trial)
     valid_f2, test_f2, constant_f2 = (evaluation.report[key]["f2"] for key in ("valid", "test", "constant"))
@@ -59,4 +61,4 @@ def _register_bundle(bundle: Bundle, folder: Path) -> str:
     name = bundle.info.name
     archive = Path(shutil.make_archive(str(folder.with_name(name)), "zip", folder))
     settings: dict[str, object] = {"shares": bundle.metrics["shares"]}
-    return tracking.register_model(name, archive, settings, bundle.info.labels)
+    return register_model(name, archive, settings, bundle.info.labels)

@@ -6,9 +6,10 @@ from typing import NamedTuple
 from clearml import Model, Task
 
 from planets.metrics.significance import ALPHA, Comparison, compare
-from steps.clearml import task as tracking
 from steps.clearml.artifacts import load_arrays
 from steps.clearml.errors import StepError
+from steps.clearml.models import Evaluation, evaluation_of
+from steps.clearml.task import current_task
 
 
 class Publication(NamedTuple):
@@ -31,11 +32,11 @@ class Publication(NamedTuple):
     compared: dict[str, float] | None = None
 
 
-def decide(best: tracking.Verdict, champion: str, when: str, seed: int) -> Publication:
+def decide(best: Evaluation, champion: str, when: str, seed: int) -> Publication:
     """Compare `best` with the evaluation `champion`, chip by chip on test, and decide by the rule `when`."""
     if not champion:
         return Publication(True, "published: no model was published for these test chips before")
-    rival = tracking.verdict_of(champion)
+    rival = evaluation_of(champion)
     run_id = str(Task.get_task(task_id=champion).parent or "")
     found = Publication(False, "it is the published best already", rival.name, rival.model_id, run_id)
     if champion == best.task_id:
@@ -51,11 +52,11 @@ def decide(best: tracking.Verdict, champion: str, when: str, seed: int) -> Publi
     return found._replace(published=wins, why=why, compared=compared._asdict())
 
 
-def _won(rival: tracking.Verdict, run_id: str, compared: Comparison) -> str:
+def _won(rival: Evaluation, run_id: str, compared: Comparison) -> str:
     return f"published in place of {rival.name} of run {run_id}: {compared} on the same test chips"
 
 
-def _lost(rival: tracking.Verdict, run_id: str, compared: Comparison, when: str) -> str:
+def _lost(rival: Evaluation, run_id: str, compared: Comparison, when: str) -> str:
     needed = f"p < {ALPHA} and a higher F2 are needed" if when == "better" else "a higher F2 is needed"
     return (
         f"not published: the published best remains {rival.name} of run {run_id}; "
@@ -63,7 +64,7 @@ def _lost(rival: tracking.Verdict, run_id: str, compared: Comparison, when: str)
     )
 
 
-def publish(best: tracking.Verdict) -> None:
+def publish(best: Evaluation) -> None:
     """Publish a model, and note with it what it scores on which test chips, by which evaluation, since when.
 
     The test chips are named by the dataset and by the task that holds the split.
@@ -76,7 +77,7 @@ def publish(best: tracking.Verdict) -> None:
         "dataset_id": evaluation["kwargs/dataset_id"],
         "split_id": evaluation["kwargs/split_id"],
         "evaluate_id": best.task_id,
-        "select_id": tracking.current_task().id,
+        "select_id": current_task().id,
         "published": datetime.now(UTC).isoformat(),
     }
     for name, value in noted.items():

@@ -5,12 +5,13 @@ Tables are DataFrames. Each is shown as a plot and stored as an artifact, which 
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from numpy.typing import NDArray
 
-from steps.clearml import task as tracking
+from steps.clearml.task import current_task
 
 SPLITS = ("valid", "test")
 
@@ -23,12 +24,12 @@ def report_subject(dataset_id: str, content: str, per_chip: Mapping[str, NDArray
     """
     rows = [per_chip[f"{split}_rows"].astype("<i8").tobytes() for split in SPLITS]
     digest = hashlib.sha256(b"/".join([content.encode(), *rows])).hexdigest()[:12]
-    tracking.current_task().set_user_properties(dataset=dataset_id, split=digest)
+    current_task().set_user_properties(dataset=dataset_id, split=digest)
 
 
 def report_evaluation(name: str, report: Mapping[str, Any]) -> None:
     """Report the scores and tables of the evaluation of the model `name`; see `Evaluation.report`."""
-    logger = tracking.current_task().get_logger()
+    logger = current_task().get_logger()
     for split in SPLITS:
         for metric in ("f2", "f2_macro", "f2_micro", "map"):
             logger.report_single_value(f"{split}_{metric}", report[split][metric])
@@ -55,6 +56,13 @@ def report_comparisons(best: str, comparisons: Mapping[str, Mapping[str, Mapping
     for split in SPLITS:
         rows = table[table["split"] == split].drop(columns="split")
         show_table("paired comparison", split, rows.reset_index(drop=True))
+
+
+def report_figures(figures: Mapping[str, Path], series: str) -> None:
+    """Show pictures with this task, and wait for their upload: their folder may be a temporary one."""
+    for title, file in figures.items():
+        current_task().get_logger().report_image(title, series, iteration=0, local_path=str(file))
+    current_task().flush(wait_for_uploads=True)
 
 
 def per_label_table(report: Mapping[str, Any]) -> pd.DataFrame:
@@ -97,13 +105,13 @@ def comparisons_table(
 def show_table(title: str, series: str, table: pd.DataFrame) -> None:
     """Show a table among the task's plots, unless it is empty."""
     if not table.empty:
-        tracking.current_task().get_logger().report_table(title, series, iteration=0, table_plot=table)
+        current_task().get_logger().report_table(title, series, iteration=0, table_plot=table)
 
 
 def store_table(name: str, table: pd.DataFrame) -> None:
     """Upload a table as the artifact `name` of this task, unless it is empty."""
     if not table.empty:
-        tracking.current_task().upload_artifact(name, table, wait_on_upload=True)
+        current_task().upload_artifact(name, table, wait_on_upload=True)
 
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:

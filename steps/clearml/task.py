@@ -1,58 +1,105 @@
-"""The ClearML calls that steps share: results found by content, artifacts, models, scalars."""
+"""The ClearML task that a step runs as: its run, its storage, and results found again by their content."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
-from clearml import Model, OutputModel, Task
+from clearml import Task
 from clearml.backend_api import Session
 from clearml.config import config
 
-from steps.clearml.errors import ParentFailed, StepError
+from steps.clearml.errors import StepError
 
 DONE = ("completed", "published")
+"""Statuses of a task whose results can be used."""
 
 CONTENT = "content"
 """Kind of the tag by which equal content is found again, as in `content:<hash>`."""
 
+REFRESHED = "refreshed"
+"""Configuration object of a run, or of an upload: the steps that ignore earlier results, as JSON."""
+
+FRAMEWORKS_OFF = dict.fromkeys(
+    ("pytorch", "matplotlib", "joblib", "scikit", "tensorboard", "detect_repository"), False
+)
+"""Framework hooks are off: they would register every checkpoint as a model of its own."""
+
+
+class ParentFailed(StepError):
+    """A step that this one builds on did not complete."""
+
 
 def current_task() -> Task:
-    """The task that this process runs as. Raises StepError outside of one."""
+    """Return the task that this process runs as. Raises StepError outside of one."""
     task = Task.current_task()
     if task is None:
         raise StepError("no ClearML task runs in this process: a step is started by an agent")
     return task
 
 
+def controller_of(task: Task) -> str | None:
+    """Return the id of the run that `task` is a step of, if it is one.
+
+    A parent alone does not tell: the parent of a clone is its source.
+    """
+    if not task.parent:
+        return None
+    controllers = Task.query_tasks(
+        task_filter={"id": [task.parent], "type": ["controller"], "search_hidden": True}
+    )
+    return str(controllers[0]) if controllers else None
+
+
+def set_refreshed(task: Task, steps: Iterable[str]) -> None:
+    """Store with a run's task, or an upload's, which steps ignore earlier results.
+
+    It is no parameter of the steps: it would be a part of their cache keys, and the next run would find the
+    result from before the refresh.
+    """
+    task.set_configuration_object(REFRESHED, json.dumps(sorted(steps)), config_type="json")
+
+
+def is_refreshed(step: str) -> bool:
+    """Return True if the current task, or the run that it belongs to, ignores earlier results of `step`."""
+    task = current_task()
+    run_id = controller_of(task)
+    holder = Task.get_task(task_id=run_id) if run_id else task
+    return step in json.loads(holder.get_configuration_object(REFRESHED) or "[]")
+
+
 def host_cache() -> Path:
-    """ClearML's cache folder on this host (`sdk.storage.cache.default_base_dir`), shared by its workers."""
+    """Return ClearML's cache folder (`sdk.storage.cache.default_base_dir`), shared by this host's workers."""
     return Path(config.get("storage.cache.default_base_dir")).expanduser()
 
 
 def storage() -> str:
-    """Where this task stores what it makes: `clearml.output_uri`, the worker's default, or the file server.
+    """Return where this task stores files: `clearml.output_uri`, the worker's default, or the file server.
 
-    ClearML leaves some things on the worker's disk where none of the first two is set.
+    ClearML leaves some files on the worker's disk where none of the first two is set.
     """
     return str(current_task().output_uri or Session.get_files_server_host())
 
 
+def exactly(name: str) -> str:
+    """Return the pattern that matches `name` alone: ClearML searches names by regular expressions."""
+    return f"^{re.escape(name)}$"
+
+
 def content_tag(content_hash: str) -> str:
-    """The tag of a task or a dataset with this content."""
+    """Return the tag of a task or a dataset with this content."""
     return f"{CONTENT}:{content_hash}"
 
 
 def canonical(content_hash: str) -> str:
-    """The id of the oldest completed task of this name and project with this content, or of this task.
+    """Return the id of the oldest completed task of this name and project with this content, or of this task.
 
     A stage that ran again with an identical result thus returns the same id, and its children stay cached.
     """
     task = current_task()
     task.add_tags([content_tag(content_hash)])
     earlier = Task.query_tasks(
-        task_name=f"^{task.name}$",
+        task_name=exactly(task.name),
         tags=[content_tag(content_hash)],
         task_filter={
             "project": [task.project],  # by id: a search by name passes over the hidden projects of pipelines
@@ -65,68 +112,12 @@ def canonical(content_hash: str) -> str:
     return str(next(iter(earlier), task.id))
 
 
-def store_table(name: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Upload rows as the CSV artifact `name` of this task, and return its text."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    current_task().upload_artifact(name, text.getvalue(), extension_name=".csv", wait_on_upload=True)
-    return text.getvalue()
-
-
-def load_table(task_id: str, name: str) -> list[dict[str, str]]:
-    """The rows of the CSV artifact `name` of another task, as dictionaries."""
-    artifact = artifact_file(task_id, name)
-    with artifact.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def artifact_file(task_id: str, name: str) -> Path:
-    """A local copy of an artifact; for a folder that was uploaded, the unpacked folder."""
+    """Return a local copy of an artifact; for a folder that was uploaded, the unpacked folder."""
     artifacts = Task.get_task(task_id=task_id).artifacts
     if name not in artifacts:
         raise StepError(f"task {task_id} has no artifact {name!r}; it has: {', '.join(artifacts) or 'none'}")
     return Path(artifacts[name].get_local_copy(raise_on_error=True))
-
-
-def require_completed(task_id: str) -> Task:
-    """The task `task_id`. Raises ParentFailed when it did not complete."""
-    task = Task.get_task(task_id=task_id)
-    if task.get_status() not in DONE:
-        raise ParentFailed(
-            f"step {task.name!r} did not complete (it is {task.get_status()}): nothing to go on with"
-        )
-    return task
-
-
-def trained_model(train_id: str) -> str:
-    """The id of the model that a training made. Raises ParentFailed when the training did not complete.
-
-    A plain training evaluates in the task that trained, which is still at work then.
-    """
-    task = current_task()
-    trained = task if train_id == task.id else require_completed(train_id)
-    return str(trained.get_parameters()["return/model_id"])
-
-
-def completed_of(candidates: str) -> dict[str, str]:
-    """Those of `name=task_id name=task_id ...` that completed, by name; says which are passed over."""
-    found = {}
-    for candidate in candidates.split():
-        name, task_id = candidate.split("=")
-        try:
-            found[name] = require_completed(task_id).id
-        except ParentFailed as error:
-            print(f"{name} is passed over: {error}")
-    return found
-
-
-def report_figures(figures: Mapping[str, Path], series: str) -> None:
-    """Show pictures with this task, and wait for them: the folder that they lie in may be a temporary one."""
-    for title, file in figures.items():
-        current_task().get_logger().report_image(title, series, iteration=0, local_path=str(file))
-    current_task().flush(wait_for_uploads=True)
 
 
 def store_folder(name: str, folder: Path) -> None:
@@ -134,48 +125,9 @@ def store_folder(name: str, folder: Path) -> None:
     current_task().upload_artifact(name, folder, wait_on_upload=True)
 
 
-def register_model(name: str, weights: Path, settings: dict[str, object], labels: tuple[str, ...]) -> str:
-    """Register `weights` as this task's one model, and return the model's id."""
-    task = current_task()
-    model = OutputModel(
-        task=task,
-        name=name,
-        framework="PyTorch",
-        config_dict=settings,
-        label_enumeration={label: index for index, label in enumerate(labels)},
-    )
-    model.update_weights(
-        str(weights),
-        upload_uri=storage(),
-        auto_delete_file=False,
-        async_enable=False,
-    )
-    return str(model.id)
-
-
-def model_weights(model_id: str) -> Path:
-    """A local copy of a model's weights. Raises StepError when they cannot be had."""
-    path = Model(model_id).get_weights(raise_on_error=True)
-    return Path(path)
-
-
-class Verdict(NamedTuple):
-    """What one evaluation says of its model, as the step returned it."""
-
-    name: str
-    valid_f2: float
-    test_f2: float
-    model_id: str
-    task_id: str
-
-
-def verdict_of(task_id: str) -> Verdict:
-    """Read what an evaluation returned. Raises ParentFailed when it did not complete."""
-    parameters = require_completed(task_id).get_parameters()
-    return Verdict(
-        name=parameters["return/name"],
-        valid_f2=float(parameters["return/valid_f2"]),
-        test_f2=float(parameters["return/test_f2"]),
-        model_id=parameters["return/model_id"],
-        task_id=task_id,
-    )
+def require_completed(task_id: str) -> Task:
+    """Return the task `task_id`. Raises ParentFailed when it did not complete."""
+    task = Task.get_task(task_id=task_id)
+    if task.get_status() not in DONE:
+        raise ParentFailed(f"step {task.name!r} did not complete: it is {task.get_status()}")
+    return task

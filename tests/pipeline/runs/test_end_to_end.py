@@ -243,7 +243,7 @@ task = api.call("tasks.get_all", id=[train.task_id], search_hidden=True)["tasks"
 print(json.dumps({
     "status": state.status,
     "steps": {step.name: step.status for step in state.steps},
-    "epochs": task["hyperparams"]["kwargs"]["epochs"]["value"],
+    "epochs": json.loads(task["hyperparams"]["kwargs"]["training"]["value"])["epochs"],
     "last_iteration": task["last_iteration"],
 }))
 """
@@ -266,7 +266,7 @@ def test_a_person_starts_a_new_run_with_other_values_from_the_page(checkout, mod
     assert run["status"] == "completed"
     fan = [f"train_{models[0]}", f"evaluate_{models[0]}"]
     assert list(run["steps"]) == [*FIXED, *fan, "select"], "the fan-out follows the edited models"
-    assert run["epochs"] == "3"
+    assert run["epochs"] == 3
     assert run["last_iteration"] == 3
     assert {name for name, status in run["steps"].items() if status == "cached"} == set(FIXED)
     page.reload()

@@ -181,7 +181,7 @@ def test_a_step_whose_worker_is_lost_is_taken_up_by_another(checkout):
     printed, _ = run.communicate(timeout=300)
     assert run.returncode == 0, printed
     train = next(step for step in checkout.report()["steps"] if step["name"].startswith("train_"))
-    assert f"worker {worker} was lost, another took it up" in train["why"]
+    assert f"worker {worker} was lost, another took over" in train["why"]
     assert train["worker"] != worker
 
 

@@ -98,7 +98,7 @@ run, token = sys.argv[1:]
 api = Api()
 task = api.call("tasks.get_all", id=[run], search_hidden=True)["tasks"]
 log = api.call("events.get_task_log", task=run, batch_size=1000)["events"]
-print(json.dumps([token in json.dumps(task), token in json.dumps(log), "told 127.0.0.1" in json.dumps(log)]))
+print(json.dumps([token in json.dumps(task), token in json.dumps(log), "notified 127" in json.dumps(log)]))
 """
 
 

@@ -1,0 +1,91 @@
+"""Steps without agents: their functions run one after the other in this process, within one ClearML task."""
+
+import re
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Event
+from types import FrameType
+from typing import Any
+
+from clearml import Task
+
+from pipeline.api import Api
+from pipeline.controller import Step
+
+RETURN = "return/"
+"""Prefix of the parameters that hold what steps returned; a clone brings those of its source along."""
+
+
+class Interrupted(BaseException):
+    """Ctrl-C: no KeyboardInterrupt, which Lightning would turn into an exit of its own."""
+
+
+@contextmanager
+def own_task(api: Api, begin: Callable[[], Task]) -> Iterator[Task]:
+    """Hold the task that `begin` creates in this process; it ends completed, failed or stopped.
+
+    Raises:
+        Interrupted: by Ctrl-C, once the task is marked stopped.
+    """
+    early = Event()
+    signal.signal(signal.SIGINT, lambda _number, _frame: early.set())
+    task = begin()
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        if early.is_set():
+            raise Interrupted
+        yield task
+    except BaseException as error:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _end_badly(api, task, error)
+        raise
+    else:
+        task.close()
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise Interrupted
+
+
+def _end_badly(api: Api, task: Task, error: BaseException) -> None:
+    call, message = "tasks.stopped", "Ctrl-C in the terminal"
+    if not isinstance(error, Interrupted):
+        call, message = "tasks.failed", str(error)
+        task.get_logger().report_text(traceback.format_exc(), print_console=False)
+    # The SDK marks a task as completed when it closes it, whatever its status was.
+    task.close()
+    reason = {"status_reason": type(error).__name__, "status_message": message}
+    api.call(call, task=task.id, force=True, **reason)
+
+
+Results = Mapping[str, Mapping[str, Any]]
+"""Returned values by step and name."""
+
+
+def run_steps(task: Task, steps: Sequence[Step], earlier: Results | None = None) -> dict[str, dict[str, Any]]:
+    """Run the functions of `steps` in order within `task`; return their results and the `earlier` ones.
+
+    The values are kept with the task as the parameters `return/<name>`, as an agent would.
+    """
+    results = {step: dict(values) for step, values in (earlier or {}).items()}
+    for step in steps:
+        print(f"== {step.name}", flush=True)
+        arguments = {name: _resolved(value, results, task.id) for name, value in step.arguments.items()}
+        returned = step.function(**arguments)
+        values = returned if isinstance(returned, tuple) else (returned,)
+        results[step.name] = dict(zip(step.returns, values, strict=True))
+        task.update_parameters({f"{RETURN}{name}": value for name, value in results[step.name].items()})
+    return results
+
+
+def _resolved(value: Any, results: Results, task_id: str) -> Any:
+    """Return the value of a reference; every step is the task `task_id`."""
+    if not isinstance(value, str):
+        return value
+    if found := re.fullmatch(r"\$\{(\w+)\.parameters\.return/(\w+)\}", value):
+        return results[found[1]][found[2]]
+    return re.sub(r"\$\{\w+\.id\}", task_id, value)

@@ -1,0 +1,80 @@
+"""Models in ClearML: registered with the task that trained them, and found with their evaluations."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from clearml import Model, OutputModel
+
+from steps.clearml.errors import StepError
+from steps.clearml.task import ParentFailed, current_task, require_completed, storage
+
+
+class NothingToSelect(StepError):
+    """No evaluation completed, so there is no best model."""
+
+
+class Evaluation(NamedTuple):
+    """The scores of one model, as its evaluation returned them; `task_id` is the evaluation."""
+
+    name: str
+    valid_f2: float
+    test_f2: float
+    model_id: str
+    task_id: str
+
+
+def register_model(name: str, weights: Path, settings: dict[str, object], labels: tuple[str, ...]) -> str:
+    """Register `weights` as this task's one model, and return the model's id."""
+    model = OutputModel(
+        task=current_task(),
+        name=name,
+        framework="PyTorch",
+        config_dict=settings,
+        label_enumeration={label: index for index, label in enumerate(labels)},
+    )
+    model.update_weights(
+        str(weights),
+        upload_uri=storage(),
+        auto_delete_file=False,
+        async_enable=False,
+    )
+    return str(model.id)
+
+
+def model_weights(model_id: str) -> Path:
+    """Return a local copy of a model's weights. Raises ValueError if the download fails."""
+    return Path(Model(model_id).get_weights(raise_on_error=True))
+
+
+def trained_model(train_id: str) -> str:
+    """Return the id of a training's model. Raises ParentFailed when the training did not complete.
+
+    A plain training evaluates in the task that trained, which has not completed yet.
+    """
+    task = current_task()
+    training = task if train_id == task.id else require_completed(train_id)
+    return str(training.get_parameters()["return/model_id"])
+
+
+def completed_of(candidates: str) -> dict[str, str]:
+    """Return those of `name=task_id name=task_id ...` that completed, by name; print the others."""
+    completed = {}
+    for candidate in candidates.split():
+        name, task_id = candidate.split("=")
+        try:
+            completed[name] = require_completed(task_id).id
+        except ParentFailed as error:
+            print(f"{name} is left out: {error}")
+    return completed
+
+
+def evaluation_of(task_id: str) -> Evaluation:
+    """Read what an evaluation returned. Raises ParentFailed when it did not complete."""
+    parameters = require_completed(task_id).get_parameters()
+    return Evaluation(
+        name=parameters["return/name"],
+        valid_f2=float(parameters["return/valid_f2"]),
+        test_f2=float(parameters["return/test_f2"]),
+        model_id=parameters["return/model_id"],
+        task_id=task_id,
+    )
