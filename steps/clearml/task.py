@@ -65,6 +65,7 @@ def is_refreshed(step: str) -> bool:
     task = current_task()
     run_id = controller_of(task)
     holder = Task.get_task(task_id=run_id) if run_id else task
+    holder.reload()  # the SDK does not show what it has just stored
     return step in json.loads(holder.get_configuration_object(REFRESHED) or "[]")
 
 

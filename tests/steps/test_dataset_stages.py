@@ -8,7 +8,8 @@ import pytest
 from support.sdk_process import error_of, run_stage, running_task
 
 CHIPS = 40
-NAME = {"dataset_project": "stages", "dataset_name": "chips"}
+NAME = {"dataset_project": "stages", "dataset_name": "chips (v2)"}
+"""A name that is no pattern for itself: unescaped, each run would upload the dataset again."""
 NO_SAMPLE = {"kaggle": "", "sample_chips": 0, "sample_seed": 0}
 
 
@@ -57,7 +58,7 @@ def stages(workdir):
     facts["same_content"] = ingest("local", str(copy), stamp="2")
 
     with running_task("second draft"):
-        draft = upload("stages", "chips", content, folder, "local")
+        draft = upload("stages", "chips (v2)", content, folder, "local")
     facts["same_content_registered"] = register(draft, content)
     facts["after_second_draft"] = list(versions())
 

@@ -11,7 +11,7 @@ def evaluation(folder, name, valid_f2, test_f2, arrays=True, failed=False):
     import numpy as np
 
     from steps.clearml.artifacts import store_arrays
-    from steps.clearml.task import register_model
+    from steps.clearml.models import register_model
 
     weights = folder / f"{name}.bin"
     weights.write_bytes(name.encode())

@@ -10,22 +10,23 @@ def storage(folder):
     import numpy as np
     from lightning.pytorch.callbacks import ModelCheckpoint
 
-    from steps.clearml import task as tracking
+    from steps.clearml import models
+    from steps.clearml import task as tasks
     from steps.clearml.artifacts import load_arrays, store_arrays
     from steps.clearml.logger import TaskLogger
 
     folder = Path(folder)
-    facts = {"outside": error_of(tracking.current_task)}
+    facts = {"outside": error_of(tasks.current_task)}
     weights = folder / "model.bin"
     weights.write_bytes(b"weights")
     (folder / "bundle").mkdir()
     (folder / "bundle" / "bundle.json").write_text("{}")
     with running_task("train_a") as task:
-        model_id = tracking.register_model("a", weights, {"size": 32}, ("clear", "water"))
+        model_id = models.register_model("a", weights, {"size": 32}, ("clear", "water"))
         task.set_parameter("return/model_id", model_id)
-        facts["own_model"] = tracking.trained_model(task.id) == model_id
+        facts["own_model"] = models.trained_model(task.id) == model_id
         store_arrays("scores", {"test_f2": np.array([0.25, 0.5])})
-        tracking.store_folder("bundle", folder / "bundle")
+        tasks.store_folder("bundle", folder / "bundle")
         logger = TaskLogger()
         logger.log_metrics({"train_loss": 0.5, "valid_loss": 0.75, "lr": 0.1}, step=1)
         saved = ModelCheckpoint()
@@ -35,20 +36,20 @@ def storage(folder):
             logger._uploaded -= seconds
             logger.after_save_checkpoint(saved)
             facts["uploads"].append("checkpoint" in task.artifacts)
-        facts["checkpoint"] = tracking.artifact_file(task.id, "checkpoint").read_text()
+        facts["checkpoint"] = tasks.artifact_file(task.id, "checkpoint").read_text()
     facts["model_kept"] = weights.is_file()
     with running_task("evaluate_a"):
-        facts["parents_model"] = tracking.trained_model(task.id) == model_id
-        facts["weights"] = tracking.model_weights(model_id).read_bytes().decode()
+        facts["parents_model"] = models.trained_model(task.id) == model_id
+        facts["weights"] = models.model_weights(model_id).read_bytes().decode()
         facts["arrays"] = load_arrays(task.id, "scores")["test_f2"].tolist()
-        facts["bundle"] = sorted(path.name for path in tracking.artifact_file(task.id, "bundle").iterdir())
-        facts["missing"] = error_of(tracking.artifact_file, task.id, "report")
+        facts["bundle"] = sorted(path.name for path in tasks.artifact_file(task.id, "bundle").iterdir())
+        facts["missing"] = error_of(tasks.artifact_file, task.id, "report")
     with running_task("train_b") as failed:
         pass
     fail(failed)
     with running_task("select"):
-        facts["failed_parent"] = error_of(tracking.trained_model, failed.id)
-        facts["completed"] = list(tracking.completed_of(f"a={task.id} b={failed.id}"))
+        facts["failed_parent"] = error_of(models.trained_model, failed.id)
+        facts["completed"] = list(models.completed_of(f"a={task.id} b={failed.id}"))
     reported = task.get_reported_scalars()
     facts["scalars"] = {
         title: {name: line["y"] for name, line in series.items()} for title, series in reported.items()
