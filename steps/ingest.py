@@ -52,7 +52,9 @@ def ingest_chips(
         with tempfile.TemporaryDirectory() as staging:
             folder = write_archive(audited.chips, Path(staging) / "chips")
             origin_tag = f"kaggle:{kaggle}" if source == "kaggle" else source
-            dataset_id = datasets.upload(dataset_project, dataset_name, audited.content_hash, folder, origin_tag)
+            dataset_id = datasets.upload(
+                dataset_project, dataset_name, audited.content_hash, folder, origin_tag
+            )
         print(f"uploaded {len(audited.chips)} chips as the draft {dataset_id}")
     datasets.remember_origin(dataset_project, dataset_name, origin, dataset_id)
     return dataset_id, audited.content_hash, len(audited.chips)
