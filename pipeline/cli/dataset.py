@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import INTERRUPTED, DataPath, Profile, Set, Source, connect, connect_server, console, settings
+from pipeline.cli.options import (
+    INTERRUPTED,
+    DataPath,
+    Profile,
+    Set,
+    Source,
+    connect,
+    connect_server,
+    console,
+    settings,
+)
 from pipeline.connection import named_server
 
 
