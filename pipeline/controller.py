@@ -74,7 +74,7 @@ def steps_of(run: Run, run_id: str = "") -> list["Step"]:
             f"evaluate_{entry.name}", evaluate_model, "testing", "evaluate", parents=[training],
             returns=EVALUATION,
             parameters={
-                "name": entry.name, "licence": entry.license, "settings": run.evaluation_json(),
+                "name": entry.name, "license": entry.license, "settings": run.evaluation_json(),
                 "train_id": training.id, **chips, "split_seed": seed,
             },
             independent=True,

@@ -3,7 +3,7 @@
 
 def evaluate_model(
     name: str,
-    licence: str,
+    license: str,
     settings: str,
     train_id: str,
     dataset_id: str,
@@ -44,7 +44,7 @@ def evaluate_model(
     scores = score_model(model, store, chips.labels, splits, evaluation_settings.tta != "never")
     store_arrays("scores", scores.to_arrays())
     evaluation = evaluate([scores], evaluation_settings, split_seed)
-    member = TorchMember.create(model, name, licence, store.pixels[scores.valid.rows[:VERIFIED_CHIPS]])
+    member = TorchMember.create(model, name, license, store.pixels[scores.valid.rows[:VERIFIED_CHIPS]])
     bundle = Bundle.create(
         [member],
         evaluation.decision,
