@@ -45,11 +45,9 @@ lock: $(READY) ## write requirements.lock anew from pyproject.toml
 train.pipeline: $(READY) ## run the whole pipeline: from the chips to output/best
 	@$(BIN)/python -m pipeline run $(ARGS)
 
-.PHONY: upload.dataset_from_url_to_clearml upload.dataset_from_kaggle_to_clearml
+.PHONY: upload.dataset_from_url_to_clearml
 upload.dataset_from_url_to_clearml: $(READY) ## download the Kaggle dataset and register it in ClearML, once
 	@DATASET_SOURCE=kaggle $(BIN)/python -m pipeline upload $(ARGS)
-
-upload.dataset_from_kaggle_to_clearml: upload.dataset_from_url_to_clearml ## the same
 
 .PHONY: upload.dataset_from_local_to_clearml
 upload.dataset_from_local_to_clearml: $(READY) ## register the folder DATASET_PATH (dataset/) in ClearML, once

@@ -5,6 +5,7 @@
 Prints ratios of medians, interleaved. Needs the peer: `uv pip install --group bench`.
 """
 
+import argparse
 import statistics
 import tempfile
 import time
@@ -138,6 +139,9 @@ def against_nothing(folder: Path, architecture: str, size: int, batches: int) ->
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for side in (256, 128):
             make_sample(Path(folder) / str(side), CHIPS, seed=1, size=side)

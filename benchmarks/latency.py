@@ -4,6 +4,7 @@
 makes each call on all three in turn, and prints the medians and their ratios; nothing is asserted.
 """
 
+import argparse
 import base64
 import http.client
 import json
@@ -110,6 +111,9 @@ def server(folder: Path, tasks: int, events: int) -> Iterator[Stored]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         sizes = {"few": (1, FEW), "tasks": (TASKS, FEW), "events": (1, MANY)}
         servers = {
