@@ -17,6 +17,7 @@ from pipeline.runs.live_table import clock, watch, why_table
 from pipeline.runs.outcome import Outcome, gain_text, judge
 from pipeline.runs.state import read_run
 from pipeline.runs.stop import stop_run
+from planets.atomic import atomic_write
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells."""
@@ -63,9 +64,8 @@ def _interrupts() -> Iterator[Event]:
 def _write_report(outcome: Outcome, server: str, path: Path) -> None:
     """Write run.json, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(outcome.document(server), indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(outcome.document(server), indent=2) + "\n", encoding="utf-8")
 
 
 def _print(outcome: Outcome, api: Api, console: Console) -> None:

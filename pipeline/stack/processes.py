@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from planets.atomic import atomic_write
+
 GRACE_SECONDS = 10
 """Time between SIGTERM and SIGKILL."""
 
@@ -63,9 +65,8 @@ def start(name: str, command: Sequence[str], log: Path, environment: Mapping[str
 
 def remember(processes: Iterable[Process], file: Path) -> None:
     """Record the processes in `file`, whole or not at all."""
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps([asdict(process) for process in processes], indent=1), encoding="utf-8")
-    partial.replace(file)
+    with atomic_write(file) as partial:
+        partial.write_text(json.dumps([asdict(process) for process in processes], indent=1), encoding="utf-8")
 
 
 def known(file: Path) -> list[Process]:

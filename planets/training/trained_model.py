@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from planets.atomic import atomic_write
 from planets.training import TrainingError
 
 _HEADER = "planets"
@@ -69,9 +70,8 @@ class TrainedModel:
 
     def save(self, file: Path) -> None:
         """Write weights and description to one safetensors file, whole or not at all."""
-        part = file.with_suffix(".part")
-        save_file(self.weights, part, metadata={_HEADER: json.dumps(self.description())})
-        part.replace(file)
+        with atomic_write(file) as partial:
+            save_file(self.weights, partial, metadata={_HEADER: json.dumps(self.description())})
 
     @classmethod
     def load(cls, file: Path) -> TrainedModel:

@@ -19,6 +19,7 @@ from lightning.pytorch.loggers import Logger
 from numpy.typing import NDArray
 from torch import nn
 
+from planets.atomic import atomic_write
 from planets.chips.store import ChipStore
 from planets.config.training import ModelEntry, TrainingSettings
 from planets.labels import LABELS
@@ -168,9 +169,8 @@ class _WholeFiles(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        part = Path(f"{path}.part")
-        super().save_checkpoint(checkpoint, part, storage_options)
-        part.replace(path)
+        with atomic_write(Path(path)) as partial:
+            super().save_checkpoint(checkpoint, partial, storage_options)
 
 
 def _callbacks(
