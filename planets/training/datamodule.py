@@ -26,6 +26,9 @@ _SAMPLED = 1024
 _RESIDENT_SHARE = 0.4
 """Share of a GPU's free memory that chips may fill; the network and its gradients need the rest."""
 
+_CHUNK = 256
+"""Chips that are copied to a GPU at a time, 50 MB at 256 px."""
+
 _CPU = torch.device("cpu")
 
 Channels = tuple[float, float, float]
@@ -139,29 +142,33 @@ class ChipsDataModule(LightningDataModule):
         self,
         store: ChipStore,
         labels: NDArray[np.uint8],
-        parts: NDArray[np.str_],
+        splits: NDArray[np.str_],
         settings: TrainingSettings,
         mean: Channels,
         std: Channels,
         device: torch.device = _CPU,
         rank: Rank = ALONE,
     ) -> None:
-        """Take `labels` `(N, L)` and `parts` `(N,)`, whose rows are those of `store`; train on `device`.
+        """Take `labels` `(N, L)` and `splits` `(N,)`, whose rows are those of `store`; train on `device`.
 
         Raises:
-            TrainingError: the rows do not match, or the train or the valid part is empty.
+            TrainingError: the rows do not match, or a split has fewer chips than there are ranks.
         """
         super().__init__()
-        if not len(store.names) == len(labels) == len(parts):
+        if not len(store.names) == len(labels) == len(splits):
             raise TrainingError(
-                f"{len(store.names)} chips in the store, {len(labels)} rows of labels, {len(parts)} parts; "
+                f"{len(store.names)} chips in the store, {len(labels)} rows of labels, {len(splits)} splits; "
                 "give all three for the same chips in the same order"
             )
         self.store = store
         self.labels = labels
-        self.rows = {part: np.flatnonzero(parts == part) for part in ("train", "valid")}
-        if empty := [part for part, rows in self.rows.items() if not len(rows)]:
-            raise TrainingError(f"no chips in the {' and '.join(empty)} part; split the dataset again")
+        self.rows = {split: np.flatnonzero(splits == split) for split in ("train", "valid")}
+        for split, rows in self.rows.items():
+            if len(rows) < rank.world:
+                raise TrainingError(
+                    f"{len(rows)} chips in the {split} split are too few for {rank.world} training "
+                    "processes; split the dataset again, or lower training.devices"
+                )
         self.settings = settings
         self.mean = mean
         self.std = std
@@ -180,13 +187,12 @@ class ChipsDataModule(LightningDataModule):
         return self.train_batches(self.trainer.current_epoch)
 
     def val_dataloader(self) -> Batches:
-        """Return the valid part, in the store's order, as it is."""
+        """Return the validation split, in the store's order, unchanged."""
         return self._batches("valid", None)
 
-    def _batches(self, part: str, training: tuple[TrainingSettings, int] | None) -> Batches:
-        fused = self.device.type == "cpu" and isinstance(self.store.pixels, np.ndarray)
-        gathered = self.resident is None and not fused
-        rows, size = self.rows[part], self.settings.batch_size
+    def _batches(self, split: str, training: tuple[TrainingSettings, int] | None) -> Batches:
+        gathered = self.resident is None and self.device.type != "cpu"
+        rows, size = self.rows[split], self.settings.batch_size
         return Batches(self.store, self.labels, rows, size, training, gathered, self.rank)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> tuple[Tensor, Tensor]:
@@ -200,7 +206,6 @@ class ChipsDataModule(LightningDataModule):
         rows = batch.rows if batch.chips is None else torch.arange(len(batch.rows), device=batch.rows.device)
         if rows.device.type == "cpu":
             pixels = self.store.pixels if store is None else store.numpy()
-            assert isinstance(pixels, np.ndarray)
             out = self._memory(len(rows), batch.size)
             how = (batch.changes, batch.size, self.mean, self.std)
             return augment_fused(pixels, rows.numpy(), *how, out=out)
@@ -215,11 +220,23 @@ class ChipsDataModule(LightningDataModule):
 
 
 def _resident(store: ChipStore, device: torch.device) -> Tensor | None:
-    """Return a copy of all chips on a GPU if they are mapped and fit; else None."""
+    """Return a copy of all chips on a GPU if they fit; else None."""
     free, _ = torch.cuda.mem_get_info(device)
-    if not isinstance(store.pixels, np.ndarray) or store.pixels.nbytes > _RESIDENT_SHARE * free:
-        return None
-    return torch.from_numpy(np.asarray(store.pixels)).to(device)
+    return copy_chips(store, device) if store.pixels.nbytes <= _RESIDENT_SHARE * free else None
+
+
+def copy_chips(store: ChipStore, device: torch.device) -> Tensor:
+    """Return all chips on `device`, uint8 `(N, size, size, 3)`.
+
+    In chunks: torch takes no read-only memory, which a mapped store is, and a second copy of all of it may
+    not fit on the host.
+    """
+    pixels = store.pixels
+    chips = torch.empty(pixels.shape, dtype=torch.uint8, device=device)
+    for start in range(0, len(pixels), _CHUNK):
+        chunk = np.array(pixels[start : start + _CHUNK])
+        chips[start : start + len(chunk)] = torch.from_numpy(chunk)
+    return chips
 
 
 def channel_statistics(store: ChipStore, rows: NDArray[np.int64]) -> tuple[Channels, Channels]:
@@ -232,6 +249,6 @@ def channel_statistics(store: ChipStore, rows: NDArray[np.int64]) -> tuple[Chann
     mean = (counts * levels).sum(1) / counts.sum(1)
     variance = (counts * (levels - mean[:, None]) ** 2).sum(1) / counts.sum(1)
     red, green, blue = mean.tolist()
-    # A part of one colour has no deviation; dividing by it would make images of nothing but infinity.
+    # A split of one color has no deviation; dividing by it would make images of nothing but infinity.
     deviations = np.sqrt(variance).clip(min=1 / 255).tolist()
     return (red, green, blue), (deviations[0], deviations[1], deviations[2])

@@ -1,12 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from support.synthetic import SETTINGS, make_labels, make_parts, make_store
 
+from planets.chips.store import ChipStore
 from planets.config.training import TrainingSettings
 from planets.training import TrainingError
 from planets.training.augment import augment, normalise
-from planets.training.datamodule import Batch, Batches, ChipsDataModule, channel_statistics
+from planets.training.datamodule import Batch, Batches, ChipsDataModule, channel_statistics, copy_chips
+from planets.training.distributed import Rank
 
 MEAN, STD = (0.3, 0.35, 0.4), (0.1, 0.15, 0.2)
 SMALL = SETTINGS.model_copy(update={"image_size": 8})
@@ -59,7 +63,7 @@ def test_train_is_changed_and_valid_is_not() -> None:
 def test_a_resident_copy_makes_the_same_images() -> None:
     """What a GPU does, on the CPU: the batch knows rows, the images come from the copy."""
     data = module()
-    copy = torch.from_numpy(data.store.pixels)
+    copy = copy_chips(data.store, torch.device("cpu"))
     batch = next(iter(data.train_batches(2)))
     on_gpu = augment(copy, batch.rows, batch.changes, batch.size, MEAN, STD)
     torch.testing.assert_close(data.images(batch), on_gpu, atol=1e-5, rtol=0)
@@ -122,11 +126,28 @@ def test_validation_drops_nothing() -> None:
     assert len(made) == 3
 
 
+def test_a_mapped_store_is_copied_to_a_device_chunk_by_chunk(tmp_path: Path) -> None:
+    """Torch warns of read-only memory, and a warning fails a test."""
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 2, 2, 3), dtype=np.uint8)
+    np.save(tmp_path / "pixels.npy", pixels)
+    mapped = ChipStore(("a",), np.load(tmp_path / "pixels.npy", mmap_mode="r"))
+    copy = copy_chips(mapped, torch.device("cpu"))
+    np.testing.assert_array_equal(copy.numpy(), pixels)
+
+
+@pytest.mark.parametrize(("rare", "world"), [("valid", 1), ("train", 1), ("valid", 3), ("train", 3)])
+def test_each_rank_needs_a_chip_of_both_splits(rare: str, world: int) -> None:
+    labels = make_labels(10)
+    splits = np.array([rare] * (world - 1) + [{"valid": "train", "train": "valid"}[rare]] * (11 - world))
+    with pytest.raises(TrainingError, match=f"{world - 1} chips in the {rare} split are too few for {world}"):
+        ChipsDataModule(make_store(labels, 8), labels, splits, SMALL, MEAN, STD, rank=Rank(0, world))
+
+
 def test_rows_must_match() -> None:
     labels = make_labels(10)
     with pytest.raises(TrainingError, match="10 chips in the store, 9 rows"):
         ChipsDataModule(make_store(labels, 8), labels[:9], make_parts(10), SETTINGS, MEAN, STD)
-    with pytest.raises(TrainingError, match="valid part"):
+    with pytest.raises(TrainingError, match="valid split"):
         ChipsDataModule(make_store(labels, 8), labels, np.array(["train"] * 10), SETTINGS, MEAN, STD)
 
 
