@@ -61,7 +61,8 @@ def retrain(
     planned = Run.parse(dump(config), edited)
     planned.check_source(workers_here=named_server(os.environ) is None)
     api = connect(config, start=True)
-    from pipeline.dag.launch import require_names, require_workers
+    from pipeline.dag.launch import require_names
+    from pipeline.stack.queues import require_workers
     from pipeline.tasks.retrain import new_service, scheduler_of
 
     require_names(api, planned)

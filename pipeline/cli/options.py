@@ -73,7 +73,7 @@ def connect(config: Config, start: bool, quiet: bool = False) -> "Api":
 
     api = Api()
     if start and not named:
-        from pipeline.dag.launch import await_workers
+        from pipeline.stack.queues import await_workers
 
         await_workers(api, stack.workers(), stack.check)
     if quiet:

@@ -43,8 +43,9 @@ def run(
     planned.check_source(workers_here=named_server(os.environ) is None)
     steps_to_refresh(planned.refresh, steps_of(planned))
     api = connect(config, start=True)
-    from pipeline.dag.launch import require_dataset, require_names, require_workers, submit
+    from pipeline.dag.launch import require_dataset, require_names, submit
     from pipeline.runs.follow import follow
+    from pipeline.stack.queues import require_workers
 
     require_dataset(api, dataset_id)
     require_names(api, planned)
@@ -60,9 +61,10 @@ def resume(
     """Continue a run that failed or was stopped: only steps that did not complete run again."""
     config = settings(profile, set_)
     api = connect(config, start=True)
-    from pipeline.dag.launch import enqueue_again, require_workers
+    from pipeline.dag.launch import enqueue_again
     from pipeline.runs.follow import follow, show
     from pipeline.runs.state import chosen_run, read_run
+    from pipeline.stack.queues import require_workers
 
     run_id = chosen_run(api, config.clearml.project, config.clearml.pipeline, run)
     state = read_run(api, run_id)

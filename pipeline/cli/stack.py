@@ -64,7 +64,7 @@ def worker(
 
 def _serve(api: "Api", worker: Worker, chosen: Sequence[Device]) -> None:
     from pipeline.api import Api
-    from pipeline.dag.launch import await_workers, create_queues, held_tasks, sign_off
+    from pipeline.stack.queues import await_workers, create_queues, held_tasks, sign_off
 
     create_queues(api, [worker.queue])
     with asked_to_end() as asked, worker.agents(chosen) as agents:

@@ -12,11 +12,11 @@ from pipeline.config.parameters import CODE, CONFIG, RUN_PARAMETERS, Run, edited
 from pipeline.controller import Step, steps_of, steps_to_refresh
 from pipeline.dag.explain import LOST, Reasons
 from pipeline.dag.incumbent import fill_in_champion
-from pipeline.dag.launch import WORKER_LOST
 from pipeline.dag.webhook import report_failure, report_new_best
 from pipeline.errors import PipelineError
 from pipeline.runs.state import GOOD
 from pipeline.runs.stop import stop_steps
+from pipeline.stack.queues import WORKER_LOST
 from planets.errors import PlanetsError
 from steps.clearml.task import FRAMEWORKS_OFF, set_refreshed
 from steps.select import select_best

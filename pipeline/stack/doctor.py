@@ -11,8 +11,8 @@ from pipeline.api import Api
 from pipeline.config.parameters import Run
 from pipeline.connection import ROOT, Connection
 from pipeline.controller import steps_of
-from pipeline.dag.launch import workers_of
 from pipeline.errors import PipelineError
+from pipeline.stack.queues import workers_of
 from pipeline.stack.stack import Stack
 from planets.config.project import Config
 

@@ -199,7 +199,7 @@ class Stack:
         Connection("", {"CLEARML_CONFIG_FILE": str(self._configuration)}).use()
         # The SDK reads its configuration when it is imported.
         from pipeline.api import Api
-        from pipeline.dag.launch import create_queues
+        from pipeline.stack.queues import create_queues
 
         create_queues(Api(), names)
 

@@ -1,0 +1,87 @@
+"""Queues and the live workers that serve them, as the server knows both."""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from pipeline.api import Api
+from pipeline.clearml_tasks import fetch
+from pipeline.errors import PipelineError
+from planets.config.project import Config
+
+WORKER_LOST = "worker lost"
+"""Prefix of the reason of a failure that is not the step's own; the embedded watchdog writes the same."""
+
+ALIVE_SECONDS = 120
+"""Silence after which a worker is taken for gone; agents report every half minute."""
+
+POLL_SECONDS = 0.5
+"""Interval at which the server is asked for its workers."""
+
+
+class NoWorker(PipelineError):
+    """A queue that the run needs has no live worker, so the run would wait for ever."""
+
+
+def create_queues(api: Api, names: Sequence[str]) -> None:
+    """Create the queues that are missing: two agents that both create one get in each other's way."""
+    existing = {queue["name"] for queue in api.call("queues.get_all", only_fields=["name"])["queues"]}
+    for name in names:
+        if name not in existing:
+            api.call("queues.create", name=name)
+
+
+def held_tasks(api: Api, workers: Collection[str]) -> dict[str, str]:
+    """Return the tasks that these workers are executing, each with its worker."""
+    busy = [worker for worker in _live_workers(api) if worker["id"] in workers and worker.get("task")]
+    return {worker["task"]["id"]: worker["id"] for worker in busy}
+
+
+def sign_off(api: Api, workers: Collection[str], held: Mapping[str, str]) -> list[str]:
+    """Tell the server that workers are gone; return the `held` tasks that they left unfinished.
+
+    These are marked as lost, and their controller puts them back on their queue at once. Left alone, they
+    would wait until the server misses the worker: two hours on ClearML's own server.
+    """
+    for worker in workers:
+        api.call("workers.unregister", worker=worker)
+    tasks = fetch(api, held).values()
+    lost = [task.id for task in tasks if task.status in ("in_progress", "queued")]
+    for task in lost:
+        reason = f"{WORKER_LOST}: {held[task]}, it was ended"
+        api.call("tasks.failed", task=task, force=True, status_reason=reason, status_message=reason)
+    return lost
+
+
+def workers_of(api: Api, queues: Sequence[str]) -> dict[str, list[str]]:
+    """Return for each queue the ids of the live workers that serve it."""
+    serving: dict[str, list[str]] = {queue: [] for queue in queues}
+    for worker in _live_workers(api):
+        for queue in worker.get("queues") or []:
+            if queue["name"] in serving:
+                serving[queue["name"]].append(worker["id"])
+    return serving
+
+
+def await_workers(api: Api, names: Collection[str], still_starting: Callable[[], bool]) -> None:
+    """Wait until the server knows the workers `names`, or `still_starting` returns False."""
+    while still_starting():
+        if {worker["id"] for worker in _live_workers(api)} >= set(names):
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def require_workers(api: Api, config: Config) -> None:
+    """Refuse a run that would wait for ever. Raises NoWorker naming each queue without a worker."""
+    empty = [queue for queue, workers in workers_of(api, config.queues.names()).items() if not workers]
+    if empty:
+        raise NoWorker(
+            f"no live worker serves the queue {', '.join(empty)} at {api.host}: start one with "
+            f"`make worker QUEUE={empty[0]}` on a machine that has this project, "
+            "or name another queue under `queues:` in configs/project.yaml"
+        )
+
+
+def _live_workers(api: Api) -> list[dict[str, Any]]:
+    workers: list[dict[str, Any]] = api.call("workers.get_all", last_seen=ALIVE_SECONDS)["workers"]
+    return workers
