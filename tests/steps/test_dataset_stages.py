@@ -41,6 +41,8 @@ def versions():
 
 def stages(workdir):
     """Take two folders of equal chips and a version that somebody else registered through the stages."""
+    import hashlib
+
     from clearml import Dataset, Task
 
     from planets.synthetic.sample import make_sample
@@ -71,6 +73,8 @@ def stages(workdir):
         chips = read_chips(dataset_id)
         facts["parts"] = Counter(chips.parts(facts["splits"]["first"][0]).tolist())
         facts["read"] = [len(chips.names), list(chips.labels.shape), chips.content, chips.source]
+        facts["digests"] = chips.digests()
+        facts["sha256"] = [hashlib.sha256(file.read_bytes()).hexdigest() for file in chips.files]
         facts["files"] = [file.is_file() for file in chips.files]
 
     other = make_sample(Path(workdir) / "other", CHIPS, seed=2, size=32, workers=1)
@@ -126,6 +130,11 @@ def test_registered_chips_are_read_from_the_local_copy(facts):
     _, content, _ = facts["draft"]
     assert facts["read"] == [CHIPS, [CHIPS, 17], content, "local"]
     assert facts["files"] == [True] * CHIPS
+
+
+def test_the_digests_that_keep_duplicates_together_are_those_of_the_files(facts):
+    """ClearML computed them on upload; the split does not read the files again."""
+    assert facts["digests"] == facts["sha256"]
 
 
 def test_a_draft_of_somebody_else_is_refused_and_its_final_version_used_as_is(facts):

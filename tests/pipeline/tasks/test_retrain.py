@@ -1,0 +1,23 @@
+"""The service that watches a dataset."""
+
+from support import sdk_process
+
+
+def watched():
+    from clearml import Task
+
+    from pipeline.api import Api
+    from pipeline.config.settings import load_config
+    from pipeline.tasks.retrain import new_service, scheduler_of
+
+    config = load_config("sample", [("clearml.dataset", "chips (v2)")])
+    for name in ("chips (v2)", "chips v2", "other chips (v2)"):
+        Task.create("watched", name)
+    (trigger,) = scheduler_of(new_service(config, {}, minutes=1)).get_triggers()
+    found = Api().call("tasks.get_all", name=trigger.match_name, only_fields=["name"])["tasks"]
+    return [task["name"] for task in found]
+
+
+def test_the_datasets_name_is_no_pattern(server, tmp_path):
+    """Unescaped, it would match the dataset `chips v2` instead."""
+    assert sdk_process.call(server, tmp_path, watched) == ["chips (v2)"]
