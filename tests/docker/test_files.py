@@ -114,9 +114,13 @@ def test_every_volume_is_declared():
     assert {name for name in named if not name.startswith("$")} <= COMPOSE["volumes"].keys()
 
 
+MODULES = {"pyjwt": "jwt"}
+"""Modules whose name differs from that of their package."""
+
+
 def test_the_servers_packages_are_what_the_server_imports():
     group = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["server"]
-    packages = {name.replace("-", "_") for name in group}
+    packages = {MODULES.get(name, name.replace("-", "_")) for name in group}
     sources = "\n".join(path.read_text() for path in (ROOT / "server").rglob("*.py"))
     imported = set(re.findall(r"^\s*(?:from|import) (\w+)", sources, re.MULTILINE))
     assert imported - sys.stdlib_module_names - {"server"} <= packages

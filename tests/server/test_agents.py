@@ -15,6 +15,8 @@ import psutil
 import pytest
 from support.embedded import Embedded, agent, fetch, running, wait_for
 
+pytestmark = pytest.mark.slow
+
 PIPELINE = """
 import sys
 from clearml import PipelineController

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 T = TypeVar("T")
 Sdk = Callable[..., Any]
 """The fixture `sdk`: runs SDK code in its own process, returns what that assigned to ``result``."""

@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 from support.browsing import link, listen
 from support.embedded import Embedded, agent, running, wait_for
 
+pytestmark = pytest.mark.slow
+
 PIPELINE = """
 from clearml import PipelineController
 

@@ -267,8 +267,9 @@ class TestTrainedModel:
             TrainedModel.load(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 class TestRanks:
-    """Several world_size; on the CPU they talk by gloo."""
+    """Several processes; on a CPU they communicate by gloo."""
 
     ENTRY = ENTRY.model_copy(update={"architecture": "test_vit"})
 
