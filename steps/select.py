@@ -1,4 +1,4 @@
-"""Stage 7: choose the best candidate by `valid_f2`, compare it with the others, publish it if it is due."""
+"""Stage 7: select the best candidate by `valid_f2`, compare it with the others, and publish it if due."""
 
 
 def select_best(
@@ -8,17 +8,22 @@ def select_best(
     seed: int,
     code_version: str,
 ) -> tuple[str, float, float, str, str, str, str]:
-    """Return `(name, valid_f2, test_f2, model_id, evaluate_id, comparisons, publication)` of the best.
+    """Return `(name, valid_f2, test_f2, model_id, evaluate_id, comparisons, publication)` of the best model.
 
-    `candidates` is `name=evaluation_task_id`, separated by spaces: one string, so that the signature does not
-    depend on how many models a run has. Evaluations that did not complete are passed over. `comparisons` is
-    JSON: for each other candidate, how much better the best is on `valid`, which chose it, and on `test`.
-    `champion` is the evaluation of the model that is published for the same test chips, or empty. By `when`
-    the best takes its place or does not; `publication` is JSON, see `steps.clearml.publication`. `seed` is
-    of the comparisons.
+    Args:
+        candidates: `name=evaluation_task_id`, separated by spaces; evaluations that did not complete are left
+            out. One string, so that the signature does not depend on the number of models.
+        champion: evaluation of the model published for the same test chips, or empty.
+        when: rule by which the best replaces it, see `steps.clearml.publication.decide`.
+        seed: of the comparisons.
+        code_version: digest of the code that the result depends on.
+
+    Returns:
+        `comparisons` and `publication` are JSON: the lead of the best over each other candidate on `valid`
+        (which selected it) and on `test`, and the fields of a `Publication`.
 
     Raises:
-        NothingToSelect: none of them completed.
+        NothingToSelect: no evaluation completed.
     """
     import json
 
@@ -34,8 +39,8 @@ def select_best(
     evaluations = [evaluation_of(task_id) for task_id in completed_of(candidates).values()]
     evaluations = [evaluation for evaluation in evaluations if evaluation.model_id]
     if not evaluations:
-        raise NothingToSelect(f"none of {candidates!r} was evaluated, so there is no best model")
-    # Of equals the one that is cheaper to use.
+        raise NothingToSelect(f"no evaluation among {candidates!r} completed, so there is no best model")
+    # Ties go to a single model, which is cheaper to serve than an ensemble.
     evaluations.sort(
         key=lambda evaluation: (-evaluation.valid_f2, evaluation.name == ENSEMBLE, evaluation.name)
     )
@@ -59,5 +64,12 @@ def select_best(
     if publication.published:
         publish(best)
     print(f"best is {best.name}: model {best.model_id}; {publication.why}")
-    told = json.dumps(publication._asdict())
-    return best.name, best.valid_f2, best.test_f2, best.model_id, best.task_id, json.dumps(comparisons), told
+    return (
+        best.name,
+        best.valid_f2,
+        best.test_f2,
+        best.model_id,
+        best.task_id,
+        json.dumps(comparisons),
+        json.dumps(publication._asdict()),
+    )

@@ -1,4 +1,4 @@
-"""The settings in prose: `docs/configuration.md`, its lower part, from the models and the YAML files."""
+"""Generated reference of the settings: the lower part of `docs/configuration.md`."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from planets.config.project import Config
 from planets.config.training import ModelEntry
 
 BEGIN = "<!-- below: written by `make docs` from planets/config/project.py and configs/; edit those -->"
-"""Where a page's written part begins; what stands above it is a person's."""
+"""Line above the generated part of a page; the text before it is written by hand."""
 
 WIDTH = 110
 KINDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
@@ -27,19 +27,19 @@ Schema = Mapping[str, Any]
 
 
 def update(page: Path, configs: Path) -> str:
-    """The text of `page` with its written part made anew from the models and the files of `configs`.
+    """Return the text of `page`, its generated part rebuilt from the pydantic models and `configs`.
 
     Raises:
-        ConfigError: the page has no line where the written part begins.
+        ConfigError: the page lacks the line above the generated part.
     """
     above, mark, _ = page.read_text(encoding="utf-8").partition(BEGIN)
     if not mark:
-        raise ConfigError(f"{page}: the line {BEGIN!r} is missing; the settings are written below it")
+        raise ConfigError(f"{page}: the line {BEGIN!r} is missing; the settings are generated below it")
     return f"{above}{BEGIN}\n\n{settings(configs)}"
 
 
 def settings(configs: Path) -> str:
-    """Every setting, a section for each part of project.yaml, then the fields of a model entry."""
+    """Return all settings, one section per part of project.yaml; `models` lists the fields of an entry."""
     layers = {"": _tree(configs / "project.yaml")}
     layers |= {file.stem: _tree(file) for file in sorted((configs / "profiles").glob("*.yaml"))}
     schema = Config.model_json_schema()
@@ -77,28 +77,28 @@ def _items(part: Schema, schema: Schema, name: str, layers: Mapping[str, Any]) -
 
 
 def _file(layers: Mapping[str, Any]) -> str:
-    """The setting `models` itself: in the files it is a name, in the model the entries."""
+    """Return the setting `models` itself, which is a file name in YAML and a list of entries in `Config`."""
     field = {"type": "string", "description": "file beside project.yaml that holds the entries"}
     return _item("models", field, field, layers)
 
 
 def _entry() -> Iterator[str]:
-    """The fields of an entry; its values are the files of configs/models."""
+    """Yield the fields of an entry; their values are in configs/models."""
     schema = ModelEntry.model_json_schema()
     for key, field in schema["properties"].items():
-        needed = "needed" if key in schema["required"] else "may be left out"
+        needed = "required" if key in schema["required"] else "optional"
         yield _line(f"`{key}` ({_kind(_resolved(field, schema))}; {needed})", field, key)
 
 
 def _item(dotted: str, field: Schema, schema: Schema, layers: Mapping[str, Any]) -> str:
-    found = [(name, _value(tree, dotted.split("."))) for name, tree in layers.items()]
-    shown = [f"{name} {value}".strip() for name, value in found if value]
+    values = [(name, _value(tree, dotted.split("."))) for name, tree in layers.items()]
+    shown = [f"{name} {value}".strip() for name, value in values if value]
     return _line(f"`{dotted}` ({_kind(_resolved(field, schema))}): {'; '.join(shown)}", field, dotted)
 
 
 def _line(head: str, field: Schema, name: str) -> str:
     if not field.get("description"):
-        raise ConfigError(f"the setting {name} has no description; give its Field one")
+        raise ConfigError(f"the setting {name} has no description; add one to its Field")
     first, gap, rest = str(field["description"]).partition(" ")
     about = f"{first.capitalize() if first.strip(',').isalpha() else first}{gap}{rest}"
     return textwrap.fill(
@@ -107,7 +107,7 @@ def _line(head: str, field: Schema, name: str) -> str:
 
 
 def _value(tree: Any, path: list[str]) -> str:
-    """A value as YAML writes it, in code marks; empty where the file says nothing of it."""
+    """Return a value as YAML in code marks; empty if the file does not set it."""
     for part in path:
         if not isinstance(tree, dict) or part not in tree:
             return ""
@@ -128,7 +128,7 @@ def _kind(field: Schema) -> str:
     if field["type"] == "object":
         below = field.get("additionalProperties")
         return f"mapping to {_kind(below)}" if isinstance(below, dict) else "mapping"
-    above = "exclusiveMinimum" in field  # where both are given, pydantic's own type says the weaker one
+    above = "exclusiveMinimum" in field  # `minimum` beside it is pydantic's own and weaker
     limits = {key: text for key, text in BOUNDS.items() if not (above and key == "minimum")}
     bounds = [text.format(field[key]) for key, text in limits.items() if key in field]
     form = [f"form `{field['pattern']}`"] if "pattern" in field else []

@@ -1,4 +1,4 @@
-"""Reads `configs/`: project.yaml, changed by a profile, changed by the command line; checked as a whole."""
+"""Read and validate the settings: `configs/project.yaml`, then a profile, then the command line."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -17,20 +17,20 @@ Tree = dict[str, Any]
 
 WEBHOOK = "notify.webhook"
 HOW_TO_SET_A_WEBHOOK = (
-    "it does not travel with a run, for it may hold a token: set it where the controllers' workers run, "
+    "it is not stored with a run, because it may hold a token: set it where the controllers' workers run, "
     "as PLANETS_WEBHOOK in their environment or in .env.local, or in configs/project.yaml"
 )
 
 
 @dataclass
 class Layers:
-    """A tree of settings under construction, and for each dotted key the place that set it last."""
+    """A tree of settings under construction, and the place that last set each dotted key."""
 
     tree: Tree = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict)
 
     def merge(self, tree: Mapping[str, Any], origin: str, prefix: str = "") -> None:
-        """Lay `tree` over what is there; mappings are merged, everything else is replaced."""
+        """Lay `tree` over the current one; mappings are merged, other values replaced."""
         for key, value in tree.items():
             dotted = f"{prefix}{key}"
             self.origin[dotted] = origin
@@ -49,18 +49,18 @@ class Layers:
         return node
 
     def place(self, dotted: str) -> str:
-        """The file (or the command line) that set `dotted`, or its nearest parent."""
+        """Return the file (or the command line) that set `dotted`, or its nearest parent."""
         while dotted and dotted not in self.origin:
             dotted = dotted.rpartition(".")[0]
         return self.origin.get(dotted, "project.yaml")
 
 
 def load_config(profile: str, overrides: Sequence[tuple[str, str]] = (), folder: Path = CONFIGS) -> Config:
-    """The settings of `profile`, changed by `overrides`, pairs of a dotted key and its YAML text.
+    """Return the settings of `profile` with `overrides`, pairs of a dotted key and its YAML text.
 
     Raises:
-        ConfigError: an unknown or ill-typed key, a contradiction, or a file that is missing or no YAML; the
-            message names file, key and the allowed values.
+        ConfigError: a key is unknown or has the wrong type, settings contradict each other, or a file is
+            missing or not valid YAML; the message names file, key and the allowed values.
     """
     layers = Layers()
     layers.merge(_read(folder / "project.yaml"), "project.yaml")
@@ -89,7 +89,7 @@ def _read(path: Path) -> Tree:
         raise ConfigError(f"{path}: no such file") from error
     tree = _parse(text, str(path)) or {}
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: a mapping of settings is needed, this is a {type(tree).__name__}")
+        raise ConfigError(f"{path}: expected a mapping of settings, not a {type(tree).__name__}")
     return tree
 
 
@@ -110,14 +110,14 @@ def _load_models(layers: Layers, folder: Path) -> None:
     file = layers.tree.get("models")
     if not isinstance(file, str):
         raise ConfigError(
-            f"{layers.place('models')}: models: the name of a file in {folder} is needed, not {file!r}"
+            f"{layers.place('models')}: models: expected the name of a file in {folder}, not {file!r}"
         )
     path = folder / file
     if not path.is_file():
         raise ConfigError(f"{layers.place('models')}: models: no file {path}")
     entries = _parse(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ConfigError(f"{path}: a list of model entries is needed")
+        raise ConfigError(f"{path}: expected a list of model entries")
     layers.tree["models"] = entries
     layers.origin["models"] = file
 
@@ -142,15 +142,15 @@ def _check_training(config: Config, entry: ModelEntry, key: str, layers: Layers)
 
 
 def explain(error: ValidationError, place: Any, model: type[BaseModel]) -> str:
-    """Every fault of a validation on a line of its own: file, key, what is wrong, what is allowed."""
+    """Return one line per error of a validation: file, key, the problem and the allowed values."""
     lines = []
-    for fault in error.errors():
-        dotted = ".".join(str(part) for part in fault["loc"])
-        text = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            text = _unknown(str(fault["loc"][-1]), _fields_at(model, fault["loc"][:-1]))
-        elif fault["type"] not in ("value_error", "missing"):
-            text = f"{text}, not {fault['input']!r}"
+    for problem in error.errors():
+        dotted = ".".join(str(part) for part in problem["loc"])
+        text = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            text = _unknown(str(problem["loc"][-1]), _fields_at(model, problem["loc"][:-1]))
+        elif problem["type"] not in ("value_error", "missing"):
+            text = f"{text}, not {problem['input']!r}"
         lines.append(f"{place(dotted)}: {dotted}: {text}" if dotted else f"{place(dotted)}: {text}")
     return "\n".join(lines)
 
@@ -162,11 +162,11 @@ def _unknown(key: str, allowed: Sequence[str]) -> str:
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    """The field names of the model that stands at `location` below `model`."""
+    """Return the field names of the model at `location` below `model`."""
     for part in location:
         if isinstance(part, int):
             continue
         annotation = model.model_fields[part].annotation
         candidates = [annotation, *get_args(annotation)]
-        model = next(each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel))
+        model = next(kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel))
     return list(model.model_fields)

@@ -1,4 +1,4 @@
-"""The chips of a user's folder: files, names, and stamps that reveal a change."""
+"""JPEG files of a user's folder: names, paths, and stamps that reveal a change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def find_pictures(folder: Path) -> tuple[list[Picture], int]:
     The name is the path below the folder, without the suffix, with `/` as separator.
 
     Raises:
-        ArchiveError: there is no such folder, it holds no JPEG file, or two of them have the same name.
+        ArchiveError: the folder is missing or holds no JPEG file, or two files share a name.
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
@@ -38,7 +38,7 @@ def find_pictures(folder: Path) -> tuple[list[Picture], int]:
     pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not pictures:
         raise ArchiveError(
-            f"{folder} holds {len(files)} files and no picture among them; pictures end with "
+            f"{folder} holds {len(files)} files, none of them a picture; pictures end with "
             f"{' or '.join(SUFFIXES)}"
         )
     named = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in pictures]
@@ -49,14 +49,14 @@ def named_pictures(files: Iterable[tuple[str, Path]]) -> list[Picture]:
     """Return named files as pictures, sorted by name.
 
     Raises:
-        ArchiveError: two files have the same name.
+        ArchiveError: two files share a name.
     """
-    found: dict[str, Picture] = {}
+    pictures: dict[str, Picture] = {}
     for name, path in sorted(files):
-        if name in found:
+        if name in pictures:
             raise ArchiveError(
-                f"{found[name].path} and {path} would both be {name!r} in the table; rename one of them"
+                f"{pictures[name].path} and {path} would both be {name!r} in the table; rename one of them"
             )
         status = path.stat()
-        found[name] = Picture(name, path, (status.st_size, status.st_mtime_ns))
-    return list(found.values())
+        pictures[name] = Picture(name, path, (status.st_size, status.st_mtime_ns))
+    return list(pictures.values())

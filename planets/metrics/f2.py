@@ -1,7 +1,7 @@
-"""The dataset's score, F2 per sample, and the other numbers of a report.
+"""F2 per sample, the score of the dataset, and the other metrics of a report.
 
-Every score is computed over a whole split: a mean of batch scores is another number, and so are macro and
-micro F2.
+Scores are computed over a whole split: averaging over batches gives another number, and macro and micro F2
+are other metrics.
 """
 
 from __future__ import annotations
@@ -13,25 +13,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FIXED_CUT = 0.2
-"""Best threshold on calibrated scores: a prediction raises the expected F2 from a chance of about 1 in 5."""
+"""Fixed threshold for calibrated scores: predicting a label pays from a probability of about 1 in 5."""
 
 
 def f2(tp: ArrayLike, true: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
-    """Return 5 tp / (4 true + predicted), F-beta for beta = 2, and 0 where nothing is true or predicted.
+    """Return F-beta for beta = 2, 5 tp / (4 true + predicted); 0 where no label is true or predicted.
 
     Args:
-        tp: number of true positives; the arguments broadcast.
+        tp: number of true positives; all arguments broadcast.
         true: number of true labels.
         predicted: number of predicted labels.
     """
-    below = 4.0 * np.asarray(true) + np.asarray(predicted)
-    above, below = np.broadcast_arrays(5.0 * np.asarray(tp), below)
-    score: NDArray[np.float64] = np.divide(above, below, out=np.zeros(below.shape), where=below > 0)
+    denominator = 4.0 * np.asarray(true) + np.asarray(predicted)
+    numerator, denominator = np.broadcast_arrays(5.0 * np.asarray(tp), denominator)
+    score: NDArray[np.float64] = np.divide(
+        numerator, denominator, out=np.zeros(denominator.shape), where=denominator > 0
+    )
     return score
 
 
 def f2_per_sample(targets: ArrayLike, predictions: ArrayLike) -> NDArray[np.float64]:
-    """Return the F2 of each row, float64 of shape `(N,)`, each 0 to 1.
+    """Return the F2 of each row, float64 of shape `(N,)` between 0 and 1.
 
     The mean equals scikit-learn's `fbeta_score(beta=2, average="samples", zero_division=0)`.
 
@@ -64,7 +66,7 @@ def f2_interval(per_sample: ArrayLike, seed: int = 0, resamples: int = 1000) -> 
 
 
 def average_precision(targets: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
-    """Return the average precision of each label, float64 of shape `(L,)`; NaN where no row carries it."""
+    """Return the average precision of each label, float64 of shape `(L,)`; NaN without positives."""
     # scikit-learn takes a second to import, and most users of this module only need F2.
     from sklearn.metrics import average_precision_score
 
@@ -74,7 +76,7 @@ def average_precision(targets: ArrayLike, scores: ArrayLike) -> NDArray[np.float
 
 
 def mean_average_precision(targets: ArrayLike, scores: ArrayLike) -> float:
-    """Return the mean of `average_precision` over the labels that some row carries; 0 without any."""
+    """Return the mean of `average_precision` over the labels with positives; 0 if there are none."""
     per_label = average_precision(targets, scores)
     return 0.0 if np.isnan(per_label).all() else float(np.nanmean(per_label))
 
@@ -82,8 +84,8 @@ def mean_average_precision(targets: ArrayLike, scores: ArrayLike) -> float:
 def best_constant(targets_fit: ArrayLike, targets_score: ArrayLike) -> tuple[NDArray[np.uint8], float]:
     """Find the best constant prediction on one split, and score it on another.
 
-    Exact: with k labels predicted, a row adds 5 / (4 true + k) for each of its labels among them. So labels
-    count separately, and the best k are those with the largest sums.
+    Exact: with k labels predicted, each predicted label that a row carries adds 5 / (4 true + k) to its F2.
+    So labels contribute independently, and the best k are those with the largest sums.
 
     Returns:
         The 0/1 prediction, uint8 of shape `(L,)`, and its F2 on `targets_score`.
@@ -107,15 +109,15 @@ def summary(
     labels: Sequence[str],
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return the scores of one split for a report, ready for JSON; shares are 0 to 1.
+    """Return the scores of one split for a report, ready for JSON; fractions are 0 to 1.
 
     Args:
         targets: 0/1 of shape `(N, L)`.
         scores: probabilities of shape `(N, L)`.
-        predictions: 0/1 of shape `(N, L)`; not always `scores >= thresholds`, they may be cross-fitted.
-        thresholds: shape `(L,)`, stated beside the scores of their labels; None where there are none.
+        predictions: 0/1 of shape `(N, L)`; may differ from `scores >= thresholds` if cross-fitted.
+        thresholds: shape `(L,)`, listed with the labels; None if the decision has none.
         labels: the L labels, in the order of the columns.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
         `chips`, `f2` (per sample) and `f2_interval` (95 %), `f2_macro`, `f2_micro`, `map`, `labels_per_chip`
@@ -161,11 +163,11 @@ def _per_label(
 
 def _binary(*arrays: ArrayLike) -> list[NDArray[np.bool_]]:
     """Return boolean arrays of one shape `(N, L)`, N at least 1."""
-    made = [np.asarray(array) for array in arrays]
-    if any(array.shape != made[0].shape or array.ndim != 2 or not len(array) for array in made):
-        shapes = ", ".join(str(array.shape) for array in made)
-        raise ValueError(f"non-empty arrays of one shape (N, L) are needed, not {shapes}")
-    for array in made:
+    inputs = [np.asarray(array) for array in arrays]
+    if any(array.shape != inputs[0].shape or array.ndim != 2 or not len(array) for array in inputs):
+        shapes = ", ".join(str(array.shape) for array in inputs)
+        raise ValueError(f"expected non-empty arrays of one shape (N, L), not {shapes}")
+    for array in inputs:
         if array.dtype != np.bool_ and not np.isin(array, (0, 1)).all():
-            raise ValueError("0 and 1 are needed; compare scores with thresholds first")
-    return [array.astype(np.bool_) for array in made]
+            raise ValueError("expected 0 and 1; compare scores with thresholds first")
+    return [array.astype(np.bool_) for array in inputs]

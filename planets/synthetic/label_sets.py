@@ -1,4 +1,4 @@
-"""How often each set of labels occurs in the real data set, and draws that follow it."""
+"""Label sets of the real dataset with their frequencies, and samples of them."""
 
 import csv
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from planets.labels import parse_tags, to_vector
 
 FREQUENCIES = Path(__file__).with_name("label_sets.csv")
-"""The 411 sets among the 40,479 rows of the Kaggle data set nikitarom/planets-dataset, with their counts."""
+"""The 411 sets among the 40,479 rows of the Kaggle dataset nikitarom/planets-dataset, with their counts."""
 
 LabelSet = frozenset[str]
 
 
 @dataclass(frozen=True)
 class Frequencies:
-    """The label sets and how many real rows carry exactly each, `counts[i]` for `sets[i]`."""
+    """Label sets, and the number of real rows with exactly this set: `counts[i]` for `sets[i]`."""
 
     sets: tuple[LabelSet, ...]
     counts: NDArray[np.int64]
@@ -26,7 +26,7 @@ class Frequencies:
 
 @cache
 def frequencies() -> Frequencies:
-    """Read the table of label sets, those with the same rare labels side by side."""
+    """Read the table of label sets, sorted so that sets with the same rare labels are neighbors."""
     with FREQUENCIES.open(encoding="utf-8", newline="") as file:
         rows = [(parse_tags(row["tags"]), int(row["count"])) for row in csv.DictReader(file)]
     rows.sort(key=lambda row: to_vector(row[0])[::-1].tolist())
@@ -36,8 +36,8 @@ def frequencies() -> Frequencies:
 def draw_label_sets(number: int, rng: np.random.Generator) -> list[LabelSet]:
     """Draw `number` label sets by systematic sampling, in random order.
 
-    One random start, then equal steps through the cumulative counts: each set, and each rare label, comes up
-    as often as its share says, rounded down or up. A small draw is as near to the real table as it can be.
+    From a random start, equal steps through the cumulative counts: each set, and each rare label, occurs as
+    often as expected, rounded down or up. Even a small sample is as close to the real table as possible.
     """
     real = frequencies()
     total = int(real.counts.sum())

@@ -1,4 +1,4 @@
-"""Painters of what covers the ground: one for each land-cover label but `primary`, the ground itself."""
+"""Painters of the land-cover labels except `primary`, which is the ground itself."""
 
 from collections.abc import Callable
 
@@ -96,4 +96,4 @@ LAND_COVER_PAINTERS: dict[str, Callable[[Scene], None]] = {
     "bare_ground": _bare_ground,
     "habitation": _habitation,
 }
-"""In the order of painting: plots and villages keep to the rivers and roads that are there."""
+"""In painting order: plots and villages follow rivers and roads painted before."""

@@ -1,4 +1,4 @@
-"""Painters of the six rare labels: what people take from the forest, and what befalls it."""
+"""Painters of the six rare labels."""
 
 from collections.abc import Callable
 
@@ -113,4 +113,4 @@ RARE_PAINTERS: dict[str, Callable[[Scene], None]] = {
     "conventional_mine": _conventional_mine,
     "blooming": _blooming,
 }
-"""In the order of painting."""
+"""In painting order."""

@@ -9,19 +9,19 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 SIDE = 256
-"""Pixels along a side of every scene: that of the real chips, 3 m each."""
+"""Side of every scene in pixels of 3 m, as of the real chips."""
 
 Field = NDArray[np.float32]
 """Float32 of shape `(SIDE, SIDE)`: a texture of mean 0 and deviation 1, or a mask between 0 and 1."""
 
 Picture = NDArray[np.float32]
-"""Float32 of shape `(3, SIDE, SIDE)`, RGB from 0 to 255: planes, for numpy is three times as fast on them."""
+"""Float32 of shape `(3, SIDE, SIDE)`, RGB from 0 to 255; numpy is three times faster on planes."""
 
 Point = tuple[float, float]
 """x and y in pixels, from the upper left corner."""
 
 _SHEET = 1024
-"""Textures are cut from sheets of this side: thousands of places, in eight orientations."""
+"""Side of the sheets that textures are cut from, at thousands of places and in eight orientations."""
 
 _SPECTRA = {
     "canopy": (0.055, 0.22, 0.2),
@@ -30,13 +30,13 @@ _SPECTRA = {
     "cloud": (0.004, 0.5, 1.75),
     "edge": (0.012, 0.5, 1.7),
 }
-"""By texture: lowest and highest frequency (cycles a pixel), and the exponent of the amplitude's fall."""
+"""Lowest and highest frequency of each texture (cycles per pixel), and the exponent of its amplitude."""
 
 _Y, _X = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
 
 
 def texture(kind: str, rng: np.random.Generator) -> Field:
-    """Cut a random piece of the texture `kind`, one of those in `_SPECTRA`."""
+    """Cut a random piece of the texture `kind`, a key of `_SPECTRA`."""
     x, y = rng.integers(0, _SHEET - SIDE, 2)
     piece = np.rot90(_sheet(kind)[y : y + SIDE, x : x + SIDE], int(rng.integers(4)))
     return piece.T if rng.random() < 0.5 else piece
@@ -56,12 +56,12 @@ def _sheet(kind: str) -> Field:
 
 
 def plane(colour: ArrayLike) -> Picture:
-    """Return one colour as float32 `(3, 1, 1)`, to be broadcast over a picture."""
+    """Return a colour as float32 `(3, 1, 1)`, which broadcasts over a picture."""
     return np.asarray(colour, dtype=np.float32).reshape(3, 1, 1)
 
 
 def ramp(angle: float) -> Field:
-    """Return a plane that rises from about -1 to 1 across the scene in the direction `angle` (radians)."""
+    """Return a slope from about -1 to 1 across the scene in the direction `angle` (radians)."""
     x, y = np.float32(np.cos(angle) * 2 / SIDE), np.float32(np.sin(angle) * 2 / SIDE)
     slope: Field = (_X - SIDE / 2) * x + (_Y - SIDE / 2) * y
     return slope
@@ -82,14 +82,20 @@ def distance(centre: Point) -> Field:
 def blob(
     centre: Point, radius: float, roughness: float, rng: np.random.Generator, edge: float = 2.0
 ) -> Field:
-    """Return the mask of a patch with a ragged edge, `edge` pixels soft; `roughness` is part of `radius`."""
+    """Return the mask of a patch with a ragged edge that fades over `edge` pixels.
+
+    `roughness` is relative to `radius`.
+    """
     depth = radius - distance(centre) + texture("edge", rng) * np.float32(radius * roughness)
     mask: Field = np.clip(depth / np.float32(edge) + np.float32(0.5), 0, 1)
     return mask
 
 
 def wander(start: Point, end: Point, bend: float, rng: np.random.Generator) -> list[Point]:
-    """Join two points by a line of 65 that strays by `bend` of its length, halving from scale to scale."""
+    """Join two points by a winding line of 65 points, by midpoint displacement.
+
+    `bend` is relative to the distance of the points.
+    """
     points = np.array([start, end], dtype=np.float64)
     stray = bend * float(np.hypot(*(points[1] - points[0])))
     for _ in range(6):
@@ -101,7 +107,7 @@ def wander(start: Point, end: Point, bend: float, rng: np.random.Generator) -> l
 
 
 def crossing(rng: np.random.Generator) -> tuple[Point, Point]:
-    """Draw two points outside of the scene whose line passes through its inner part."""
+    """Draw two points outside the scene whose line crosses its inner part."""
     angle, offset = rng.uniform(0, np.pi), rng.uniform(-0.3, 0.3) * SIDE
     along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
     middle = SIDE / 2 + across * offset
@@ -130,7 +136,7 @@ def dots(points: Sequence[Point], radii: Sequence[float]) -> Field:
 def quads(
     centre: Point, spread: float, size: float, number: int, rng: np.random.Generator
 ) -> list[list[Point]]:
-    """Return `number` four-cornered plots about `size` pixels wide, turned alike, strewn around `centre`."""
+    """Return `number` parallel quadrilaterals about `size` pixels wide, scattered around `centre`."""
     angle = rng.uniform(0, np.pi / 2)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
@@ -165,7 +171,7 @@ def patchwork(colours: Sequence[tuple[int, int, int]], cells: int, rng: np.rando
 
 
 def _parcels(number: int, rng: np.random.Generator) -> list[tuple[float, float, float, float]]:
-    """Cut a square that covers the turned scene into rectangles, always the largest across its length."""
+    """Cut a square that covers the rotated scene into rectangles, splitting the largest across its length."""
     parcels = [(-0.72 * SIDE, -0.72 * SIDE, 0.72 * SIDE, 0.72 * SIDE)]
     while len(parcels) < number:
         parcels.sort(key=lambda p: (p[2] - p[0]) * (p[3] - p[1]))
@@ -193,12 +199,13 @@ SOIL: Colour = (140, 124, 98)
 
 @dataclass
 class Scene:
-    """A chip in the making.
+    """A chip while it is painted.
 
     Attributes:
-        rng: the chip's own generator.
-        canvas: what is painted so far.
-        roads, rivers: the lines drawn so far; villages, plots and mines keep to them.
+        rng: random generator of the chip.
+        canvas: the picture so far.
+        roads: roads so far; villages and plots are placed along them.
+        rivers: rivers so far; plots and mines are placed along them.
     """
 
     rng: np.random.Generator
@@ -207,21 +214,21 @@ class Scene:
     rivers: list[list[Point]] = field(default_factory=list)
 
     def blend(self, mask: Field, colour: Picture, strength: float = 1.0) -> None:
-        """Cover the canvas with `colour` where `mask` is, as far as mask times `strength` says."""
+        """Blend `colour` into the canvas, with the opacity `mask * strength`."""
         self.canvas += mask * np.float32(strength) * (colour - self.canvas)
 
     def pick(self, colours: Collection[Colour], spread: float = 7.0) -> Picture:
-        """Draw one of `colours` and vary it."""
+        """Return a random variation of one of `colours`."""
         colour = tuple(colours)[int(self.rng.integers(len(colours)))]
         return plane(np.array(colour) + self.rng.normal(0, spread) + self.rng.normal(0, spread / 3, 3))
 
     def spot(self, margin: float = 0.15) -> Point:
-        """Draw a point at least `margin` of the side away from the border."""
+        """Draw a point at least `margin` sides from the border."""
         x, y = self.rng.uniform(margin * SIDE, (1 - margin) * SIDE, 2)
         return float(x), float(y)
 
     def along(self, paths: list[list[Point]], stray: float) -> Point:
-        """Draw a point near one of `paths` and inside of the scene, or anywhere where there is none."""
+        """Draw a point near one of `paths` within the scene; anywhere if no path crosses it."""
         inside = [(x, y) for path in paths for x, y in path if 20 < x < SIDE - 20 and 20 < y < SIDE - 20]
         if not inside:
             return self.spot()
@@ -230,7 +237,7 @@ class Scene:
 
 
 def bare_scene(tags: Collection[str], rng: np.random.Generator) -> Scene:
-    """Lay out forest with its crowns in the light of the relief, or open land where there is no forest."""
+    """Paint forest with lit crowns and relief, or open land without `primary`."""
     forest = "primary" in tags
     colour = np.array(FOREST if forest else SAVANNA) + rng.normal(0, 5) + rng.normal(0, (1.5, 1.0, 3.0))
     light = texture("canopy" if forest else "grass", rng) * np.float32(rng.uniform(3.5, 7.0))

@@ -1,4 +1,4 @@
-"""Training a network: data, augmentation, optimisation, checkpoints."""
+"""Training a network: data, augmentation, optimization, checkpoints."""
 
 from planets.errors import PlanetsError
 

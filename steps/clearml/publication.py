@@ -1,4 +1,4 @@
-"""Whether the best model of a run is published: it is compared with the one that is published already."""
+"""Publication of a run's best model, which must beat the model published before."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -13,15 +13,15 @@ from steps.clearml.task import current_task
 
 
 class Publication(NamedTuple):
-    """What became of a run's best model in the registry.
+    """Outcome for a run's best model in the model registry.
 
     Attributes:
-        published: it is published now, by this run.
-        why: one line for a person.
-        rival: name of the model that was published before for the same test chips; empty if there was none.
-        rival_model_id: likewise.
+        published: True if this run publishes it.
+        why: the reason, in one line.
+        rival: name of the model published before for the same test chips; empty if there is none.
+        rival_model_id: its id.
         rival_run_id: the run that evaluated it.
-        compared: fields of `Comparison`, of the F2 on these chips; None if nothing could be compared.
+        compared: fields of the `Comparison` of F2 on these chips; None without a comparison.
     """
 
     published: bool
@@ -33,23 +33,26 @@ class Publication(NamedTuple):
 
 
 def decide(best: Evaluation, champion: str, when: str, seed: int) -> Publication:
-    """Compare `best` with the evaluation `champion`, chip by chip on test, and decide by the rule `when`."""
+    """Compare `best` with the evaluation `champion` on the test chips, and decide by the rule `when`.
+
+    `better` publishes a significantly better model, `higher` one with a higher F2, `always` every one.
+    """
     if not champion:
         return Publication(True, "published: no model was published for these test chips before")
     rival = evaluation_of(champion)
     run_id = str(Task.get_task(task_id=champion).parent or "")
-    found = Publication(False, "it is the published best already", rival.name, rival.model_id, run_id)
+    unchanged = Publication(False, "it is the published best already", rival.name, rival.model_id, run_id)
     if champion == best.task_id:
-        return found
+        return unchanged
     try:
         first, second = (load_arrays(task_id, "per_chip")["test_f2"] for task_id in (best.task_id, champion))
     except StepError as error:
         why = f"published: it could not be compared with {rival.name}, published before ({error})"
-        return found._replace(published=True, why=why)
+        return unchanged._replace(published=True, why=why)
     compared = compare(first, second, seed)
     wins = {"better": compared.better, "higher": compared.difference > 0, "always": True}[when]
     why = _won(rival, run_id, compared) if wins else _lost(rival, run_id, compared, when)
-    return found._replace(published=wins, why=why, compared=compared._asdict())
+    return unchanged._replace(published=wins, why=why, compared=compared._asdict())
 
 
 def _won(rival: Evaluation, run_id: str, compared: Comparison) -> str:
@@ -65,21 +68,21 @@ def _lost(rival: Evaluation, run_id: str, compared: Comparison, when: str) -> st
 
 
 def publish(best: Evaluation) -> None:
-    """Publish a model, and note with it what it scores on which test chips, by which evaluation, since when.
+    """Publish a model, with its scores, its evaluation and the time as metadata.
 
-    The test chips are named by the dataset and by the task that holds the split.
+    Dataset and split identify the test chips.
     """
     evaluation = Task.get_task(task_id=best.task_id).get_parameters()
     model = Model(best.model_id)
     for name, value in (("valid_f2", best.valid_f2), ("test_f2", best.test_f2)):
         model.set_metadata(name, f"{value:.6f}", "float")
-    noted = {
+    facts = {
         "dataset_id": evaluation["kwargs/dataset_id"],
         "split_id": evaluation["kwargs/split_id"],
         "evaluate_id": best.task_id,
         "select_id": current_task().id,
         "published": datetime.now(UTC).isoformat(),
     }
-    for name, value in noted.items():
+    for name, value in facts.items():
         model.set_metadata(name, value, "str")
     model.publish()

@@ -38,7 +38,7 @@ def test_a_value_is_shown_with_the_profiles_that_change_it():
 def test_a_page_without_its_mark_is_refused(tmp_path):
     page = tmp_path / "configuration.md"
     page.write_text("# Configuration\n")
-    with pytest.raises(ConfigError, match="written below it"):
+    with pytest.raises(ConfigError, match="generated below it"):
         update(page, CONFIGS)
     page.write_text(f"# Mine\n\n{BEGIN}\n\nstale text\n")
     assert update(page, CONFIGS).startswith("# Mine\n")

@@ -89,7 +89,7 @@ def test_an_entry_changes_the_training_of_itself_alone(configs):
         (
             "profiles/sample.yaml",
             {"notify": {"webhook": "http://a"}},
-            "profiles/sample.yaml: notify.webhook: it does not travel with a run",
+            "profiles/sample.yaml: notify.webhook: it is not stored with a run",
         ),
         ("project.yaml", {"split__valid": 0.8}, "project.yaml: split: valid 0.8 + test 0.15 leave less"),
         (

@@ -108,7 +108,7 @@ def test_the_webhooks_token_is_in_no_task_and_in_no_log(checkout, broken):
 
 def test_a_webhook_cannot_travel_with_a_run(checkout):
     printed = checkout("run", "--set", "notify.webhook=http://127.0.0.1:1/x", code=1)
-    assert "command line: notify.webhook: it does not travel with a run" in printed
+    assert "command line: notify.webhook: it is not stored with a run" in printed
 
 
 WEIGHTS = """
