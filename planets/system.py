@@ -1,4 +1,4 @@
-"""What a job needs from its host: processor cores, free disk space, and progress lines on a console."""
+"""Services of the host: processor cores, disk space, files that appear whole, and progress lines."""
 
 import errno
 import os
@@ -55,6 +55,21 @@ def reports_full_disk(folder: Path) -> Iterator[None]:
         if error.errno not in _NO_SPACE:
             raise
         raise DiskFull(f"the disk of {folder} became full ({error.strerror}); {_remedy(folder)}") from error
+
+
+@contextmanager
+def atomic_write(file: Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `file`, which replaces `file` when the block succeeds.
+
+    Readers see the old file or the new one. If the block raises, the temporary file is deleted and `file`
+    stays as it was.
+    """
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        yield partial
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def megabytes(count: int) -> str:

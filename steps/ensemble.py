@@ -23,12 +23,11 @@ def evaluate_ensemble(
     from planets.config.evaluation import ENSEMBLE, EvaluationSettings
     from planets.evaluation.evaluation import evaluate
     from planets.evaluation.scores import ModelScores
-    from steps.clearml.artifacts import load_arrays
+    from steps.clearml.artifacts import artifact_file, load_arrays
     from steps.clearml.chips import open_store, read_chips
     from steps.clearml.code_version import require_code
     from steps.clearml.evaluation import store_evaluation
     from steps.clearml.models import completed_of
-    from steps.clearml.task import artifact_file
 
     require_code("ensemble", code_version)
     completed = completed_of(candidates)

@@ -1,21 +1,44 @@
 """The command line. Errors end here, as one message and an exit code."""
 
+from typing import Annotated
+
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline.cli import dataset, models, reference, run, stack
-from pipeline.connection import use_kaggle_credentials
+from pipeline.cli import dataset, models, run, stack
+from pipeline.cli.options import console
+from pipeline.connection import ROOT, use_kaggle_credentials
 from pipeline.errors import PipelineError
+from planets.config.project import CONFIGS
 from planets.errors import PlanetsError
 from steps.clearml.errors import StepError
+
+PAGE = ROOT / "docs" / "configuration.md"
+
+
+def reference(
+    check: Annotated[bool, typer.Option(help="change nothing, and fail if the page is out of date")] = False,
+) -> None:
+    """Write the settings into docs/configuration.md, from the models and configs/."""
+    from pipeline.config.reference import update
+
+    text = update(PAGE, CONFIGS)
+    if text == PAGE.read_text(encoding="utf-8"):
+        console.print(f"{PAGE.relative_to(ROOT)} is up to date")
+        return
+    if check:
+        raise PipelineError(f"{PAGE.relative_to(ROOT)} is out of date: run `make docs`")
+    PAGE.write_text(text, encoding="utf-8")
+    console.print(f"{PAGE.relative_to(ROOT)} is written")
+
 
 COMMANDS = (
     *(run.run, run.resume, run.logs, dataset.retrain),
     *(dataset.upload, models.train, models.select, models.experiments),
     *(models.predict, models.submission),
     *(stack.up, stack.down, stack.env, stack.worker),
-    *(run.status, stack.doctor, reference.reference),
+    *(run.status, stack.doctor, reference),
 )
 """In the order of the help."""
 

@@ -17,7 +17,7 @@ from pipeline.runs.live_table import clock, watch, why_table
 from pipeline.runs.outcome import Outcome, gain_text, judge
 from pipeline.runs.state import read_run
 from pipeline.runs.stop import stop_run
-from planets.atomic import atomic_write
+from planets.system import atomic_write
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells."""

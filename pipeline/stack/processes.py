@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from planets.atomic import atomic_write
+from planets.system import atomic_write
 
 GRACE_SECONDS = 10
 """Time between SIGTERM and SIGKILL."""

@@ -22,7 +22,6 @@ from typing import Any, Protocol, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from planets.atomic import atomic_write
 from planets.bundle import BundleError
 from planets.bundle.manifest import INFO, METRICS, BundleInfo, MemberInfo, read_json
 from planets.chips import ArchiveError
@@ -31,6 +30,7 @@ from planets.chips.jpeg import DECODER, RESIZER
 from planets.decision.decision import Decision
 from planets.evaluation.scores import BATCH_SIZE
 from planets.labels import to_tags
+from planets.system import atomic_write
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxscript", "pillow", "timm", "torch")
 

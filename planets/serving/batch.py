@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from planets.archive.layout import COLUMNS
-from planets.atomic import atomic_write
 from planets.bundle.bundle import Bundle
 from planets.bundle.manifest import INFO
 from planets.chips.batches import Block, blocks
 from planets.chips.files import Picture
 from planets.serving import PredictionError
 from planets.serving.resume_log import Job, ResumeLog, Row
+from planets.system import atomic_write
 
 Progress = Callable[[int], None]
 """Called with the number of pictures processed since the last call."""

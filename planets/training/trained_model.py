@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from planets.atomic import atomic_write
+from planets.system import atomic_write
 from planets.training import TrainingError
 
 _HEADER = "planets"
@@ -57,12 +57,6 @@ class TrainedModel:
     def seconds(self) -> float:
         """Duration of all epochs, including those before a resume."""
         return sum(row["seconds"] for row in self.history)
-
-    @property
-    def chips_per_second(self) -> float:
-        """Training speed, without validation: the median over the epochs."""
-        speeds = sorted(row["chips_per_second"] for row in self.history)
-        return speeds[len(speeds) // 2]
 
     def description(self) -> dict[str, Any]:
         """Return everything but the weights, ready for JSON."""

@@ -19,10 +19,10 @@ from lightning.pytorch.loggers import Logger
 from numpy.typing import NDArray
 from torch import nn
 
-from planets.atomic import atomic_write
 from planets.chips.store import ChipStore
 from planets.config.training import ModelEntry, TrainingSettings
 from planets.labels import LABELS
+from planets.system import atomic_write
 from planets.training import TrainingError
 from planets.training.callbacks import BestWeights, EpochLines, EpochSeed, HeadFirst, History, WarmupAverage
 from planets.training.datamodule import Channels, ChipsDataModule, channel_statistics

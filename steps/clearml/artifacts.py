@@ -1,4 +1,4 @@
-"""Arrays that one step leaves to another, as npz artifacts."""
+"""Artifacts that steps leave to each other: files, folders, and arrays."""
 
 import tempfile
 from collections.abc import Mapping
@@ -6,9 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from clearml import Task
 from numpy.typing import NDArray
 
-from steps.clearml.task import artifact_file, current_task
+from steps.clearml.errors import StepError
+from steps.clearml.task import current_task
+
+
+def artifact_file(task_id: str, name: str) -> Path:
+    """Return a local copy of an artifact; for a folder that was uploaded, the unpacked folder."""
+    artifacts = Task.get_task(task_id=task_id).artifacts
+    if name not in artifacts:
+        raise StepError(f"task {task_id} has no artifact {name!r}; it has: {', '.join(artifacts) or 'none'}")
+    return Path(artifacts[name].get_local_copy(raise_on_error=True))
+
+
+def store_folder(name: str, folder: Path) -> None:
+    """Upload a folder as the artifact `name` of this task."""
+    current_task().upload_artifact(name, folder, wait_on_upload=True)
 
 
 def store_arrays(name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -20,6 +35,6 @@ def store_arrays(name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def load_arrays(task_id: str, name: str) -> dict[str, NDArray[Any]]:
-    """The arrays of the npz artifact `name` of another task."""
+    """Return the arrays of the npz artifact `name` of another task."""
     with np.load(artifact_file(task_id, name), allow_pickle=False) as opened:
         return dict(opened)

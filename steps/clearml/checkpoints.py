@@ -4,7 +4,8 @@ from pathlib import Path
 
 from clearml import Task
 
-from steps.clearml.task import artifact_file, current_task
+from steps.clearml.artifacts import artifact_file
+from steps.clearml.task import current_task
 
 ARTIFACT = "checkpoint"
 

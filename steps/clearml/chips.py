@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from planets.archive.table import find_archive, label_matrix
 from planets.chips.store import ChipStore
-from steps.clearml.task import CONTENT, artifact_file, current_task, host_cache
+from steps.clearml.artifacts import artifact_file
+from steps.clearml.task import CONTENT, current_task, host_cache
 
 SOURCE = "source"
 """Kind of the tag that names the origin of a dataset's chips, as in `source:kaggle`."""

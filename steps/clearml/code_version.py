@@ -19,7 +19,7 @@ from steps.clearml.errors import StepError
 CANNOT_CHANGE_A_RESULT = {
     "planets.errors": "the base of the errors",
     "planets.plots": "figures",
-    "planets.system": "cores, free disk space, progress lines",
+    "planets.system": "cores, disk space, whole files, progress lines",
     "planets.config": "declarations of settings: their values are parameters of the step",
     "steps.clearml.errors": "the base of the errors",
     "steps.clearml.reports": "what ClearML's pages show",

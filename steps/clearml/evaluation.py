@@ -10,10 +10,9 @@ from planets.bundle.manifest import FIGURES
 from planets.chips.store import ChipStore
 from planets.evaluation.evaluation import Evaluation
 from planets.plots.evaluation import save_figures
-from steps.clearml.artifacts import store_arrays
+from steps.clearml.artifacts import store_arrays, store_folder
 from steps.clearml.models import register_model
 from steps.clearml.reports import report_evaluation, report_figures, report_subject
-from steps.clearml.task import store_folder
 
 
 def store_evaluation(

@@ -113,19 +113,6 @@ def canonical(content_hash: str) -> str:
     return str(next(iter(earlier), task.id))
 
 
-def artifact_file(task_id: str, name: str) -> Path:
-    """Return a local copy of an artifact; for a folder that was uploaded, the unpacked folder."""
-    artifacts = Task.get_task(task_id=task_id).artifacts
-    if name not in artifacts:
-        raise StepError(f"task {task_id} has no artifact {name!r}; it has: {', '.join(artifacts) or 'none'}")
-    return Path(artifacts[name].get_local_copy(raise_on_error=True))
-
-
-def store_folder(name: str, folder: Path) -> None:
-    """Upload a folder as the artifact `name` of this task."""
-    current_task().upload_artifact(name, folder, wait_on_upload=True)
-
-
 def require_completed(task_id: str) -> Task:
     """Return the task `task_id`. Raises ParentFailed when it did not complete."""
     task = Task.get_task(task_id=task_id)

@@ -12,7 +12,7 @@ def storage(folder):
 
     from steps.clearml import models
     from steps.clearml import task as tasks
-    from steps.clearml.artifacts import load_arrays, store_arrays
+    from steps.clearml.artifacts import artifact_file, load_arrays, store_arrays, store_folder
     from steps.clearml.logger import TaskLogger
 
     folder = Path(folder)
@@ -26,7 +26,7 @@ def storage(folder):
         task.set_parameter("return/model_id", model_id)
         facts["own_model"] = models.trained_model(task.id) == model_id
         store_arrays("scores", {"test_f2": np.array([0.25, 0.5])})
-        tasks.store_folder("bundle", folder / "bundle")
+        store_folder("bundle", folder / "bundle")
         logger = TaskLogger()
         logger.log_metrics({"train_loss": 0.5, "valid_loss": 0.75, "lr": 0.1}, step=1)
         saved = ModelCheckpoint()
@@ -36,14 +36,14 @@ def storage(folder):
             logger._uploaded -= seconds
             logger.after_save_checkpoint(saved)
             facts["uploads"].append("checkpoint" in task.artifacts)
-        facts["checkpoint"] = tasks.artifact_file(task.id, "checkpoint").read_text()
+        facts["checkpoint"] = artifact_file(task.id, "checkpoint").read_text()
     facts["model_kept"] = weights.is_file()
     with running_task("evaluate_a"):
         facts["parents_model"] = models.trained_model(task.id) == model_id
         facts["weights"] = models.model_weights(model_id).read_bytes().decode()
         facts["arrays"] = load_arrays(task.id, "scores")["test_f2"].tolist()
-        facts["bundle"] = sorted(path.name for path in tasks.artifact_file(task.id, "bundle").iterdir())
-        facts["missing"] = error_of(tasks.artifact_file, task.id, "report")
+        facts["bundle"] = sorted(path.name for path in artifact_file(task.id, "bundle").iterdir())
+        facts["missing"] = error_of(artifact_file, task.id, "report")
     with running_task("train_b") as failed:
         pass
     fail(failed)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from planets.atomic import atomic_write
+from planets.system import atomic_write
 
 
 def test_replaces_the_file_when_the_block_succeeds(tmp_path: Path) -> None:
