@@ -19,7 +19,7 @@ help: ## list the targets
 	@printf '\n  PROFILE=sample|full|gpu  DATASET_SOURCE=sample|local|kaggle  DATASET_PATH=/folder  ARGS="--set key=value"\n'
 
 .PHONY: setup
-setup: $(READY) ## make .venv with the locked dependencies
+setup: $(READY) ## create .venv with the locked dependencies
 
 # With UV_TORCH_BACKEND set (cpu, auto, cu130, ...) uv takes torch from an index whose wheels have other hashes
 # and other CUDA libraries: then the lock gives the versions and the CUDA libraries are left to torch.
@@ -37,7 +37,7 @@ endif
 	touch $@
 
 .PHONY: lock
-lock: $(READY) ## write requirements.lock anew from pyproject.toml
+lock: $(READY) ## update requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --group dev --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --output-file requirements.lock pyproject.toml
 
@@ -57,7 +57,7 @@ upload.dataset_from_local_to_clearml: $(READY) ## register the folder DATASET_PA
 train: $(READY) ## train and test one model here, as one ClearML task: MODEL=name or position
 	@$(BIN)/python -m pipeline train --model "$(MODEL)" $(ARGS)
 
-select_best_model: $(READY) ## put the best model into output/best: MODEL=name, TASK=id, or by valid_f2
+select_best_model: $(READY) ## install the best model in output/best: by valid_f2, or MODEL=name, TASK=id
 	@$(BIN)/python -m pipeline select --model "$(MODEL)" --task "$(TASK)" $(ARGS)
 
 # ARGS goes to all three commands, and --set is all that they have in common.
@@ -71,20 +71,20 @@ experiments: $(READY) ## write experiments.md: every evaluated model with settin
 	@$(BIN)/python -m pipeline experiments $(ARGS)
 
 .PHONY: resume logs retrain
-resume: $(READY) ## go on with a run that failed or was stopped: RUN=id, or the last one
+resume: $(READY) ## continue a run that failed or was stopped: RUN=id, default the last one
 	@$(BIN)/python -m pipeline resume $(RUN) $(ARGS)
 
-logs: $(READY) ## print what a step prints: STEP=train_resnet10t ARGS=-f
+logs: $(READY) ## print the console of a step: STEP=train_resnet10t ARGS=-f
 	@$(BIN)/python -m pipeline logs $(STEP) $(ARGS)
 
-retrain: $(READY) ## wait for new versions of the dataset, and start a run on each
+retrain: $(READY) ## start a run on each new version of the dataset
 	@$(BIN)/python -m pipeline retrain $(ARGS)
 
 .PHONY: up down status doctor env
 up: $(READY) ## start the embedded server and this machine's workers
 	@$(BIN)/python -m pipeline up $(ARGS)
 
-down: ## end the embedded server, the workers and what they run; containers too
+down: ## stop the embedded server, the workers and their steps; containers too
 	@test ! -e $(READY) || $(BIN)/python -m pipeline down
 	@COMPOSE="$(COMPOSE)" docker/down.sh
 
@@ -93,14 +93,14 @@ COMPOSE ?= docker compose
 run.cpu: ## build the images, run the pipeline in containers, fetch output/
 	@COMPOSE="$(COMPOSE)" docker/run.sh cpu $(ARGS)
 
-run.gpu: ## the same with a worker for each NVIDIA GPU
+run.gpu: ## likewise, with a worker per NVIDIA GPU
 	@COMPOSE="$(COMPOSE)" docker/run.sh gpu $(ARGS)
 run.gpu: PROFILE := $(if $(filter sample,$(PROFILE)),gpu,$(PROFILE))
 
-status: $(READY) ## what runs here, and the last run: each step and why it ran
+status: $(READY) ## show what runs here, and the last run: each step and why it ran
 	@$(BIN)/python -m pipeline status $(ARGS)
 
-doctor: $(READY) ## check what a run needs, with a remedy for each fault
+doctor: $(READY) ## check what a run needs; each failed check prints a fix
 	@$(BIN)/python -m pipeline doctor $(ARGS)
 
 env: $(READY) ## print the exports for other ClearML programs: eval "$(make -s env)"
@@ -108,20 +108,20 @@ env: $(READY) ## print the exports for other ClearML programs: eval "$(make -s e
 
 .PHONY: predict submission
 USE = $(if $(OUT),--out "$(OUT)") $(if $(BUNDLE),--bundle "$(BUNDLE)") $(ARGS)
-predict: $(READY) ## tags and probabilities of a folder's pictures: IMAGES=/folder OUT=predictions.csv BUNDLE=output/best
+predict: $(READY) ## predict tags and probabilities for a folder: IMAGES=/folder OUT=predictions.csv BUNDLE=output/best
 	@$(BIN)/python -m pipeline predict "$(IMAGES)" $(USE)
 
-submission: $(READY) ## Kaggle's file over both test folders: DATASET_PATH=/folder OUT=submission.csv BUNDLE=output/best
+submission: $(READY) ## write the Kaggle submission: DATASET_PATH=/folder OUT=submission.csv BUNDLE=output/best
 	@$(BIN)/python -m pipeline submission $(USE)
 
 QUEUE ?= gpu
 GPUS ?= auto
 .PHONY: worker
-worker: $(READY) ## make this machine a worker of QUEUE=gpu, one for each of GPUS=all|none|0,1; SYSTEMD=1: a unit
+worker: $(READY) ## register this machine as a worker: QUEUE=gpu GPUS=all|none|0,1; SYSTEMD=1 prints a unit
 	@$(BIN)/python -m pipeline worker --queue $(QUEUE) --gpus $(GPUS) $(if $(SYSTEMD),--systemd) $(ARGS)
 
 .PHONY: lint
-lint: $(READY) ## linters, types and the arrows between the packages
+lint: $(READY) ## run the linters, the type checker and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -135,13 +135,13 @@ MEASURE := --cov --cov-append --cov-report=
 TOGETHER := @$(MAKE) --no-print-directory --jobs 2
 
 .PHONY: test test.rest test.all
-test: $(READY) ## linters, and all tests but the slow ones: in minutes; ARGS="tests/server -k queues"
+test: $(READY) ## run the linters and all tests but the slow ones; ARGS="tests/server -k queues"
 	$(TOGETHER) lint test.quick
 
-test.rest: $(READY) ## the slow tests, which `make test` leaves out
+test.rest: $(READY) ## run the slow tests
 	$(PYTEST) -m slow
 
-test.all: $(READY) ## linters, every test, and the share of the lines that they cover
+test.all: $(READY) ## run the linters and every test, and check the coverage
 	@$(BIN)/coverage erase
 	$(TOGETHER) lint test.every COVER=1
 	@$(MAKE) --no-print-directory coverage
@@ -153,13 +153,13 @@ test.quick:
 test.every:
 	$(PYTEST)
 
-coverage: ## check what was measured with COVER=1: 90 % of each package's lines, 85 % of the server's
+coverage: ## check the coverage measured with COVER=1: 90 % of the lines, 85 % of the server's
 	@code=0; for least in planets=90 steps=90 pipeline=90 server=85; do \
 	  $(BIN)/coverage report --include "$${least%=*}/*" --fail-under "$${least#*=}" || code=$$?; \
 	done; exit $$code
 
 .PHONY: docs
-docs: $(READY) ## write docs/configuration.md anew from the settings' models and files
+docs: $(READY) ## update docs/configuration.md from the settings
 	@$(BIN)/python -m pipeline reference
 
 # Lowest of what pyproject.toml names itself, newest of the rest: that is where the bounds can be wrong. An old
@@ -169,7 +169,7 @@ LOWEST_TESTS ?= --ignore tests/web --ignore tests/docs
 LOWEST_REQUIREMENTS := --resolution lowest-direct --requirements pyproject.toml --group dev
 
 .PHONY: test.lowest
-test.lowest: $(READY) ## the tests with the lowest versions that pyproject.toml allows, in .venv-lowest
+test.lowest: $(READY) ## run the tests with the lowest versions that pyproject.toml allows
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	VIRTUAL_ENV=$(LOWEST) $(BIN)/uv pip install --quiet --compile-bytecode $(LOWEST_REQUIREMENTS)
 	VIRTUAL_ENV=$(LOWEST) $(BIN)/uv pip install --quiet --no-deps --editable .
