@@ -128,10 +128,8 @@ lint: $(READY) ## run the linters, the type checker and the import contracts
 	$(BIN)/lint-imports
 
 # Most tests wait for processes, so two test processes share a core. A module's tests stay in one process.
-# COVER=1 adds the lines that ran, in the tests and in every process that they start, to those of earlier calls.
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
-PYTEST = $(BIN)/python -m pytest $(PARALLEL) $(if $(COVER),$(MEASURE)) $(ARGS)
-MEASURE := --cov --cov-append --cov-report=
+PYTEST = $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 TOGETHER := @$(MAKE) --no-print-directory --jobs 2
 
 .PHONY: test test.rest test.all
@@ -141,22 +139,18 @@ test: $(READY) ## run the linters and all tests but the slow ones; ARGS="tests/s
 test.rest: $(READY) ## run the slow tests
 	$(PYTEST) -m slow
 
-test.all: $(READY) ## run the linters and every test, and check the coverage
-	@$(BIN)/coverage erase
-	$(TOGETHER) lint test.every COVER=1
-	@$(MAKE) --no-print-directory coverage
-
-.PHONY: test.quick test.every coverage
-test.quick:
-	$(PYTEST) -m "not slow"
-
-test.every:
-	$(PYTEST)
-
-coverage: ## check the coverage measured with COVER=1: 90 % of the lines, 85 % of the server's
+test.all: $(READY) ## run the linters and every test; at least 90 % of the lines are covered, 85 % of the server
+	$(TOGETHER) lint test.every
 	@code=0; for least in planets=90 steps=90 pipeline=90 server=85; do \
 	  $(BIN)/coverage report --include "$${least%=*}/*" --fail-under "$${least#*=}" || code=$$?; \
 	done; exit $$code
+
+.PHONY: test.quick test.every
+test.quick:
+	$(PYTEST) -m "not slow"
+
+test.every: # measures the processes that the tests start as well
+	$(PYTEST) --cov --cov-report=
 
 .PHONY: docs
 docs: $(READY) ## update docs/configuration.md from the settings
