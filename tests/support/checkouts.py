@@ -108,8 +108,12 @@ def make_checkout(folder):
 
 
 def _environment(folder):
-    """Return the environment of a checkout's commands: none of the machine's own ClearML settings."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("CLEARML", "DATASET"))}
+    """Return the environment of a checkout's commands, without the machine's ClearML settings.
+
+    Nor has it the variables of `make test ARGS=...`, which would reach every make that a page runs.
+    """
+    dropped = ("CLEARML", "DATASET", "MAKE", "MFLAGS", "ARGS")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return clean | {"CLEARML_CONFIG_FILE": str(folder / "none.conf"), "PYTHONPATH": str(folder)}
 
 
