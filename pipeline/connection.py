@@ -51,13 +51,13 @@ def named_server(environment: Mapping[str, str], folder: Path = ROOT) -> Connect
     """
     local = {name: value for name, value in dotenv_values(folder / ".env.local").items() if value}
     for origin, values in (("the environment", environment), (".env.local", local)):
-        found = {name: values[name] for name in NAMES if values.get(name)}
-        missing = [name for name in (HOST, KEY, SECRET) if name not in found]
-        if found and missing:
+        variables = {name: values[name] for name in NAMES if values.get(name)}
+        missing = [name for name in (HOST, KEY, SECRET) if name not in variables]
+        if variables and missing:
             raise NoServer(
-                f"{origin} sets {', '.join(found)} but not {', '.join(missing)}; set all or none of them"
+                f"{origin} sets {', '.join(variables)} but not {', '.join(missing)}; set all or none of them"
             )
-        if found:
-            return Connection(origin, found)
+        if variables:
+            return Connection(origin, variables)
     conf = Path(environment.get("CLEARML_CONFIG_FILE", "~/clearml.conf")).expanduser()
     return Connection(str(conf), {"CLEARML_CONFIG_FILE": str(conf)}) if conf.is_file() else None

@@ -191,8 +191,8 @@ def steps_to_refresh(text: str, steps: Sequence[Step]) -> frozenset[str]:
 
 
 def _descendants(name: str, steps: Sequence[Step]) -> set[str]:
-    found = {name}
+    reached = {name}
     for step in steps:
-        if any(parent.name in found for parent in step.parents):
-            found.add(step.name)
-    return found
+        if any(parent.name in reached for parent in step.parents):
+            reached.add(step.name)
+    return reached

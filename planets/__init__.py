@@ -9,7 +9,7 @@ __all__ = ["Prediction", "Predictor"]
 
 
 def __getattr__(name: str) -> Any:
-    # Found when asked for: whoever imports a module of the library does not pay for a runtime.
+    # Imported on demand, so that a module of the library does not cost the import of a runtime.
     if name not in __all__:
         raise AttributeError(f"module 'planets' has no attribute {name!r}")
     from planets.serving import predictor

@@ -4,7 +4,7 @@
 def split_chips(dataset_id: str, valid: float, test: float, seed: int, code_version: str) -> tuple[str, str]:
     """Return `(split_id, counts)`: the task that holds the table, and `{part: chips}` as JSON.
 
-    An equal split made before is returned by its own id, so that what was built on it stays cached.
+    If an earlier task produced an equal split, its id is returned, so that later steps stay cached.
     """
     import hashlib
     import json

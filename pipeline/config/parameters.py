@@ -35,7 +35,7 @@ SOURCE = ("dataset_source", "dataset_path")
 
 RUN_PARAMETERS = {
     "models": "names (or positions) of the model entries to train, separated by commas",
-    "epochs": f"for every model, or {PER_MODEL!r}: as its entry says",
+    "epochs": f"for every model, or {PER_MODEL!r} for the value of its entry",
     "image_size": f"pixels a side, for every model, or {PER_MODEL!r}",
     "batch_size": f"for every model, or {PER_MODEL!r}",
     "seed": f"of every training, or {PER_MODEL!r}",
@@ -48,7 +48,7 @@ RUN_PARAMETERS = {
 
 PLAIN_PARAMETERS = {
     "model": "name (or position) of the model entry to train",
-    **dict.fromkeys(TRAINING, f"a number, or {PER_MODEL!r}: as the entry says"),
+    **dict.fromkeys(TRAINING, f"a number, or {PER_MODEL!r} for the value of the entry"),
     **{name: RUN_PARAMETERS[name] for name in SOURCE},
     "dataset_id": "a registered dataset to train on; empty: the one with the source's content",
 }

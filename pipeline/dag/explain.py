@@ -86,7 +86,7 @@ def _earlier_attempt(api: Api, task: TaskRecord) -> str:
 
 def _completed_before(api: Api, task: TaskRecord) -> TaskRecord | None:
     """Return the last task of the same name and project that completed and was created before `task`."""
-    found = find(
+    earlier = find(
         api,
         ARGUMENTS,
         project=[task.project],
@@ -95,7 +95,7 @@ def _completed_before(api: Api, task: TaskRecord) -> TaskRecord | None:
         system_tags=["-archived"],
         order_by=["-created"],
     )
-    return next((other for other in found if _is_older(other, task)), None)
+    return next((other for other in earlier if _is_older(other, task)), None)
 
 
 def _exactly(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Step tables of a run: live in a terminal, plain lines where there is none."""
+"""Step tables of a run: live in a terminal, plain lines elsewhere."""
 
 from collections.abc import Iterable
 from threading import Event

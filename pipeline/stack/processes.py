@@ -32,7 +32,7 @@ class Process:
     log: str
 
     def handle(self) -> psutil.Process | None:
-        """Return the live process; None if it has ended, whoever has its pid now."""
+        """Return the live process; None if it has ended, even if its pid is in use again."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.created) < 0.1
@@ -73,7 +73,7 @@ def known(file: Path) -> list[Process]:
     """Return the recorded processes, dead ones too."""
     if not file.is_file():
         return []
-    return [Process(**each) for each in json.loads(file.read_text(encoding="utf-8"))]
+    return [Process(**fields) for fields in json.loads(file.read_text(encoding="utf-8"))]
 
 
 def remembered(file: Path) -> list[Process]:

@@ -120,7 +120,7 @@ class Worker:
                 try:
                     configuration = self._configure()
                     # One by one, so that those that started are ended when the next one cannot start.
-                    started.extend(self._start(each, configuration, len(chosen)) for each in chosen)
+                    started.extend(self._start(device, configuration, len(chosen)) for device in chosen)
                     yield started
                 finally:
                     self.ready.unlink(missing_ok=True)

@@ -86,6 +86,6 @@ def _resolved(value: Any, results: Results, task_id: str) -> Any:
     """Return the value of a reference; every step is the task `task_id`."""
     if not isinstance(value, str):
         return value
-    if found := re.fullmatch(r"\$\{(\w+)\.parameters\.return/(\w+)\}", value):
-        return results[found[1]][found[2]]
+    if match := re.fullmatch(r"\$\{(\w+)\.parameters\.return/(\w+)\}", value):
+        return results[match[1]][match[2]]
     return re.sub(r"\$\{\w+\.id\}", task_id, value)

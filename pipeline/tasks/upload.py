@@ -37,11 +37,11 @@ def upload_dataset(api: Api, config: Config, refresh: bool = False) -> Uploaded:
         return Uploaded(known.dataset_id, f"registered before from this source ({known.chips:,} chips)")
     with own_task(api, lambda: _begin(config, refresh)) as task:
         ingest, register, *_ = steps_of(Run(config, config.models[:1]), task.id)
-        found = run_steps(task, [ingest])["ingest"]
-        is_new = Task.get_task(task_id=found["dataset_id"]).get_status() not in DONE
-        dataset_id = run_steps(task, [register], {"ingest": found})["register"]["dataset_id"]
+        ingested = run_steps(task, [ingest])["ingest"]
+        is_new = Task.get_task(task_id=ingested["dataset_id"]).get_status() not in DONE
+        dataset_id = run_steps(task, [register], {"ingest": ingested})["register"]["dataset_id"]
     outcome = "registered" if is_new else "its content was there already"
-    return Uploaded(dataset_id, f"{outcome} ({found['chips']:,} chips)")
+    return Uploaded(dataset_id, f"{outcome} ({ingested['chips']:,} chips)")
 
 
 def dataset_address(api: Api, dataset_id: str) -> str:

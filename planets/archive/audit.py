@@ -198,16 +198,16 @@ def _inspect(path: Path) -> Inspection:
     return Inspection("", sha256, f"{width}x{height}", mode, status.st_size, status.st_mtime_ns)
 
 
-def _complaint(archive: Archive, found: Audit, allowed: float) -> str:
-    unreadable = [f"{name} ({fault})" for name, fault in found.unreadable]
+def _complaint(archive: Archive, audit: Audit, allowed: float) -> str:
+    unreadable = [f"{name} ({fault})" for name, fault in audit.unreadable]
     findings = [
         f"{len(names):,} {finding}: {_first(names)}"
-        for finding, names in (("missing", found.missing), ("unreadable", unreadable))
+        for finding, names in (("missing", audit.missing), ("unreadable", unreadable))
         if names
     ]
     return (
-        f"{archive.chips}: {found.bad:,} of the {found.rows:,} chips in {archive.table} cannot be used, "
-        f"{found.bad / found.rows:.2%} where {allowed:.2%} is allowed; {'; '.join(findings)}. "
+        f"{archive.chips}: {audit.bad:,} of the {audit.rows:,} chips in {archive.table} cannot be used, "
+        f"{audit.bad / audit.rows:.2%} where {allowed:.2%} is allowed; {'; '.join(findings)}. "
         "Unpack the archive again, delete these rows, or raise dataset.max_bad_fraction"
     )
 

@@ -4,4 +4,4 @@ from planets.errors import PlanetsError
 
 
 class BundleError(PlanetsError):
-    """A bundle is incomplete, broken, or was made for other labels or chips."""
+    """A bundle is incomplete, broken, or belongs to other labels or chips."""

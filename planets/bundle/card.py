@@ -155,7 +155,7 @@ def _scores(metrics: Mapping[str, Any]) -> Iterator[str]:
     rows.append((f"best constant prediction ({' '.join(constant['tags'])})", "", f"{constant['f2']:.4f}"))
     yield from _table(("", "validation", "test"), rows)
     yield ""
-    yield "Validation scores are cross-fitted: choices are made on one half and scored on the other."
+    yield "Validation scores are cross-fitted: choices are tuned on one half and scored on the other."
 
 
 def _decision(info: BundleInfo, metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -206,8 +206,8 @@ def _limits(info: BundleInfo) -> Iterator[str]:
         yield "- The pictures are synthetic: nothing was learnt from, or tested on, real imagery."
     else:
         yield "- The labels of the Amazon chips are crowd-sourced and noisy, which bounds every score."
-        yield "- Neighbouring chips were cut from the same scenes and lie on both sides of the split: expect"
-        yield "  lower scores on unseen scenes. No score here says by how much."
+        yield "- Neighboring chips were cut from the same scenes and lie on both sides of the split: expect"
+        yield "  lower scores on unseen scenes. No score here measures by how much."
     yield "- Rare labels rest on few chips (see the table); their scores are uncertain."
     yield "- It knows one region, one sensor, one scale and JPEG files, and treats every picture as such"
     yield "  a chip."

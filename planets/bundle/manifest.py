@@ -31,7 +31,7 @@ class MemberInfo(_Described):
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$", description="entry of models.yaml")
     architecture: str = Field(description="timm's name of the network")
     image_size: int = Field(ge=1, description="pixels a side")
-    mean: Channels = Field(description="per-channel mean of the normalisation, in the scale of 0 to 1")
+    mean: Channels = Field(description="per-channel mean of the normalization, in the scale of 0 to 1")
     std: Channels = Field(description="per-channel standard deviation, likewise")
     license: str = Field(
         description="license of the pretrained weights, or `none`",
@@ -71,7 +71,7 @@ class BundleInfo(_Described):
     split_seed: int
     code_version: str
     scores: dict[str, float] = Field(description="valid_f2, test_f2, valid_map and test_map of the report")
-    libraries: dict[str, str] = Field(description="versions of the libraries that made it")
+    libraries: dict[str, str] = Field(description="versions of the libraries that wrote it")
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ class BundleInfo(_Described):
         for field, stored_value, current in pairs:
             if stored_value != current:
                 raise BundleError(
-                    f"{file}, {field}: made with {stored_value!r}, this version has {current!r}; train again"
+                    f"{file}, {field}: it has {stored_value!r}, this version has {current!r}; train again"
                 )
         return info
 

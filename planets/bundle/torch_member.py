@@ -120,12 +120,12 @@ def export_onnx(
     """Export a network as an ONNX graph, and verify that both score `chips` alike.
 
     Input and output are those of `onnx_member`; the number of chips is free, their size is fixed. The graph
-    normalises the pixels itself, so no caller can do it differently. It holds no path of this machine: the
+    normalizes the pixels itself, so no caller can do it differently. It holds no path of this machine: the
     same network gives the same bytes anywhere.
 
     Args:
         network: returns logits `(B, L)`; put in evaluation mode, on the CPU.
-        mean: per-channel mean of the normalisation, in the scale of 0 to 1.
+        mean: per-channel mean of the normalization, in the scale of 0 to 1.
         std: per-channel standard deviation, likewise.
         chips: real chips to compare on, at least 2, uint8 `(N, size, size, 3)`.
 
@@ -133,7 +133,7 @@ def export_onnx(
         ExportError: the network cannot be exported, or a score differs by `TOLERANCE` or more.
     """
     network = network.cpu().eval()
-    whole = _NormalisedNetwork(network, mean, std).eval()
+    whole = _NormalizedNetwork(network, mean, std).eval()
     graph = _to_onnx(whole, torch.from_numpy(np.ascontiguousarray(chips[:2])))
     by_torch = predict_scores(network, chips, mean, std, device="cpu")
     by_onnx = session_scores(open_session(graph), chips, tta=False, batch_size=len(chips))
@@ -147,8 +147,8 @@ def export_onnx(
     return graph
 
 
-class _NormalisedNetwork(nn.Module):
-    """A network preceded by the normalisation of `augment.normalise`."""
+class _NormalizedNetwork(nn.Module):
+    """A network preceded by the normalization of `augment.normalize`."""
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ class _NormalisedNetwork(nn.Module):
         return cast(Tensor, self.network(images))
 
 
-def _to_onnx(whole: _NormalisedNetwork, chips: Tensor) -> bytes:
+def _to_onnx(whole: _NormalizedNetwork, chips: Tensor) -> bytes:
     free: Any = {0: torch.export.Dim("count")}
     try:
         program = torch.onnx.export(

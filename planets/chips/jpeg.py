@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from planets.chips import ArchiveError
 
 DECODER = "pillow-rgb"
-"""Identifies `decode`; a bundle stores it, and a bundle made by another decoder is refused."""
+"""Identifier of `decode`, stored in bundles: a bundle of another decoder is refused."""
 
 RESIZER = "pillow-bilinear"
 """Identifies `resize`; stored and checked like `DECODER`."""

@@ -54,15 +54,15 @@ class ChipStore:
 
         Args:
             cache: a folder of this host; stores of other datasets and sizes lie beside each other there.
-            content_hash: the dataset's; a store is found by it, so the files of a known dataset are not read.
+            content_hash: hash of the dataset, which identifies its store without reading the files.
             size: pixels a side.
-            files: `(name, path)` of every chip; the store has their order, another order is another store.
+            files: `(name, path)` of every chip, in the order of the store.
             threads: number of decoding threads; None for one per usable core.
             progress: called after every few hundred chips while the store is built.
 
         Raises:
             ArchiveError: a chip is missing or broken, or two have one name.
-            DiskFull: the store does not fit on the disk; the message says what may be deleted.
+            DiskFull: the store does not fit on the disk; the message names what may be deleted.
         """
         folder = cache / _key(content_hash, size, [name for name, _ in files])
         cache.mkdir(parents=True, exist_ok=True)

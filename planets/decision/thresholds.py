@@ -32,7 +32,7 @@ def fit_thresholds(
 ) -> NDArray[np.float64]:
     """Fit thresholds that no change of a single one improves.
 
-    Each threshold lies midway between two neighbouring scores and is a float32 number, so a round trip
+    Each threshold lies midway between two neighboring scores and is a float32 number, so a round trip
     through float32 or JSON changes no prediction of the chips it was fitted on.
 
     Args:
@@ -48,8 +48,8 @@ def fit_thresholds(
     """
     true, given = _checked(targets, scores)
     search = _Search(true, given)
-    found = [search.run(start) for start in starts]
-    return max(found, key=lambda thresholds: f2_score(true, apply_thresholds(given, thresholds)))
+    candidates = [search.run(start) for start in starts]
+    return max(candidates, key=lambda thresholds: f2_score(true, apply_thresholds(given, thresholds)))
 
 
 class _Search:

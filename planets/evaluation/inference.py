@@ -20,7 +20,7 @@ from planets.evaluation.scores import (
     mean_over_views,
 )
 from planets.labels import LABELS
-from planets.training.augment import normalise, turn
+from planets.training.augment import normalize, turn
 from planets.training.model import restore
 from planets.training.trained_model import TrainedModel
 
@@ -81,7 +81,7 @@ def predict_scores(
     Args:
         network: returns logits `(B, L)`; put in evaluation mode, and left on `device`.
         pixels: uint8 of shape `(N, size, size, 3)`, such as a store's.
-        mean: per-channel mean of the normalisation, in the scale of 0 to 1.
+        mean: per-channel mean of the normalization, in the scale of 0 to 1.
         std: per-channel standard deviation, likewise.
         rows: indices into `pixels`, in the order of the result; None: all.
         batch_size: chips per forward pass.
@@ -123,7 +123,7 @@ def predict_views(
     exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     with torch.inference_mode(), exact:
         logits = [
-            torch.stack([network(normalise(view, mean, std)).float() for view in _views(chips, views)]).cpu()
+            torch.stack([network(normalize(view, mean, std)).float() for view in _views(chips, views)]).cpu()
             for chips in (batch.to(device) for batch in _batches(pixels, selected, batch_size))
         ]
     # The vectorised float32 sigmoid rounds an array's remainder differently; float64 hides that.

@@ -150,12 +150,12 @@ def _try(
 ) -> Trial:
     judged_by = "log_loss" if name == "calibration" else "f2"
     pair = without, with_it
-    f2_before, f2_after = (f2_per_sample(targets, each.predictions) for each in pair)
-    map_before, map_after = (mean_average_precision(targets, each.probabilities) for each in pair)
+    f2_before, f2_after = (f2_per_sample(targets, outcome.predictions) for outcome in pair)
+    map_before, map_after = (mean_average_precision(targets, outcome.probabilities) for outcome in pair)
     if judged_by == "f2":
         gain = compare(f2_after, f2_before, seed)
     else:
-        loss_before, loss_after = (log_loss(targets, each.probabilities) for each in pair)
+        loss_before, loss_after = (log_loss(targets, outcome.probabilities) for outcome in pair)
         gain = compare(-loss_after, -loss_before, seed)
     return Trial(
         name=name,

@@ -14,7 +14,7 @@ from planets.metrics.f2 import f2_per_sample
 from planets.plots.palette import CLAY, FOREST, GRID, INK, PAPER, RIVER, blank, headline, styled
 
 _GREY = ListedColormap([GRID, GRID])
-"""Colour of the diagonal, where a label meets itself."""
+"""Color of the diagonal, where a label meets itself."""
 
 
 def errors_figure(
@@ -58,11 +58,11 @@ def errors_figure(
     return figure
 
 
-def _counts(axes: Axes, counts: NDArray[np.int64], colour: str, labels: Sequence[str]) -> None:
+def _counts(axes: Axes, counts: NDArray[np.int64], color: str, labels: Sequence[str]) -> None:
     """Draw the count of each pair with at least one chip, on top of what `axes` shows already."""
     shown = np.ma.masked_equal(counts, 0)
     top = max(1, int(counts.max()))
-    shades = LinearSegmentedColormap.from_list("shades", [f"{colour}1c", colour])
+    shades = LinearSegmentedColormap.from_list("shades", [f"{color}1c", color])
     axes.imshow(shown, cmap=shades, norm=PowerNorm(0.5, 0, top))
     for row, column in np.argwhere(counts > 0):
         count = int(counts[row, column])
@@ -125,12 +125,12 @@ def _list_labels(
     axes: Axes, score: float, true: NDArray[np.bool_], predicted: NDArray[np.bool_], labels: Sequence[str]
 ) -> None:
     lines = [(f"{score:.2f}", INK)]
-    for sign, which, colour in (
+    for sign, which, color in (
         ("", true & predicted, FOREST),
         ("- ", true & ~predicted, CLAY),
         ("+ ", predicted & ~true, RIVER),
     ):
-        lines += [(f"{sign}{label}", colour) for label, on in zip(labels, which, strict=True) if on]
-    for line, (text, colour) in enumerate(lines):
+        lines += [(f"{sign}{label}", color) for label, on in zip(labels, which, strict=True) if on]
+    for line, (text, color) in enumerate(lines):
         weight = "bold" if line == 0 else "normal"
-        axes.text(0, 1 - 0.1 * line, text, color=colour, fontsize=7.8, va="top", fontweight=weight)
+        axes.text(0, 1 - 0.1 * line, text, color=color, fontsize=7.8, va="top", fontweight=weight)

@@ -87,10 +87,10 @@ def label_figure(report: Mapping[str, Any], title: str = "F2 of each label") -> 
         axes = figure.subplots()
         places = np.arange(len(rows))
         axes.barh(places, [row["f2"] for _, row in rows], height=0.62, color=FOREST, label="F2")
-        for name, colour, marker in (("precision", SAND, "D"), ("recall", RIVER, "o")):
+        for name, color, marker in (("precision", SAND, "D"), ("recall", RIVER, "o")):
             values = [row[name] for _, row in rows]
             dots: dict[str, Any] = {"marker": marker, "edgecolors": "white", "zorder": 3, "clip_on": False}
-            axes.scatter(values, places, s=32, c=colour, label=name, **dots)
+            axes.scatter(values, places, s=32, c=color, label=name, **dots)
         for place, (_, row) in zip(places, rows, strict=True):
             axes.text(1.07, float(place), f"{row['f2']:.2f}", va="center", ha="right", fontweight="bold")
         axes.set_yticks(places, [f"{label}  ({row['support']:,})" for label, row in rows])
@@ -187,11 +187,11 @@ def calibration_figure(
         figure = blank(6, 6.4)
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
         axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
-        for name, values, colour, marker in lines:
+        for name, values, color, marker in lines:
             mean, frequency, counts = _bins(targets, values)
             error = float((counts * np.abs(mean - frequency)).sum() / counts.sum())
             text = f"{name}: calibration error {error:.4f}"
-            axes.plot(mean, frequency, marker=marker, color=colour, markersize=6, mec="white", label=text)
+            axes.plot(mean, frequency, marker=marker, color=color, markersize=6, mec="white", label=text)
         axes.set_ylabel("observed frequency")
         axes.set_ylim(0, 1.02)
         axes.set_xlim(0, 1)
@@ -232,10 +232,10 @@ def history_figure(
             (left, (("train_loss", "training", RIVER), ("valid_loss", "validation", FOREST))),
             (right, (("valid_f2_at_0.2", "F2 at threshold 0.2", FOREST), ("valid_map", "mAP", SAND))),
         ):
-            for key, name, colour in lines:
+            for key, name, color in lines:
                 values = [row[key] for row in history]
                 text = f"{name}  {values[best_epoch - 1]:.3f}"
-                axes.plot(epochs, values, "o-", color=colour, label=text, markersize=3.5)
+                axes.plot(epochs, values, "o-", color=color, label=text, markersize=3.5)
             axes.axvline(best_epoch, color=CLAY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)

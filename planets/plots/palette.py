@@ -1,4 +1,4 @@
-"""Style of the figures: colours, sizes and the canvas."""
+"""Style of the figures: colors, sizes and the canvas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 INK, QUIET, GRID, PAPER = "#1c2b33", "#6b7b84", "#e3e8eb", "#ffffff"
 FOREST, RIVER, CLAY, SAND = "#2a7f62", "#2f6f9f", "#c4553b", "#d9a441"
-"""Main, secondary, warning and highlight; distinct in greyscale and for colour-blind readers."""
+"""Main, secondary, warning and highlight; distinct in greyscale and for color-blind readers."""
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

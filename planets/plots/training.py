@@ -14,7 +14,7 @@ from planets.chips.store import ChipStore
 from planets.config.training import TrainingSettings
 from planets.labels import LABELS, to_tags
 from planets.plots.palette import FOREST, RIVER, SAND, blank, grid, headline, save, styled
-from planets.training.augment import denormalise
+from planets.training.augment import denormalize
 from planets.training.datamodule import ChipsDataModule, channel_statistics
 
 _COLUMNS = 8
@@ -30,7 +30,7 @@ def batch_figure(
     """Draw chips with their tags.
 
     Args:
-        chips: uint8 of shape `(N, size, size, 3)`, such as images after `augment.denormalise`.
+        chips: uint8 of shape `(N, size, size, 3)`, such as images after `augment.denormalize`.
         targets: 0/1 of shape `(N, L)`.
         labels: the L labels.
         title: headline.
@@ -75,11 +75,11 @@ def label_histogram(
     with styled():
         figure = blank(8.6, 0.36 * len(names) + 1.3)
         axes = figure.subplots()
-        for offset, (split, colour) in enumerate(zip(SPLITS, (FOREST, RIVER, SAND), strict=True)):
+        for offset, (split, color) in enumerate(zip(SPLITS, (FOREST, RIVER, SAND), strict=True)):
             counts = labels[splits == split].sum(0)[order]
             chips = int((splits == split).sum())
             axes.barh(
-                places + 0.27 * (1 - offset), counts, 0.25, color=colour, label=f"{split} ({chips:,} chips)"
+                places + 0.27 * (1 - offset), counts, 0.25, color=color, label=f"{split} ({chips:,} chips)"
             )
         for place, column in enumerate(order):
             total = int(labels[:, column].sum())
@@ -110,7 +110,7 @@ def save_training_figures(
     mean, std = channel_statistics(store, np.flatnonzero(parts == "train"))
     data = ChipsDataModule(store, labels, parts, settings, mean, std)
     images, targets = data.on_after_batch_transfer(next(iter(data.train_batches(0))))
-    batch = denormalise(images[:_CHIPS], mean, std), np.asarray(targets[:_CHIPS] > 0, dtype=np.uint8)
+    batch = denormalize(images[:_CHIPS], mean, std), np.asarray(targets[:_CHIPS] > 0, dtype=np.uint8)
     figures = {
         "batch": batch_figure(*batch, LABELS, f"{name}: training chips, as the network sees them"),
         "labels": label_histogram(labels, parts, LABELS, f"{name}: labels of each split"),

@@ -4,4 +4,4 @@ from planets.errors import PlanetsError
 
 
 class PredictionError(PlanetsError):
-    """Predictions cannot be made or written: bad options, paths, or state of a folder."""
+    """Predictions cannot be computed or written: bad options, paths, or state of a folder."""

@@ -58,7 +58,7 @@ class Predictor:
             raise PredictionError("several pictures are needed: write predict([picture]) for a single one")
         given = list(pictures)
         names = [str(place) if isinstance(each, bytes) else str(each) for place, each in enumerate(given)]
-        images = [each if isinstance(each, bytes) else Path(each) for each in given]
+        images = [image if isinstance(image, bytes) else Path(image) for image in given]
         probabilities, tags = self.bundle.predict(images)
         return [
             Prediction(name, tuple(each), dict(zip(self.labels, row.tolist(), strict=True)))

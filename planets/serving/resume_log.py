@@ -1,4 +1,4 @@
-"""Predictions made so far, on disk: an interrupted run continues from them.
+"""Predictions so far, on disk: an interrupted run continues from them.
 
 A submission is 61,191 chips; with test-time augmentation that is hours of work on a CPU. The file has one
 JSON value per line: first the job, then a row for each picture in the order of prediction. A truncated last

@@ -34,14 +34,14 @@ def find_test(folder: Path) -> tuple[list[Picture], int]:
     base = _base(folder)
     names = read_names(base / NAMES)
     files = [*_jpegs(base / TEST), *_jpegs(_additional(folder, base))]
-    found = {picture.name: picture for picture in named_pictures(files)}
-    missing = [name for name in names if name not in found]
+    pictures = {picture.name: picture for picture in named_pictures(files)}
+    missing = [name for name in names if name not in pictures]
     if missing:
         raise ArchiveError(
             f"{len(missing):,} of the {len(names):,} pictures that {base / NAMES} names are missing: "
             f"{_first(missing)}; unpack the archive again"
         )
-    return [found[name] for name in names], len(found) - len(names)
+    return [pictures[name] for name in names], len(pictures) - len(names)
 
 
 def read_names(file: Path) -> list[str]:

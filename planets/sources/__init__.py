@@ -1,4 +1,4 @@
-"""Where chips come from: a local folder, Kaggle, or the synthetic sample."""
+"""Sources of chips: a local folder, Kaggle, or the synthetic sample."""
 
 from planets.errors import PlanetsError
 

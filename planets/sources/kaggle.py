@@ -155,9 +155,9 @@ class KaggleSource:
         from kagglesdk.datasets.types.dataset_api_service import ApiGetDatasetRequest
 
         with self._client() as client:
-            found = client.datasets.dataset_api_client.get_dataset(self._request(ApiGetDatasetRequest()))
-        number = found.current_version_number
-        return f"v{number}" if number else f"{found.last_updated:%Y%m%dT%H%M%S}"
+            remote = client.datasets.dataset_api_client.get_dataset(self._request(ApiGetDatasetRequest()))
+        number = remote.current_version_number
+        return f"v{number}" if number else f"{remote.last_updated:%Y%m%dT%H%M%S}"
 
     def _newest_downloaded(self) -> str | None:
         versions = {
@@ -243,7 +243,7 @@ class KaggleSource:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _translated(self, error: RequestException | TransportError) -> SourceError:
-        """Return the error that says what a failed request means, and what to do."""
+        """Return the error that explains a failed request and its fix."""
         if isinstance(error, InvalidHeader):
             return CredentialsRefused(f"the Kaggle credentials hold illegal characters; {_NEW_TOKEN}")
         response = getattr(error, "response", None)
@@ -306,9 +306,11 @@ def require_credentials() -> None:
     if VARIABLES[0] in present or pair <= present or any(file.is_file() for file in files):
         return
     half = sorted(pair & present)
-    found = f"{half[0]} is set and {(pair - present).pop()} is not" if half else "no Kaggle credentials here"
+    problem = (
+        f"{half[0]} is set and {(pair - present).pop()} is not" if half else "no Kaggle credentials here"
+    )
     raise NoCredentials(
-        f"{found}: create a token at https://www.kaggle.com/settings and set KAGGLE_API_TOKEN, or "
+        f"{problem}: create a token at https://www.kaggle.com/settings and set KAGGLE_API_TOKEN, or "
         "KAGGLE_USERNAME and KAGGLE_KEY, in the environment or in .env.local (running workers do not see a "
         f"change: `make down` first), or put kaggle.json into {folders[0]}; {_BY_HAND}"
     )

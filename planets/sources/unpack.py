@@ -50,15 +50,15 @@ def verify_checksums(file: Path, size: int, sums: str) -> list[str]:
         while block := opened.read(1 << 20):
             for checksum in hashes.values():
                 checksum.update(block)
-    actual = {name: base64.b64encode(checksum.digest()).decode() for name, checksum in hashes.items()}
-    pairs = {name: (actual[name], announced[name]) for name in hashes if name in announced}
+    digests = {name: base64.b64encode(checksum.digest()).decode() for name, checksum in hashes.items()}
+    pairs = {name: (digests[name], announced[name]) for name in hashes if name in announced}
     if size:
         pairs = {"size": (str(file.stat().st_size), str(size)), **pairs}
-    for name, (found, expected) in pairs.items():
-        if found != expected:
+    for name, (actual, expected) in pairs.items():
+        if actual != expected:
             file.unlink()
             raise BadDownload(
-                f"{file.name} arrived damaged: its {name} is {found}, the server announced {expected}; "
+                f"{file.name} arrived damaged: its {name} is {actual}, the server announced {expected}; "
                 "it was deleted: run again"
             )
     return list(pairs)

@@ -88,7 +88,7 @@ def photograph(ground: Picture, tags: Collection[str], rng: np.random.Generator)
 
 
 def _light(seen: Picture, rng: np.random.Generator) -> Picture:
-    """Vary exposure and colour balance like the real scenes; one in ten is as brown as an old photograph."""
+    """Vary exposure and color balance like the real scenes; one in ten is as brown as an old photograph."""
     gain = rng.normal(1.0, 0.09) * (1 + rng.normal(0, 0.02, 3))
     offset = rng.normal(0, 3.5) + rng.normal(0, (1.5, 1.0, 4.0))
     if rng.random() < 0.1:
@@ -130,6 +130,6 @@ def _lens(seen: Picture, rng: np.random.Generator) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(exposed).filter(ImageFilter.BoxBlur(float(rng.uniform(0.35, 0.7)))))
 
 
-def _over(seen: Picture, density: Field, colour: Picture) -> Picture:
-    """Lay a layer of `colour` over what is seen."""
-    return seen + density * (colour - seen)
+def _over(seen: Picture, density: Field, color: Picture) -> Picture:
+    """Lay a layer of `color` over what is seen."""
+    return seen + density * (color - seen)

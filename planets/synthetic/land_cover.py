@@ -6,7 +6,7 @@ import numpy as np
 
 from planets.synthetic.terrain import (
     SOIL,
-    Colour,
+    Color,
     Scene,
     blob,
     crossing,
@@ -20,10 +20,10 @@ from planets.synthetic.terrain import (
     wander,
 )
 
-PARCELS: tuple[Colour, ...] = ((92, 104, 74), (82, 96, 66), (108, 110, 82), (112, 102, 80), (72, 88, 62))
-PLOTS: tuple[Colour, ...] = ((108, 112, 78), (122, 110, 84), (86, 98, 62), (102, 88, 68))
-ROOFS: tuple[Colour, ...] = ((190, 186, 180), (166, 160, 150), (156, 126, 112), (200, 198, 196))
-RIVERS: tuple[Colour, ...] = ((36, 44, 48), (52, 56, 48), (98, 88, 66), (68, 70, 56))
+PARCELS: tuple[Color, ...] = ((92, 104, 74), (82, 96, 66), (108, 110, 82), (112, 102, 80), (72, 88, 62))
+PLOTS: tuple[Color, ...] = ((108, 112, 78), (122, 110, 84), (86, 98, 62), (102, 88, 68))
+ROOFS: tuple[Color, ...] = ((190, 186, 180), (166, 160, 150), (156, 126, 112), (200, 198, 196))
+RIVERS: tuple[Color, ...] = ((36, 44, 48), (52, 56, 48), (98, 88, 66), (68, 70, 56))
 
 
 def _agriculture(scene: Scene) -> None:
@@ -38,24 +38,24 @@ def _agriculture(scene: Scene) -> None:
 def _cultivation(scene: Scene) -> None:
     rng = scene.rng
     for _ in range(int(rng.integers(1, 4))):
-        centre, size = scene.along(scene.roads + scene.rivers, 25), float(rng.uniform(9, 22))
-        plots = quads(centre, size * 1.3, size, int(rng.integers(4, 12)), rng)
+        center, size = scene.along(scene.roads + scene.rivers, 25), float(rng.uniform(9, 22))
+        plots = quads(center, size * 1.3, size, int(rng.integers(4, 12)), rng)
         for part in (plots[0::3], plots[1::3], plots[2::3]):
             scene.blend(polygons(part), scene.pick(PLOTS, 9), rng.uniform(0.45, 0.95))
 
 
 def _water(scene: Scene) -> None:
     rng = scene.rng
-    colour = scene.pick(RIVERS)
+    color = scene.pick(RIVERS)
     if rng.random() < 0.2:
-        scene.blend(blob(scene.spot(0), rng.uniform(18, 80), 0.35, rng), colour)
+        scene.blend(blob(scene.spot(0), rng.uniform(18, 80), 0.35, rng), color)
         return
     width = float(rng.choice([2.5, 6, 14, 30, 70], p=[0.2, 0.3, 0.25, 0.15, 0.1]) * rng.uniform(0.8, 1.3))
     river = wander(*crossing(rng), rng.uniform(0.1, 0.22), rng)
     scene.rivers.append(river)
     if rng.random() < 0.5:
         scene.blend(lines([river], width + rng.uniform(3, 8)), scene.pick([SOIL], 12), 0.55)
-    scene.blend(lines([river], width), colour, 0.95)
+    scene.blend(lines([river], width), color, 0.95)
 
 
 def _road(scene: Scene) -> None:

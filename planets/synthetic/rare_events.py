@@ -6,7 +6,7 @@ import numpy as np
 
 from planets.synthetic.terrain import (
     SOIL,
-    Colour,
+    Color,
     Scene,
     blob,
     crossing,
@@ -22,7 +22,7 @@ from planets.synthetic.terrain import (
     wander,
 )
 
-CROWNS: tuple[Colour, ...] = ((150, 128, 136), (146, 146, 136), (156, 146, 98))
+CROWNS: tuple[Color, ...] = ((150, 128, 136), (146, 146, 136), (156, 146, 98))
 
 
 def _selective_logging(scene: Scene) -> None:
@@ -41,8 +41,8 @@ def _selective_logging(scene: Scene) -> None:
 
 def _artisinal_mine(scene: Scene) -> None:
     rng = scene.rng
-    centre = scene.along(scene.rivers, 4)
-    pits = [(float(a), float(b)) for a, b in rng.normal(centre, 24, (int(rng.integers(8, 22)), 2))]
+    center = scene.along(scene.rivers, 4)
+    pits = [(float(a), float(b)) for a, b in rng.normal(center, 24, (int(rng.integers(8, 22)), 2))]
     for x, y in pits[:5]:
         scene.blend(blob((x, y), rng.uniform(10, 24), 0.4, rng), scene.pick([(178, 162, 124)], 10), 0.9)
     ponds = scene.pick([(112, 132, 112), (138, 124, 86), (92, 122, 120)], 9)
@@ -51,15 +51,15 @@ def _artisinal_mine(scene: Scene) -> None:
 
 def _conventional_mine(scene: Scene) -> None:
     rng = scene.rng
-    centre, radius = scene.spot(0.3), float(rng.uniform(40, 85))
-    pit = blob(centre, radius, 0.18, rng)
-    terraces = np.sin(distance(centre) / np.float32(rng.uniform(2.2, 3.4)) + 2.5 * texture("edge", rng))
+    center, radius = scene.spot(0.3), float(rng.uniform(40, 85))
+    pit = blob(center, radius, 0.18, rng)
+    terraces = np.sin(distance(center) / np.float32(rng.uniform(2.2, 3.4)) + 2.5 * texture("edge", rng))
     ground = scene.pick([(166, 140, 118), (152, 148, 142)], 10) + (
         terraces * np.float32(8) + texture("cloud", rng) * np.float32(8)
     )
     scene.blend(pit, ground)
-    scene.blend(blob(centre, radius * 0.3, 0.2, rng), scene.pick([(70, 104, 108), (66, 62, 60)], 8))
-    scene.blend(polygons(quads(centre, radius * 0.7, 9, 8, rng)), plane((196, 194, 190)), 0.9)
+    scene.blend(blob(center, radius * 0.3, 0.2, rng), scene.pick([(70, 104, 108), (66, 62, 60)], 8))
+    scene.blend(polygons(quads(center, radius * 0.7, 9, 8, rng)), plane((196, 194, 190)), 0.9)
 
 
 def _blooming(scene: Scene) -> None:
@@ -74,16 +74,16 @@ def _blooming(scene: Scene) -> None:
 
 def _slash_burn(scene: Scene) -> None:
     rng = scene.rng
-    centre = scene.spot()
+    center = scene.spot()
     for _ in range(int(rng.integers(1, 4))):
         burnt = blob(
-            (centre[0] + rng.normal(0, 22), centre[1] + rng.normal(0, 22)), rng.uniform(14, 38), 0.35, rng
+            (center[0] + rng.normal(0, 22), center[1] + rng.normal(0, 22)), rng.uniform(14, 38), 0.35, rng
         )
         scene.blend(burnt, scene.pick([(36, 28, 26), (54, 40, 36)], 4), 0.9)
         scene.blend(burnt * np.clip(texture("cloud", rng), 0, 1), plane((112, 102, 98)), 0.5)
     angle = float(rng.uniform(0, 2 * np.pi))
-    tip = (centre[0] + 190 * np.cos(angle), centre[1] + 190 * np.sin(angle))
-    plume = soften(lines([wander(centre, tip, 0.06, rng)], rng.uniform(14, 34)), 7)
+    tip = (center[0] + 190 * np.cos(angle), center[1] + 190 * np.sin(angle))
+    plume = soften(lines([wander(center, tip, 0.06, rng)], rng.uniform(14, 34)), 7)
     scene.blend(
         plume * np.clip(0.6 + 0.4 * texture("edge", rng), 0, 1), plane((188, 190, 196)), rng.uniform(0.2, 0.6)
     )
@@ -91,17 +91,17 @@ def _slash_burn(scene: Scene) -> None:
 
 def _blow_down(scene: Scene) -> None:
     rng = scene.rng
-    angle, centre = float(rng.uniform(0, 2 * np.pi)), scene.spot(0.3)
+    angle, center = float(rng.uniform(0, 2 * np.pi)), scene.spot(0.3)
     for _ in range(int(rng.integers(9, 18))):
         along, across = rng.normal(0, 36), rng.normal(0, 13)
-        x = centre[0] + along * np.cos(angle) - across * np.sin(angle)
-        y = centre[1] + along * np.sin(angle) + across * np.cos(angle)
+        x = center[0] + along * np.cos(angle) - across * np.sin(angle)
+        y = center[1] + along * np.sin(angle) + across * np.cos(angle)
         tip = (x + 26 * np.cos(angle), y + 26 * np.sin(angle))
         scene.blend(
             lines([wander((x, y), tip, 0.08, rng)], rng.uniform(3, 8)), scene.pick([(108, 104, 80)], 8), 0.7
         )
     scene.blend(
-        blob(centre, 45, 0.3, rng, edge=30) * np.clip(ramp(angle) + 0.5, 0, 1), plane((104, 98, 76)), 0.35
+        blob(center, 45, 0.3, rng, edge=30) * np.clip(ramp(angle) + 0.5, 0, 1), plane((104, 98, 76)), 0.35
     )
 
 

@@ -55,9 +55,9 @@ def _sheet(kind: str) -> Field:
     return sheet
 
 
-def plane(colour: ArrayLike) -> Picture:
-    """Return a colour as float32 `(3, 1, 1)`, which broadcasts over a picture."""
-    return np.asarray(colour, dtype=np.float32).reshape(3, 1, 1)
+def plane(color: ArrayLike) -> Picture:
+    """Return a color as float32 `(3, 1, 1)`, which broadcasts over a picture."""
+    return np.asarray(color, dtype=np.float32).reshape(3, 1, 1)
 
 
 def ramp(angle: float) -> Field:
@@ -73,20 +73,20 @@ def soften(mask: Field, radius: float) -> Field:
     return np.asarray(sheet, dtype=np.float32) * np.float32(1 / 255)
 
 
-def distance(centre: Point) -> Field:
-    """Return the distance of each pixel from `centre`, in pixels."""
-    away: Field = np.hypot(_X - np.float32(centre[0]), _Y - np.float32(centre[1]))
+def distance(center: Point) -> Field:
+    """Return the distance of each pixel from `center`, in pixels."""
+    away: Field = np.hypot(_X - np.float32(center[0]), _Y - np.float32(center[1]))
     return away
 
 
 def blob(
-    centre: Point, radius: float, roughness: float, rng: np.random.Generator, edge: float = 2.0
+    center: Point, radius: float, roughness: float, rng: np.random.Generator, edge: float = 2.0
 ) -> Field:
     """Return the mask of a patch with a ragged edge that fades over `edge` pixels.
 
     `roughness` is relative to `radius`.
     """
-    depth = radius - distance(centre) + texture("edge", rng) * np.float32(radius * roughness)
+    depth = radius - distance(center) + texture("edge", rng) * np.float32(radius * roughness)
     mask: Field = np.clip(depth / np.float32(edge) + np.float32(0.5), 0, 1)
     return mask
 
@@ -134,9 +134,9 @@ def dots(points: Sequence[Point], radii: Sequence[float]) -> Field:
 
 
 def quads(
-    centre: Point, spread: float, size: float, number: int, rng: np.random.Generator
+    center: Point, spread: float, size: float, number: int, rng: np.random.Generator
 ) -> list[list[Point]]:
-    """Return `number` parallel quadrilaterals about `size` pixels wide, scattered around `centre`."""
+    """Return `number` parallel quadrilaterals about `size` pixels wide, scattered around `center`."""
     angle = rng.uniform(0, np.pi / 2)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
@@ -144,7 +144,7 @@ def quads(
     for _ in range(number):
         half = rng.uniform(0.35, 0.65, 2) * size
         shape = corners * half + rng.normal(0, 0.09 * size, (4, 2)) + rng.normal(0, spread, 2)
-        plots.append([(float(x), float(y)) for x, y in shape @ turn.T + centre])
+        plots.append([(float(x), float(y)) for x, y in shape @ turn.T + center])
     return plots
 
 
@@ -157,15 +157,15 @@ def polygons(shapes: Sequence[Sequence[Point]]) -> Field:
     return _mask(sheet)
 
 
-def patchwork(colours: Sequence[tuple[int, int, int]], cells: int, rng: np.random.Generator) -> Picture:
-    """Divide the scene into about `cells` parcels, each in one of `colours`."""
-    sheet = Image.new("RGB", (SIDE, SIDE), colours[0])
+def patchwork(colors: Sequence[tuple[int, int, int]], cells: int, rng: np.random.Generator) -> Picture:
+    """Divide the scene into about `cells` parcels, each in one of `colors`."""
+    sheet = Image.new("RGB", (SIDE, SIDE), colors[0])
     draw = ImageDraw.Draw(sheet)
     angle = rng.uniform(0, np.pi)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     for left, top, right, bottom in _parcels(cells, rng):
         shape = np.array([[left, top], [right, top], [right, bottom], [left, bottom]]) @ turn.T + SIDE / 2
-        shade = rng.normal(0, 5, 1) + np.array(colours[int(rng.integers(len(colours)))])
+        shade = rng.normal(0, 5, 1) + np.array(colors[int(rng.integers(len(colors)))])
         draw.polygon([(x, y) for x, y in shape.tolist()], fill=tuple(int(v) for v in shade.clip(0, 255)))
     return np.moveaxis(np.asarray(sheet), 2, 0).astype(np.float32, order="C")
 
@@ -190,11 +190,11 @@ def _mask(sheet: Image.Image) -> Field:
     return np.asarray(sheet.reduce(2), dtype=np.float32) * np.float32(1 / 255)
 
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-FOREST: Colour = (48, 62, 54)
-SAVANNA: Colour = (88, 90, 66)
-SOIL: Colour = (140, 124, 98)
+FOREST: Color = (48, 62, 54)
+SAVANNA: Color = (88, 90, 66)
+SOIL: Color = (140, 124, 98)
 
 
 @dataclass
@@ -213,14 +213,14 @@ class Scene:
     roads: list[list[Point]] = field(default_factory=list)
     rivers: list[list[Point]] = field(default_factory=list)
 
-    def blend(self, mask: Field, colour: Picture, strength: float = 1.0) -> None:
-        """Blend `colour` into the canvas, with the opacity `mask * strength`."""
-        self.canvas += mask * np.float32(strength) * (colour - self.canvas)
+    def blend(self, mask: Field, color: Picture, strength: float = 1.0) -> None:
+        """Blend `color` into the canvas, with the opacity `mask * strength`."""
+        self.canvas += mask * np.float32(strength) * (color - self.canvas)
 
-    def pick(self, colours: Collection[Colour], spread: float = 7.0) -> Picture:
-        """Return a random variation of one of `colours`."""
-        colour = tuple(colours)[int(self.rng.integers(len(colours)))]
-        return plane(np.array(colour) + self.rng.normal(0, spread) + self.rng.normal(0, spread / 3, 3))
+    def pick(self, colors: Collection[Color], spread: float = 7.0) -> Picture:
+        """Return a random variation of one of `colors`."""
+        color = tuple(colors)[int(self.rng.integers(len(colors)))]
+        return plane(np.array(color) + self.rng.normal(0, spread) + self.rng.normal(0, spread / 3, 3))
 
     def spot(self, margin: float = 0.15) -> Point:
         """Draw a point at least `margin` sides from the border."""
@@ -239,8 +239,8 @@ class Scene:
 def bare_scene(tags: Collection[str], rng: np.random.Generator) -> Scene:
     """Paint forest with lit crowns and relief, or open land without `primary`."""
     forest = "primary" in tags
-    colour = np.array(FOREST if forest else SAVANNA) + rng.normal(0, 5) + rng.normal(0, (1.5, 1.0, 3.0))
+    color = np.array(FOREST if forest else SAVANNA) + rng.normal(0, 5) + rng.normal(0, (1.5, 1.0, 3.0))
     light = texture("canopy" if forest else "grass", rng) * np.float32(rng.uniform(3.5, 7.0))
     light = light + texture("relief", rng) * np.float32(rng.gamma(1.5, 1.6))
     light += texture("grass", rng) * np.float32(2.2)
-    return Scene(rng, plane(colour) + light * plane((1.0, 0.9, 0.65)))
+    return Scene(rng, plane(color) + light * plane((1.0, 0.9, 0.65)))

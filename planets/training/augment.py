@@ -71,7 +71,9 @@ def draw_changes(count: int, settings: TrainingSettings, random: np.random.Gener
         top, left = top.round(), left.round()
     angle = np.radians(random.uniform(-settings.rotation, settings.rotation, count))
     drawn = (1 + contrast, brightness, top, left, side, angle)
-    return Changes(torch.from_numpy(turns), *(torch.from_numpy(each.astype(np.float32)) for each in drawn))
+    return Changes(
+        torch.from_numpy(turns), *(torch.from_numpy(values.astype(np.float32)) for values in drawn)
+    )
 
 
 def no_changes(count: int, size: int) -> Changes:
@@ -80,7 +82,7 @@ def no_changes(count: int, size: int) -> Changes:
     return Changes(zeros.long(), ones, zeros, zeros, zeros, ones * size, zeros)
 
 
-def normalise(chips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def normalize(chips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Turn uint8 chips `(N, size, size, 3)` into float32 images `(N, 3, size, size)` in channels-last memory.
 
     Args:
@@ -92,13 +94,13 @@ def normalise(chips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Ten
         `(chips / 255 - mean) / std`.
     """
     _require_uint8(chips)
-    scale, shift = (torch.from_numpy(each).to(chips.device) for each in affine(mean, std))
+    scale, shift = (torch.from_numpy(factor).to(chips.device) for factor in affine(mean, std))
     return chips.to(torch.float32).mul_(scale).add_(shift).permute(0, 3, 1, 2)
 
 
-def denormalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> NDArray[np.uint8]:
+def denormalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> NDArray[np.uint8]:
     """Turn images back into chips for viewing, uint8 `(N, size, size, 3)`, clipped to 0 to 255."""
-    scale, shift = (torch.tensor(each, dtype=torch.float32) for each in (std, mean))
+    scale, shift = (torch.tensor(channels, dtype=torch.float32) for channels in (std, mean))
     levels = (images.detach().cpu().permute(0, 2, 3, 1) * scale + shift) * _LEVELS
     return np.asarray(levels.round().clamp(0, _LEVELS).to(torch.uint8))
 
@@ -119,7 +121,7 @@ def turn(chips: Tensor, turns: Tensor) -> Tensor:
 def augment(
     store: Tensor, rows: Tensor, changes: Changes, size: int, mean: Sequence[float], std: Sequence[float]
 ) -> Tensor:
-    """Return augmented, normalized images of `rows` of a store: `normalise(...) * contrast + brightness`.
+    """Return augmented, normalized images of `rows` of a store: `normalize(...) * contrast + brightness`.
 
     Args:
         store: uint8 of shape `(M, S, S, 3)`, on the device of the result.
@@ -135,8 +137,8 @@ def augment(
     _require_uint8(store)
     y, x = _places(changes, size)
     levels = _sampled(store, rows, y, x)
-    scale, shift = (torch.from_numpy(each).to(store.device) for each in affine(mean, std))
-    contrast, brightness = (each[:, None, None, None] for each in (changes.contrast, changes.brightness))
+    scale, shift = (torch.from_numpy(factor).to(store.device) for factor in affine(mean, std))
+    contrast, brightness = (change[:, None, None, None] for change in (changes.contrast, changes.brightness))
     return levels.mul_(scale * contrast).add_(shift * contrast + brightness).permute(0, 3, 1, 2)
 
 
@@ -153,7 +155,7 @@ def _places(changes: Changes, size: int) -> tuple[Tensor, Tensor]:
     v = torch.where(element & 2 > 0, size - 1 - grid[:, None], grid[:, None]).expand(-1, size, size)
     u = torch.where(element & 1 > 0, size - 1 - grid, grid).expand(-1, size, size)
     v, u = torch.where(element & 4 > 0, u, v), torch.where(element & 4 > 0, v, u)
-    top, left, side, angle = (each[:, None, None] for each in changes[3:])
+    top, left, side, angle = (change[:, None, None] for change in changes[3:])
     step, middle = side / size, (size - 1) / 2
     across, along = step * torch.cos(angle), step * torch.sin(angle)
     y = top + side / 2 - 0.5 + across * (v - middle) + along * (u - middle)

@@ -53,10 +53,10 @@ def augment_fused(
         float32 of shape `(N, 3, size, size)` in channels-last memory.
     """
     images = np.empty((len(rows), size, size, 3), dtype=np.float32) if out is None else out[: len(rows)]
-    turns, contrast, brightness, *window = (each.numpy() for each in changes)
+    turns, contrast, brightness, *window = (change.numpy() for change in changes)
     windows = np.stack(window, axis=1)
     fill = _copy_chips if _is_copy(windows, size) else _sample_chips
-    scale, shift = (each * contrast[:, None] for each in affine(mean, std))
+    scale, shift = (factor * contrast[:, None] for factor in affine(mean, std))
     arguments: tuple[Any, ...] = (
         np.asarray(pixels),
         rows,
@@ -184,7 +184,7 @@ def _rotate_pixels(
     factors: NDArray[np.float32],
     offsets: NDArray[np.float32],
 ) -> None:
-    """Sample a turned window, bilinear; beyond the edge the chip goes on as its mirror image."""
+    """Sample a turned window, bilinear; the chip is mirrored at its edges."""
     size, width = image.shape[0], chip.shape[1]
     top, left, side, angle = window
     step = side / size

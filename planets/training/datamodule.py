@@ -119,7 +119,7 @@ class Batches:
         for start in range(0, len(order), self.batch_size):
             mine = slice(start + index, start + self.batch_size, world)
             mix = draw_mix(settings.mixup, settings.cutmix, mixing)
-            yield self._batch(order[mine], Changes(*(each[mine] for each in drawn)), size, mix)
+            yield self._batch(order[mine], Changes(*(change[mine] for change in drawn)), size, mix)
 
     def _batch(self, rows: NDArray[np.int64], changes: Changes, size: int, mix: Mix | None) -> Batch:
         targets = torch.from_numpy(self.labels[rows].astype(np.float32))
@@ -131,10 +131,10 @@ class Batches:
 
 
 class ChipsDataModule(LightningDataModule):
-    """The train and validation splits of a store; the test split never comes near a training.
+    """The train and validation splits of a store; training never sees the test split.
 
-    Images are made where it is fastest. On a GPU: from a copy of all chips in its memory if they fit, else
-    from batches that are transferred as uint8, a quarter of the bytes. On the CPU: in one pass over the
+    Images are computed where it is fastest. On a GPU: from a copy of all chips in its memory if they fit,
+    else from batches that are transferred as uint8, a quarter of the bytes. On the CPU: in one pass over the
     mapped store.
     """
 

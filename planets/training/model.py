@@ -111,7 +111,7 @@ def restore(architecture: str, num_labels: int, image_size: int, weights: dict[s
         reason = str(error).partition("\n")[0]
         raise TrainingError(
             f"the weights do not fit {architecture} with {num_labels} labels ({reason}); use the version of "
-            "timm that they were made with"
+            "timm that wrote them"
         ) from error
     return network.eval()
 
@@ -123,10 +123,10 @@ def _weights_file(place: Path, architecture: str) -> Path:
     names = [
         f"{name}{suffix}" for name in (architecture, architecture.partition(".")[0]) for suffix in _SUFFIXES
     ]
-    found = next((place / name for name in names if (place / name).is_file()), None)
-    if found is None:
+    file = next((place / name for name in names if (place / name).is_file()), None)
+    if file is None:
         raise WeightsError(f"weights: the folder {place} has none of {', '.join(names)}; put one there")
-    return found
+    return file
 
 
 def load_body(network: nn.Module, file: Path) -> None:
@@ -149,7 +149,7 @@ def load_body(network: nn.Module, file: Path) -> None:
         raise WeightsError(
             f"weights: {file} is not of this network: {len(wrong)} of its {len(own)} tensors are missing "
             f"or of another shape {wrong[:3]}, {len(surplus)} are not its own {surplus[:3]}; name the "
-            "architecture that the file was made with"
+            "architecture of the file"
         )
     network.load_state_dict({key: state[key] for key in fitting}, strict=False)
 
@@ -163,7 +163,7 @@ def head_keys(network: nn.Module) -> set[str]:
 
 
 def pretrained_statistics(network: nn.Module) -> tuple[Channels, Channels]:
-    """Return the mean and standard deviation (0 to 1) by which a network's pretraining normalised images."""
+    """Return mean and standard deviation (0 to 1) of the images in a network's pretraining."""
     cfg = cast(Any, network).pretrained_cfg
     return tuple(cfg["mean"]), tuple(cfg["std"])
 
@@ -189,7 +189,7 @@ def _near(names: list[str]) -> str:
 
 def _ways_out(entry: ModelEntry, error: Exception) -> str:
     return (
-        f"model {entry.name}: the pretrained weights of {entry.architecture} cannot be had "
+        f"model {entry.name}: the pretrained weights of {entry.architecture} are unavailable "
         f"({str(error).partition(chr(10))[0]}). Connect this machine to huggingface.co; or put a file with "
         "the weights here and name it, or its folder, in `weights:`; or set `pretrained: false`"
     )

@@ -71,7 +71,7 @@ class MeanAveragePrecision(MultilabelAveragePrecision):
 
 
 class ChipClassifier(LightningModule):
-    """A network and how it learns.
+    """A network in training.
 
     Each epoch it logs `train_loss` (mean over the steps) and, over the whole validation split, `valid_loss`,
     `valid_f2_at_0.2` and `valid_map`. `History` gathers them into one row, so no logger gets them from here.

@@ -1,4 +1,4 @@
-"""What a training minimizes, and how: the losses, timm's optimizers, the learning rate schedule."""
+"""Losses, timm's optimizers, and the learning rate schedule."""
 
 from __future__ import annotations
 

@@ -22,16 +22,16 @@ class TrainedModel:
     """The result of one training.
 
     Attributes:
-        weights: state of the network, float32 on the CPU: that of the best epoch, averaged if the training
-            did so.
+        weights: state of the network after the best epoch, float32 on the CPU; averaged if the training
+            averages weights.
         architecture: timm's name of the network.
-        labels: what the logits stand for, in their order.
+        labels: labels of the logits, in order.
         image_size: pixels a side.
-        mean: by which images were normalised, of each channel, in the scale of 0 to 1.
-        std: likewise.
+        mean: mean of each channel that normalizes images, on a scale of 0 to 1.
+        std: standard deviation, likewise.
         metric: the validation score that chose the epoch: `f2_at_0.2`, `map` or `loss`.
         score: its value in that epoch.
-        best_epoch: that epoch, from 1 on.
+        best_epoch: that epoch, from 1.
         history: for each epoch run, `epoch`, `train_loss`, `valid_loss`, `valid_f2_at_0.2`, `valid_map`,
             `lr`, `chips_per_second` (training alone) and `seconds` (all of the epoch); on a GPU also
             `gpu_memory_gb`, the most that tensors took.

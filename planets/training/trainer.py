@@ -34,13 +34,13 @@ from planets.training.trained_model import TrainedModel
 CHECKPOINT = "last.ckpt"
 
 _UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError)
-"""What torch raises for a file that is not a checkpoint; there is no common base."""
+"""Errors of torch for a file that is not a checkpoint; they have no common base."""
 
 _HARMLESS_WARNINGS = (
     (r"`isinstance\(treespec, LeafSpec\)`", FutureWarning),  # Lightning 2.6 calls a torch function that moved
     ("Checkpoint directory .* exists and is not empty", UserWarning),  # the caller keeps other files there
     ("The dirpath has changed", UserWarning),  # resumed on another host; BestWeights knows the best epoch
-    ("No positive samples found in target", UserWarning),  # a label without chips; left out of the mean
+    ("No positive samples found in target", UserWarning),  # a label without chips, excluded from the mean
 )
 
 
@@ -132,7 +132,7 @@ def train(
 
 
 def world_size(settings: TrainingSettings) -> int:
-    """Return the number of processes: one per GPU, or as many as `devices` says.
+    """Return the number of processes: one per GPU, or `devices`.
 
     Raises:
         TrainingError: this machine has fewer GPUs, or they cannot share a batch equally.

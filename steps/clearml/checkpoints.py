@@ -35,4 +35,4 @@ def _stopped_equal(task: Task) -> str | None:
             "search_hidden": True,
         },
     )
-    return next((each for each in equal if ARTIFACT in Task.get_task(task_id=each).artifacts), None)
+    return next((task_id for task_id in equal if ARTIFACT in Task.get_task(task_id=task_id).artifacts), None)

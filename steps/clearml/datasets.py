@@ -1,4 +1,4 @@
-"""Versions of the ClearML dataset: found by content or by origin, uploaded, and finished."""
+"""Versions of the ClearML dataset: lookup by content or origin, upload, finalization."""
 
 from pathlib import Path
 from typing import NamedTuple

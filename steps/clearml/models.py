@@ -1,4 +1,4 @@
-"""Models in ClearML: registered with the task that trained them, and found with their evaluations."""
+"""Models in ClearML: registration, and lookup with their evaluations."""
 
 from pathlib import Path
 from typing import NamedTuple

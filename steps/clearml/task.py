@@ -1,4 +1,4 @@
-"""The ClearML task that a step runs as: its run, its storage, and results found again by their content."""
+"""The ClearML task that a step runs as: its run, its storage, and lookup of results by content."""
 
 import json
 import re
@@ -15,7 +15,7 @@ DONE = ("completed", "published")
 """Statuses of a task whose results can be used."""
 
 CONTENT = "content"
-"""Kind of the tag by which equal content is found again, as in `content:<hash>`."""
+"""Kind of the tag that identifies content, as in `content:<hash>`."""
 
 REFRESHED = "refreshed"
 """Configuration object of a run, or of an upload: the steps that ignore earlier results, as JSON."""

@@ -21,7 +21,7 @@ MODES = ["CMYK", "CMYK", "RGB", "L"]
 
 
 def picture(path, number, size=256):
-    """A JPEG of a colour that depends on the number, in one of the forms that occur."""
+    """A JPEG of a color that depends on the number, in one of the forms that occur."""
     random = np.random.default_rng(number)
     pixels = random.integers(0, 40, (size, size, 3)) + random.integers(20, 180, 3)
     image = Image.fromarray(pixels.astype(np.uint8))

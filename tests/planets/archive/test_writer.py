@@ -27,14 +27,14 @@ TAGS = {
 }
 
 
-def jpeg(colour: tuple[int, ...], mode: str = "RGB", side: int = 16) -> bytes:
+def jpeg(color: tuple[int, ...], mode: str = "RGB", side: int = 16) -> bytes:
     file = io.BytesIO()
-    Image.new(mode, (side, side), colour if len(colour) > 1 else colour[0]).save(file, "JPEG")
+    Image.new(mode, (side, side), color if len(color) > 1 else color[0]).save(file, "JPEG")
     return file.getvalue()
 
 
 def lay_out(folder: Path, tags: dict[str, str] = TAGS, end: str = "\n") -> Path:
-    """Write chips of one colour each, and their table."""
+    """Write chips of one color each, and their table."""
     (folder / "train-jpg").mkdir(parents=True)
     for number, name in enumerate(tags):
         (folder / "train-jpg" / f"{name}.jpg").write_bytes(jpeg((20 * number, 90, 60)))

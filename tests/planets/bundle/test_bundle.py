@@ -164,8 +164,8 @@ class TestRefuses:
             ({"surprise": 1}, "surprise"),
             ({"format": 2}, "a bundle of format 2, this version reads format 3"),
             ({"members": []}, "members"),
-            ({"decoder": "opencv"}, "decoder: made with 'opencv'"),
-            ({"resizer": "nearest"}, "resizer: made with 'nearest'"),
+            ({"decoder": "opencv"}, "decoder: it has 'opencv'"),
+            ({"resizer": "nearest"}, "resizer: it has 'nearest'"),
         ],
     )
     def test_what_does_not_fit(self, changes: dict[str, object], message: str, folder: Path) -> None:

@@ -17,9 +17,9 @@ from planets.chips.store import ChipStore
 from planets.system import DiskFull
 
 
-def jpeg(colour: tuple[int, ...], mode: str = "RGB", size: tuple[int, int] = (16, 16)) -> bytes:
+def jpeg(color: tuple[int, ...], mode: str = "RGB", size: tuple[int, int] = (16, 16)) -> bytes:
     file = io.BytesIO()
-    Image.new(mode, size, colour if len(colour) > 1 else colour[0]).save(file, "JPEG", quality=95)
+    Image.new(mode, size, color if len(color) > 1 else color[0]).save(file, "JPEG", quality=95)
     return file.getvalue()
 
 

@@ -17,8 +17,8 @@ Case = tuple[NDArray[np.uint8], NDArray[np.float32]]
 def cases(draw: st.DrawFn, max_labels: int = 4) -> Case:
     """Few distinct scores among them, 0 and 1 included, so that ties and edges are common."""
     shape = draw(st.tuples(st.integers(1, 10), st.integers(1, max_labels)))
-    neighbour = float(np.nextafter(np.float32(0.5), np.float32(1)))
-    levels = st.sampled_from([0.0, 1e-6, 0.2, 0.25, 0.5, neighbour, 0.9, 1.0])
+    neighbor = float(np.nextafter(np.float32(0.5), np.float32(1)))
+    levels = st.sampled_from([0.0, 1e-6, 0.2, 0.25, 0.5, neighbor, 0.9, 1.0])
     scores = st.one_of(levels, st.floats(0, 1, width=32))
     return (
         draw(arrays(np.uint8, shape, elements=st.integers(0, 1))),

@@ -27,7 +27,7 @@ def plainly(network: nn.Module, pixels: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-logits))
 
 
-def test_scores_are_sigmoids_of_normalised_unchanged_chips(network: nn.Module) -> None:
+def test_scores_are_sigmoids_of_normalized_unchanged_chips(network: nn.Module) -> None:
     """No augmentation, no dropout, no logits."""
     scores = predict_scores(network, PIXELS, MEAN, STD)
     assert scores.dtype == np.float32

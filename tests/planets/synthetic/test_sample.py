@@ -177,11 +177,11 @@ class TestForms:
         assert modes["CMYK"] > 80
 
     @pytest.fixture
-    def colour(self) -> Image.Image:
+    def color(self) -> Image.Image:
         return Image.new("RGB", (32, 32), (40, 120, 200))
 
-    def test_four_components_are_as_in_the_real_chips(self, colour: Image.Image) -> None:
-        data = encode(colour, "CMYK")
+    def test_four_components_are_as_in_the_real_chips(self, color: Image.Image) -> None:
+        data = encode(color, "CMYK")
         with Image.open(io.BytesIO(data)) as picture:
             assert picture.mode == "CMYK"
             assert "adobe" not in picture.info
@@ -189,11 +189,11 @@ class TestForms:
             assert picture.getchannel("K").getextrema() == (0, 0)
 
     @pytest.mark.parametrize("mode", ["CMYK", "RGB"])
-    def test_the_decoder_gives_back_the_colours(self, colour: Image.Image, mode: str) -> None:
-        np.testing.assert_allclose(decode(encode(colour, mode)).mean((0, 1)), (40, 120, 200), atol=3)
+    def test_the_decoder_gives_back_the_colors(self, color: Image.Image, mode: str) -> None:
+        np.testing.assert_allclose(decode(encode(color, mode)).mean((0, 1)), (40, 120, 200), atol=3)
 
-    def test_grey_chips_are_as_bright(self, colour: Image.Image) -> None:
-        grey = decode(encode(colour, "L"))
+    def test_grey_chips_are_as_bright(self, color: Image.Image) -> None:
+        grey = decode(encode(color, "L"))
         assert grey.shape == (32, 32, 3)
         np.testing.assert_allclose(grey.mean((0, 1)), 0.299 * 40 + 0.587 * 120 + 0.114 * 200, atol=3)
 

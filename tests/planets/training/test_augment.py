@@ -17,10 +17,10 @@ from planets.training.augment import (
     Changes,
     augment,
     cut_size,
-    denormalise,
+    denormalize,
     draw_changes,
     no_changes,
-    normalise,
+    normalize,
     train_size,
     turn,
 )
@@ -118,14 +118,14 @@ def test_both_ways_agree(seed: int, zoom: float, rotation: float, size: int) -> 
 @both
 def test_a_turn_alone_moves_pixels_and_makes_none(way: Way) -> None:
     given, drawn = chips(), changes(jitter=0.0)
-    expected = normalise(turn(given, drawn.turns), MEAN, STD)
+    expected = normalize(turn(given, drawn.turns), MEAN, STD)
     torch.testing.assert_close(way(given, drawn, 12), expected, atol=1e-6, rtol=0)
 
 
 @both
-def test_without_changes_it_is_normalise(way: Way) -> None:
+def test_without_changes_it_is_normalize(way: Way) -> None:
     given = chips()
-    torch.testing.assert_close(way(given, no_changes(40, 12), 12), normalise(given, MEAN, STD))
+    torch.testing.assert_close(way(given, no_changes(40, 12), 12), normalize(given, MEAN, STD))
 
 
 @both
@@ -136,7 +136,7 @@ def test_takes_the_rows_that_are_asked_for(way: Way) -> None:
         if way is in_torch
         else augment_fused(given.numpy(), rows.numpy(), no_changes(3, 12), 12, MEAN, STD)
     )
-    torch.testing.assert_close(images, normalise(given[rows], MEAN, STD))
+    torch.testing.assert_close(images, normalize(given[rows], MEAN, STD))
 
 
 def test_threads_and_memory_change_nothing() -> None:
@@ -151,7 +151,7 @@ def test_threads_and_memory_change_nothing() -> None:
 def test_halving_is_the_mean_of_four() -> None:
     given = chips(3)
     halves = fused(given, no_changes(3, 12), 6)
-    whole = normalise(given, MEAN, STD)
+    whole = normalize(given, MEAN, STD)
     torch.testing.assert_close(halves, torch.nn.functional.avg_pool2d(whole, 2), atol=1e-5, rtol=1e-5)
 
 
@@ -164,10 +164,10 @@ def test_the_eight_turns_are_the_symmetries_of_the_square() -> None:
     np.testing.assert_array_equal(turned[0], chip[0])
 
 
-def test_normalise_does_that_only() -> None:
+def test_normalize_does_that_only() -> None:
     given = chips()
     expected = ((given.double() / 255 - torch.tensor(MEAN)) / torch.tensor(STD)).permute(0, 3, 1, 2)
-    images = normalise(given, MEAN, STD)
+    images = normalize(given, MEAN, STD)
     torch.testing.assert_close(images, expected.float())
     assert images.is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_array_equal(given, chips())
@@ -211,17 +211,17 @@ def test_images_grow_up_to_the_size_of_the_chips() -> None:
     assert {train_size(plain, epoch) for epoch in range(10)} == {cut_size(plain)} == {112}
 
 
-def test_images_are_not_normalised_twice() -> None:
+def test_images_are_not_normalized_twice() -> None:
     for wrong in (
-        lambda: normalise(chips().float(), MEAN, STD),
+        lambda: normalize(chips().float(), MEAN, STD),
         lambda: in_torch(chips().float(), changes(), 12),
     ):
         with pytest.raises(TypeError, match="uint8"):
             wrong()
 
 
-def test_denormalise_gives_the_chips_back() -> None:
+def test_denormalize_gives_the_chips_back() -> None:
     given = chips()
-    np.testing.assert_array_equal(denormalise(normalise(given, MEAN, STD), MEAN, STD), given)
-    brighter = denormalise(normalise(given, MEAN, STD) + 100, MEAN, STD)
+    np.testing.assert_array_equal(denormalize(normalize(given, MEAN, STD), MEAN, STD), given)
+    brighter = denormalize(normalize(given, MEAN, STD) + 100, MEAN, STD)
     assert (brighter == 255).all()

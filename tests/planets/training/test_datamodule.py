@@ -8,7 +8,7 @@ from support.synthetic import SETTINGS, make_labels, make_parts, make_store
 from planets.chips.store import ChipStore
 from planets.config.training import TrainingSettings
 from planets.training import TrainingError
-from planets.training.augment import augment, normalise
+from planets.training.augment import augment, normalize
 from planets.training.datamodule import Batch, Batches, ChipsDataModule, channel_statistics, copy_chips
 from planets.training.distributed import Rank
 
@@ -41,7 +41,7 @@ def test_valid_is_every_valid_chip_in_order_and_as_it_is() -> None:
     np.testing.assert_array_equal(targets, data.labels[rows])
     for batch in data.val_dataloader():
         images, _ = data.on_after_batch_transfer(batch)
-        torch.testing.assert_close(images, normalise(chips_of(data, batch), MEAN, STD))
+        torch.testing.assert_close(images, normalize(chips_of(data, batch), MEAN, STD))
 
 
 def test_train_is_every_train_chip_once_with_its_own_labels() -> None:
@@ -55,9 +55,9 @@ def test_train_is_every_train_chip_once_with_its_own_labels() -> None:
 def test_train_is_changed_and_valid_is_not() -> None:
     data = module()
     batch = next(iter(data.train_batches(0)))
-    assert (data.images(batch) - normalise(chips_of(data, batch), MEAN, STD)).abs().max() > 0.5
+    assert (data.images(batch) - normalize(chips_of(data, batch), MEAN, STD)).abs().max() > 0.5
     batch = next(iter(data.val_dataloader()))
-    torch.testing.assert_close(data.images(batch), normalise(chips_of(data, batch), MEAN, STD))
+    torch.testing.assert_close(data.images(batch), normalize(chips_of(data, batch), MEAN, STD))
 
 
 def test_a_resident_copy_makes_the_same_images() -> None:
