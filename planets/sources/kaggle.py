@@ -25,14 +25,7 @@ from urllib3.util import Retry
 from planets.archive.layout import CHIPS, SUBMISSION, TABLE, TEST_CHIPS, locate
 from planets.sources import BadDownload, SourceError
 from planets.sources.unpack import unpack, verify_checksums
-from planets.system import (
-    PROGRESS_SECONDS,
-    ByteProgress,
-    Say,
-    megabytes,
-    reports_full_disk,
-    require_space,
-)
+from planets.system import PROGRESS_SECONDS, ByteProgress, Say, megabytes, reports_full_disk, require_space
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and to wait for the next bytes; Kaggle's client itself waits without limit."""
@@ -306,11 +299,9 @@ def require_credentials() -> None:
     if VARIABLES[0] in present or pair <= present or any(file.is_file() for file in files):
         return
     half = sorted(pair & present)
-    problem = (
-        f"{half[0]} is set and {(pair - present).pop()} is not" if half else "no Kaggle credentials here"
-    )
+    gap = f"{half[0]} is set and {(pair - present).pop()} is not" if half else "no Kaggle credentials here"
     raise NoCredentials(
-        f"{problem}: create a token at https://www.kaggle.com/settings and set KAGGLE_API_TOKEN, or "
+        f"{gap}: create a token at https://www.kaggle.com/settings and set KAGGLE_API_TOKEN, or "
         "KAGGLE_USERNAME and KAGGLE_KEY, in the environment or in .env.local (running workers do not see a "
         f"change: `make down` first), or put kaggle.json into {folders[0]}; {_BY_HAND}"
     )
