@@ -68,7 +68,7 @@ class Checkout:
     def __call__(self, *words, sets=(), environment=None, code=0):
         """Run `python -m pipeline WORDS`, demand the exit code, and return what it printed."""
         process = self.start(*words, sets=sets, environment=environment)
-        printed, _ = process.communicate(timeout=600)
+        printed, _ = process.communicate(timeout=1800)
         assert process.returncode == code, printed
         return printed
 
@@ -83,7 +83,7 @@ class Checkout:
             env=self.environment | {"CLEARML_CONFIG_FILE": str(self.stack / "clearml.conf")},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         assert done.returncode == 0, done.stderr

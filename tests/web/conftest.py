@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from support import seed
 from support.browsing import link, listen
 from support.embedded import Embedded, running
+
+expect.set_options()  # ends a test that hangs: a busy machine is slow, not wrong
 
 
 @pytest.fixture(scope="session")

@@ -154,8 +154,8 @@ def test_pages_work_without_scripts(server: Embedded, browser: Browser, run: see
 def test_the_page_shows_that_the_server_is_gone(page: Page, complaints: list[str]) -> None:
     page.goto("/workers")
     page.route("**/workers?*", lambda route: route.fulfill(status=503))
-    expect(page.get_by_role("alert")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("alert")).to_be_visible()
     page.unroute("**/workers?*")
-    expect(page.get_by_role("alert")).to_be_hidden(timeout=20_000)
+    expect(page.get_by_role("alert")).to_be_hidden()
     assert all("503" in complaint for complaint in complaints)
     complaints.clear()

@@ -31,7 +31,7 @@ def test_compare_two_runs(page: Page, run: seed.Run, other: seed.Run) -> None:
 def test_compare_the_curves_of_two_tasks(page: Page, run: seed.Run) -> None:
     page.goto(f"/compare?ids={run.steps['train_small']}&ids={run.steps['train_large']}")
     expect(page.get_by_role("row").filter(has_text="train loss")).to_contain_text("0.125")
-    expect(page.locator(".scatterlayer .trace")).to_have_count(4, timeout=20_000)
+    expect(page.locator(".scatterlayer .trace")).to_have_count(4)
 
 
 def test_compare_old_and_new_parameters(server: Embedded, page: Page) -> None:
@@ -55,7 +55,7 @@ def test_the_choice_survives_the_live_list(server: Embedded, page: Page) -> None
     page.goto("/?q=one")
     page.get_by_label("Compare chosen one").check()
     server.new_task(name="another one", type="controller")
-    expect(page.get_by_role("link", name="another one")).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("link", name="another one")).to_be_visible()
     expect(page.get_by_label("Compare chosen one")).to_be_checked()
 
 

@@ -20,11 +20,11 @@ def test_the_list_updates_by_itself(server: Embedded, page: Page) -> None:
     page.goto("/?q=moving")
     expect(page.get_by_text("Nothing found.")).to_be_visible()
     moving = seed.pipeline(server, "moving run")
-    expect(page.get_by_role("link", name="moving run")).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("link", name="moving run")).to_be_visible()
     expect(page.locator("tbody")).to_contain_text("running")
     seed.step(server, moving, "ingest")
     seed.complete(server, moving, "ingest")
-    expect(page.locator("tbody")).to_contain_text("1/7", timeout=10_000)
+    expect(page.locator("tbody")).to_contain_text("1/7")
 
 
 def test_a_run_shows_a_diagram_of_its_steps(page: Page, run: seed.Run) -> None:
@@ -61,12 +61,12 @@ def test_a_live_run_shows_what_its_steps_do(server: Embedded, page: Page) -> Non
     expect(page.get_by_role("img", name="ingest, pending")).to_be_visible()
     task = seed.step(server, live, "ingest")
     node = page.get_by_role("link", name="ingest, running")
-    expect(node).to_contain_text("ingest is at work", timeout=10_000)
+    expect(node).to_contain_text("ingest is at work")
     expect(node).to_contain_text(re.compile(r"running · \d+ s"))
     server.events(*seed.log(task, "halfway", start=1_700_000_300_000))
-    expect(node).to_contain_text("halfway", timeout=10_000)
+    expect(node).to_contain_text("halfway")
     seed.complete(server, live, "ingest")
-    expect(page.get_by_role("link", name="ingest, completed")).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("link", name="ingest, completed")).to_be_visible()
 
 
 def test_steps_are_cached_or_have_a_reason(server: Embedded, page: Page, run: seed.Run) -> None:

@@ -103,7 +103,7 @@ def test_no_hostile_script_runs(page: Page, complaints: list[str], evil: Evil) -
     for path in evil.paths:
         page.goto(path)
         if "metrics" in path:
-            expect(page.locator(".plot .main-svg").first).to_be_attached(timeout=20_000)
+            expect(page.locator(".plot .main-svg").first).to_be_attached()
             page.wait_for_timeout(300)
         assert page.evaluate("window.evil") is None, path
         assert page.evaluate(SCRIPTS), path

@@ -45,7 +45,7 @@ def test_the_console_grows(server: Embedded, page: Page) -> None:
     page.goto(f"/projects/*/experiments/{task}/output/log")
     for number in range(3):
         server.events(*seed.log(task, f"line {number}", start=1_700_000_000_000 + number))
-        expect(page.get_by_role("log")).to_contain_text(f"line {number}", timeout=10_000)
+        expect(page.get_by_role("log")).to_contain_text(f"line {number}")
     expect(page.locator(".entry")).to_have_count(3)
 
 
@@ -58,7 +58,7 @@ def test_the_console_takes_reports_out_of_order(server: Embedded, page: Page) ->
     expect(page.locator(".entry")).to_have_count(1)
     lines = seed.log(task, *(f"line {number:03}" for number in range(700)), start=1_700_000_001_000)
     server.events(*reversed(lines))
-    expect(page.locator(".entry")).to_have_count(701, timeout=20_000)
+    expect(page.locator(".entry")).to_have_count(701)
     shown = page.locator(".entry .output").all_text_contents()
     assert shown == ["first", *(f"line {number:03}" for number in range(700))]
 
@@ -100,14 +100,14 @@ def test_the_console_is_searched(server: Embedded, page: Page) -> None:
 
 def test_scalars_are_drawn(page: Page, run: seed.Run) -> None:
     page.goto(run.step("train_small", "/info-output/metrics/scalar"))
-    expect(page.locator(".scatterlayer .trace")).to_have_count(2, timeout=20_000)
+    expect(page.locator(".scatterlayer .trace")).to_have_count(2)
     expect(page.get_by_role("row").filter(has_text="train")).to_contain_text("0.125")
 
 
 def test_tables_and_plots(page: Page, run: seed.Run) -> None:
     page.goto(run.step("evaluate_small", "/info-output/metrics/plots"))
     expect(page.get_by_role("table")).to_contain_text(re.compile("label.*f2.*clear.*0.75", re.DOTALL))
-    expect(page.locator(".scatterlayer .trace")).to_have_count(1, timeout=20_000)
+    expect(page.locator(".scatterlayer .trace")).to_have_count(1)
 
 
 def test_debug_images_are_shown(page: Page, run: seed.Run) -> None:

@@ -14,7 +14,7 @@ import yaml
 pytestmark = pytest.mark.slow
 
 TOKEN = "T0KEN/B0T"
-PATIENCE = 240
+PATIENCE = 900
 
 
 @pytest.fixture(scope="module")

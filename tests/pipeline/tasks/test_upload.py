@@ -128,7 +128,7 @@ def test_a_pipeline_finds_the_uploaded_dataset_and_downloads_nothing(checkout, k
     run = checkout.start("run", environment=environment)
     next(line for line in run.stdout if line.startswith("ingest ") and " completed " in line)
     run.send_signal(signal.SIGINT)  # what comes after does not matter here
-    run.communicate(timeout=120)
+    run.communicate(timeout=900)
     assert checkout.states()["ingest"] == "completed"
     ingest = next(step for step in checkout.report()["steps"] if step["name"] == "ingest")
     log, dataset_id = checkout.python(LOG, ingest["task_id"])
