@@ -8,7 +8,7 @@ from support import seed
 from support.browsing import link, listen
 from support.embedded import Embedded, running
 
-expect.set_options()  # ends a test that hangs: a busy machine is slow, not wrong
+expect.set_options(timeout=60_000)  # ends a test that hangs: a busy machine is slow, not wrong
 
 
 @pytest.fixture(scope="session")
