@@ -160,7 +160,8 @@ def test_from_a_step_on_everything_runs_anew_and_an_equal_model_is_not_published
 
 def test_a_run_whose_controller_was_killed_is_resumed_and_followed(checkout, names):
     """What was left of the run is stopped, and goes on; its split is another, and so its line of models."""
-    words = ("run", "--models", names[0], "--epochs", "60", "--set", "split.seed=7")
+    # Epochs enough for the training to be at work still when the killed controller has been noticed.
+    words = ("run", "--models", names[0], "--epochs", "300", "--set", "split.seed=7")
     run = checkout.start(*words)
     next(line for line in run.stdout if "train_" in line and " running " in line)
     controller_of(checkout).kill()
@@ -257,4 +258,4 @@ def test_a_new_dataset_version_starts_a_run_that_trains_on_it(checkout, names, v
 
 def test_a_version_or_a_step_that_is_not_there_is_told_at_once(checkout):
     assert "has no dataset 123" in checkout("run", "--dataset-id", "123", code=1)
-    assert "has no step 'train'; it has: controller, ingest" in checkout("logs", "train", code=1)
+    assert "has no step 'train'; its steps are: controller, ingest" in checkout("logs", "train", code=1)
