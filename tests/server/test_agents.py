@@ -137,7 +137,7 @@ def start_pipeline(server: Embedded, place: Path, code: str = PIPELINE) -> str:
         cwd=place,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=600,
     )
     assert "run=" in done.stdout, done.stdout + done.stderr
     return done.stdout.partition("run=")[2].split()[0]

@@ -83,7 +83,7 @@ controller.close()
 
 
 def test_grid_and_random_search(sdk: Sdk, workers: Path) -> None:
-    result = sdk(SEARCH, timeout=180)
+    result = sdk(SEARCH, timeout=600)
     grid, random = result["x"][:3], result["x"][3:]
     assert (sorted(grid), grid[0], result["best"]) == ([1.0, 2.0, 4.0], 2.0, 0.0)
     assert len(random) == 2
@@ -145,7 +145,7 @@ triggers._task.close()
 
 
 def test_one_round_of_a_schedule_and_of_triggers(sdk: Sdk, workers: Path) -> None:
-    result = sdk(ROUNDS, timeout=120)
+    result = sdk(ROUNDS, timeout=600)
     assert [status for _, status in result["scheduled"]] == ["completed"]
     assert result["called"] == ["function"]
     assert sorted(result["jobs"]) == ["call", "each minute"]
@@ -203,7 +203,7 @@ pipe.task.close()
 
 
 def test_a_pipeline_of_tasks_with_retries_callbacks_and_monitors(sdk: Sdk, workers: Path) -> None:
-    result = sdk(PIPELINE, timeout=180)
+    result = sdk(PIPELINE, timeout=600)
     calls = result["calls"]
     assert {"before square", "after square", "before again", "before skipped", "before flaky"} <= set(calls)
     assert "after skipped" not in calls
@@ -238,7 +238,7 @@ result = dict(step=step, run=pipe.task.id)
 
 
 def test_an_aborted_pipeline_stops_its_step(sdk: Sdk, shared: Embedded, workers: Path) -> None:
-    result = sdk(ABORTED, timeout=120)
+    result = sdk(ABORTED, timeout=600)
     states: dict[str, Any] = {}
 
     def ended() -> bool:

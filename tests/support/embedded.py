@@ -66,7 +66,7 @@ def fetch(
     request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
     opener = urllib.request.build_opener(_NoRedirect)
     try:
-        with opener.open(request, timeout=30) as response:
+        with opener.open(request, timeout=600) as response:
             return Answer(response.status, response.headers, response.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -223,7 +223,7 @@ def agent(
 def sdk_runner(server: Embedded, folder: Path) -> Sdk:
     """Runs SDK code in its own process (the session is global); returns what it assigns to ``result``."""
 
-    def run(code: str, timeout: float = 90) -> Any:
+    def run(code: str, timeout: float = 600) -> Any:
         out = folder / "result.json"
         ending = f"\nimport json\nopen({str(out)!r}, 'w').write(json.dumps(result, default=str))\n"
         script = folder / "snippet.py"
@@ -245,7 +245,7 @@ def sdk_runner(server: Embedded, folder: Path) -> Sdk:
 def refused(*options: str) -> str:
     """Start a server that must not start; returns its one line."""
     command = [sys.executable, "-m", "server", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 1, done
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1, done.stderr

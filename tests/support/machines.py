@@ -22,7 +22,7 @@ def missing() -> str:
 
 
 def ip(*words):
-    subprocess.run(["ip", *words], check=True, timeout=30)
+    subprocess.run(["ip", *words], check=True, timeout=600)
 
 
 @contextmanager

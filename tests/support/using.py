@@ -14,7 +14,7 @@ def run(folder: Path, *words: object, code: int = 0, program: str = "planets") -
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr

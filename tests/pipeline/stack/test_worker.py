@@ -52,7 +52,7 @@ def test_what_cannot_be_is_refused(machine_with, there, gpus, count, told):
 
 def test_the_unit_starts_the_same_worker_from_this_checkout(tmp_path):
     command = [sys.executable, "-m", "pipeline", "worker", "--queue", "gpu", "--gpus", "0,1", "--systemd"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
     unit = configparser.RawConfigParser(strict=True)
     unit.optionxform = str
     unit.read_string(printed)

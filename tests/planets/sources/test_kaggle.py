@@ -345,7 +345,7 @@ def test_the_file_in_the_home_folder_is_read(kaggle, running, tmp_path):
         env=bare | running[1] | {"HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
