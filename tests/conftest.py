@@ -5,10 +5,15 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, sync_playwright
 from support.checkouts import FirstRun, make_checkout
 
 from planets.system import usable_cores
+
+# A busy machine is slow, not wrong: hypothesis does not time the tests.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 AGENTS = {"first_run", "new_checkout", "stack"}

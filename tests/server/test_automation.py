@@ -105,7 +105,7 @@ scheduler.add_task(schedule_task_id=work.id, queue="default", name="each minute"
 scheduler.add_task(schedule_function=lambda: called.append("function"), name="call", minute=1,
                    execute_immediately=True)
 scheduler._step(); scheduler._step()
-deadline = time.time() + 60
+deadline = time.time() + 600
 def scheduled():
     return Task.get_tasks(project_name="Automation/scheduled")
 while time.time() < deadline and not [t for t in scheduled() if t.get_status() == "completed"]:
@@ -224,7 +224,7 @@ sleeper = script("sleeper", "import time; time.sleep(300)")
 pipe = PipelineController(name="aborted", project="Automation", version="1.0", pool_frequency=0.01)
 pipe.add_step(name="sleeper", base_task_id=sleeper.id, execution_queue="default")
 pipe._start(wait=False)
-deadline = time.time() + 60
+deadline = time.time() + 600
 while time.time() < deadline:
     job = pipe.get_pipeline_dag()["sleeper"].job
     if job and Task.get_task(task_id=job.task_id()).get_status() == "in_progress":

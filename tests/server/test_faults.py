@@ -123,7 +123,7 @@ def test_a_read_only_folder(server: Embedded, tmp_path: Path) -> None:
     mount = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
     command = [sys.executable, "-m", "server", "--data", str(server.data), *ANY_PORT]
     done = subprocess.run(
-        [*UNSHARE, "sh", "-c", mount, str(server.data), *command], capture_output=True, text=True, timeout=30
+        [*UNSHARE, "sh", "-c", mount, str(server.data), *command], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 1
     assert done.stderr == (f"server: cannot write the data folder {server.data}: Read-only file system\n")

@@ -23,7 +23,7 @@ from server.retention import Retention
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "server", *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "server", *arguments], capture_output=True, text=True, timeout=600
     )
 
 
@@ -224,7 +224,7 @@ def test_the_server_empties_archived_tasks_with_keep_archived_days(tmp_path: Pat
     with running(tmp_path / "data") as server:
         assert files_of(server) == {"a.bin", "i.png"}
     with running(tmp_path / "data", "--keep-archived-days", "0") as server:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while files_of(server) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert files_of(server) == set()
