@@ -134,7 +134,7 @@ class TestRefuses:
             ([], "name a folder of pictures: make predict IMAGES="),
             (["nowhere"], "nowhere does not exist"),
             (["images/train_0.jpg"], "is a file; name a folder"),
-            (["none"], "none holds 0 files and no picture"),
+            (["none"], "none holds 0 files, none of them a picture"),
             (["images", "--bundle", "nowhere"], "no model in nowhere: make one with `make train.pipeline`"),
             (["images", "--out", "images"], "images is a folder; name a file in it"),
             (["images", "--runtime", "tflite"], "no runtime 'tflite'; the runtimes are: onnx, torch"),
