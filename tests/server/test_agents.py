@@ -124,7 +124,7 @@ def test_stop_ends_the_process_of_the_task(stack: Embedded) -> None:
     stack.call("tasks.stop", task=task, status_reason="enough")
     done = ended(stack, task)
     assert done["status"] == "stopped"
-    wait_for(lambda: not psutil.pid_exists(int(line.split()[1])), "the end of the process", 20)
+    wait_for(lambda: not psutil.pid_exists(int(line.split()[1])), "the end of the process")
 
 
 def start_pipeline(server: Embedded, place: Path, code: str = PIPELINE) -> str:

@@ -245,4 +245,4 @@ def test_an_aborted_pipeline_stops_its_step(sdk: Sdk, shared: Embedded, workers:
         states.update({name: shared.task(task)["status"] for name, task in result.items()})
         return set(states.values()) == {"stopped"}
 
-    wait_for(ended, f"the end of run and step, now {json.dumps(states)}", 30)
+    wait_for(ended, f"the end of run and step, now {json.dumps(states)}")

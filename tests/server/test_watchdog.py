@@ -33,7 +33,7 @@ def database(server: Embedded) -> Iterator[Database]:
 def test_a_lost_worker_fails_its_task(tmp_path: Path) -> None:
     with running(tmp_path / "data", "--worker-timeout", "1") as server:
         task = run_by_agent(server)
-        wait_for(lambda: server.task(task)["status"] == "failed", "the watchdog", 10)
+        wait_for(lambda: server.task(task)["status"] == "failed", "the watchdog")
         assert server.task(task)["status_reason"].startswith("worker lost: w1, no sign of life for 0:00:0")
 
 
@@ -99,9 +99,9 @@ def test_a_laptop_that_slept_fails_nothing(tmp_path: Path) -> None:
         asleep = time.time()
         wait_for(lambda: time.time() > asleep + 9, "a long sleep", 12)
         server.process.send_signal(signal.SIGCONT)
-        wait_for(lambda: "the machine slept" in server.log.read_text(), "the server to notice", 10)
+        wait_for(lambda: "the machine slept" in server.log.read_text(), "the server to notice")
         assert server.task(task)["status"] == "in_progress"
-        wait_for(lambda: server.task(task)["status"] == "failed", "the timeout after waking", 15)
+        wait_for(lambda: server.task(task)["status"] == "failed", "the timeout after waking")
 
 
 def test_a_manual_rerun_is_independent_of_the_old_worker(server: Embedded, database: Database) -> None:

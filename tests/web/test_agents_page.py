@@ -120,5 +120,5 @@ def test_a_run_is_watched_changed_and_aborted(stack: Embedded, page: Page) -> No
     page.locator("summary", has_text="Abort").click()
     page.get_by_role("button", name="Abort now").click()
     expect(page.get_by_role("link", name="wait, aborted")).to_be_visible()
-    wait_for(lambda: not processes(step["id"]), "the end of the step's processes", patience=60)
+    wait_for(lambda: not processes(step["id"]), "the end of the step's processes")
     expect(page.locator(".state")).to_contain_text("aborted")
