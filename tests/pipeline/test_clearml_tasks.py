@@ -92,14 +92,14 @@ PAGES = """
 from pipeline.api import Api
 from pipeline.clearml_tasks import PAGE, fetch, find
 api = Api()
-ids = [api.call("tasks.create", name=f"task {n}", type="training")["id"] for n in range(PAGE + 3)]
+ids = [api.call("tasks.create", name=f"paged {n}", type="training")["id"] for n in range(PAGE + 3)]
 wanted = [*reversed(ids), "", "0" * 32, ids[0]]
 result = {
     "fetched": list(fetch(api, wanted)) == list(reversed(ids)),
-    "found": sorted(task.id for task in find(api, name="^task ")) == sorted(ids),
-    "limited": len(list(find(api, name="^task ", limit=2))),
-    "nothing": list(find(api, name="^other ")) + list(fetch(api, [])),
-    "status": {task.status for task in find(api, limit=1)} == {"created"},
+    "found": sorted(task.id for task in find(api, name="^paged ")) == sorted(ids),
+    "limited": len(list(find(api, name="^paged ", limit=2))),
+    "nothing": list(find(api, name="^absent ")) + list(fetch(api, [])),
+    "status": {task.status for task in find(api, name="^paged ", limit=1)} == {"created"},
 }
 """
 
