@@ -104,7 +104,7 @@ if __name__ == "__main__":
 
 
 def test_processes_of_a_script_report_to_one_task(server: Embedded, tmp_path: Path) -> None:
-    """A pool of forks, and a process started anew, which joins its parent's task."""
+    """A pool of forks, and a new process, which joins its parent's task."""
     run(server, tmp_path, PROCESSES)
     tasks = server.call("tasks.get_all", name="^processes$").data["tasks"]
     assert [task["status"] for task in tasks] == ["completed"]

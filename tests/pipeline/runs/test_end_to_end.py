@@ -196,7 +196,7 @@ def edited(checkout, models):
     entries = yaml.safe_load(checkout.entries.read_text())
     entries[1]["training"] = {"epochs": 2}
     checkout.entries.write_text(yaml.safe_dump(entries))
-    checkout("down")  # agents import the library anew for every step; this shows that a new stack remembers
+    checkout("down")  # agents import the library again for every step; this shows that a new stack remembers
     checkout("run", "--refresh", "ingest,register,split")
     file.write_text(before)
     return ran(checkout), why(checkout)

@@ -45,7 +45,7 @@ def receiver():
 
 @pytest.fixture(scope="module")
 def checkout(trained):
-    """Its chips are split anew, so no model has been published for these test chips."""
+    """Its chips are split again, so no model has been published for these test chips."""
     profile = trained.folder / "configs" / "profiles" / "sample.yaml"
     profile.write_text(profile.read_text() + "split: {seed: 5}\n")
     return trained

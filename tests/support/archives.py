@@ -1,0 +1,49 @@
+"""Small archives in the Kaggle layout."""
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+LAYOUTS = ["", "planet", "planet/planet"]
+
+TAGS = {
+    "train_0": "haze primary",
+    "train_1": "agriculture clear primary water",
+    "train_2": "clear primary",
+    "train_10": "cloudy",
+}
+
+
+def jpeg(color: tuple[int, ...], mode: str = "RGB", side: int = 16) -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, (side, side), color if len(color) > 1 else color[0]).save(file, "JPEG")
+    return file.getvalue()
+
+
+def lay_out(folder: Path, tags: dict[str, str] = TAGS, end: str = "\n") -> Path:
+    """Write chips of one color each, and their table."""
+    (folder / "train-jpg").mkdir(parents=True)
+    for number, name in enumerate(tags):
+        (folder / "train-jpg" / f"{name}.jpg").write_bytes(jpeg((20 * number, 90, 60)))
+    lines = ["image_name,tags", *(f"{name},{cell}" for name, cell in tags.items())]
+    (folder / "train_classes.csv").write_bytes(end.join([*lines, ""]).encode())
+    return folder
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Every path below with its mode, mtime and content."""
+    return {
+        str(path.relative_to(folder)): (
+            path.stat().st_mode,
+            path.stat().st_mtime_ns,
+            path.read_bytes() if path.is_file() else b"",
+        )
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+def table(folder: Path, content: str | bytes) -> Path:
+    path = folder / "train_classes.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
