@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import urllib.error
@@ -189,7 +190,10 @@ def running(data: Path, *options: str) -> Iterator[Embedded]:
 def agent(
     environment: dict[str, str], worker: str, queue: str, log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A real agent daemon in a process group of its own, so that its tasks end with it."""
+    """A real agent daemon in a process group of its own, so that its tasks end with it.
+
+    So is its temporary folder: an agent refuses to start where another of its name has left its mark.
+    """
     command = [
         sys.executable,
         "-m",
@@ -200,24 +204,25 @@ def agent(
         "--foreground",
         "--cpu-only",
     ]
-    with log.open("ab") as stream:
-        process = subprocess.Popen(
-            command,
-            env=environment | {"CLEARML_WORKER_ID": worker},
-            stdout=stream,
-            stderr=stream,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
+    with tempfile.TemporaryDirectory(prefix="agent-") as temporary:
+        with log.open("ab") as stream:
+            process = subprocess.Popen(
+                command,
+                env=environment | {"CLEARML_WORKER_ID": worker, "TMPDIR": temporary},
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+            )
         try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(10)
 
 
 def sdk_runner(server: Embedded, folder: Path) -> Sdk:
