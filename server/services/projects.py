@@ -1,4 +1,4 @@
-"""The projects service."""
+"""The projects service: projects, and the values to filter by within them; tags of the organization."""
 
 import json
 import sqlite3
@@ -10,12 +10,16 @@ from server.documents import Document, has_system_tag, save
 from server.errors import NotUnique, ProjectNotEmpty
 from server.query import translate
 from server.services.tasks.removal import delete_task
+from server.stores.events import metric_hash
 from server.stores.projects import PROJECTS, ensure_project, load_project, named, rename, tree
 
 service = Service("projects")
+organization = Service("organization")
 
 INSIDE = "project IN (SELECT value FROM json_each(?))"
+CHOSEN = f"(? OR {INSIDE})"
 ARCHIVED = has_system_tag("archived")
+LARGEST_PAGE = 500
 
 
 @service.writes("create")
@@ -117,6 +121,95 @@ def delete(call: Call) -> Document:
     }
 
 
+@service.reads("get_unique_metric_variants")
+def get_unique_metric_variants(call: Call) -> Document:
+    """Return the metrics and variants that the project's tasks reported."""
+    rows = call.db.execute(
+        "SELECT DISTINCT json_extract(variant.value, '$.metric') AS metric,"
+        " json_extract(variant.value, '$.variant') AS variant"
+        " FROM tasks, json_each(doc, '$.last_metrics') AS metric, json_each(metric.value) AS variant"
+        f" WHERE {CHOSEN} ORDER BY 1, 2",
+        _chosen(call, "project"),
+    )
+    return {
+        "metrics": [
+            {
+                "metric": row["metric"],
+                "metric_hash": metric_hash(row["metric"]),
+                "variant": row["variant"],
+                "variant_hash": metric_hash(row["variant"]),
+            }
+            for row in rows
+        ]
+    }
+
+
+@service.reads("get_hyper_parameters")
+def get_hyper_parameters(call: Call) -> Document:
+    """Return a page of the names of hyperparameters in the project, by section."""
+    rows = call.db.execute(
+        "SELECT DISTINCT section.key AS section, item.key AS name"
+        " FROM tasks, json_each(doc, '$.hyperparams') AS section, json_each(section.value) AS item"
+        f" WHERE {CHOSEN} ORDER BY 1, 2",
+        _chosen(call, "project"),
+    ).fetchall()
+    size = min(max(call.arguments.integer("page_size", LARGEST_PAGE), 1), LARGEST_PAGE)
+    start = size * max(call.arguments.integer("page", 0), 0)
+    page = [dict(row) for row in rows[start : start + size]]
+    return {"parameters": page, "total": len(rows), "remaining": max(0, len(rows) - start - size)}
+
+
+@service.reads("get_hyperparam_values")
+def get_hyperparam_values(call: Call) -> Document:
+    """Return all values of a hyperparameter in the projects."""
+    section, name = call.arguments.text("section"), call.arguments.text("name")
+    rows = call.db.execute(
+        "SELECT DISTINCT json_extract(item.value, '$.value') AS value"
+        " FROM tasks, json_each(doc, '$.hyperparams') AS section, json_each(section.value) AS item"
+        f" WHERE {CHOSEN} AND section.key = ? AND item.key = ? ORDER BY 1",
+        (*_chosen(call, "projects"), section, name),
+    )
+    values = [row["value"] for row in rows]
+    return {"values": values, "total": len(values)}
+
+
+@service.reads("get_task_tags")
+def get_task_tags(call: Call) -> Document:
+    """Return the tags of tasks, in all projects or the named ones."""
+    return _tags(call, "tasks", call.arguments.texts("projects"))
+
+
+@service.reads("get_model_tags")
+def get_model_tags(call: Call) -> Document:
+    """Return the tags of models, in all projects or the named ones."""
+    return _tags(call, "models", call.arguments.texts("projects"))
+
+
+@service.reads("get_project_tags")
+def get_project_tags(call: Call) -> Document:
+    """Return the tags of projects."""
+    return _tags(call, "projects", [])
+
+
+@service.reads("get_task_parents")
+def get_task_parents(call: Call) -> Document:
+    """Return the tasks that are parents of tasks in the projects."""
+    rows = call.db.execute(
+        "SELECT id, name, project FROM tasks WHERE id IN"
+        f" (SELECT parent FROM tasks WHERE {CHOSEN} AND parent IS NOT NULL) ORDER BY name",
+        _chosen(call, "projects"),
+    )
+    return {"parents": [{**dict(row), "project": {"id": row["project"]}} for row in rows]}
+
+
+@organization.reads("get_tags")
+def get_tags(call: Call) -> Document:
+    """Return all tags of tasks, models, projects and queues."""
+    tags = [_tags(call, table, []) for table in ("tasks", "models", "projects", "queues")]
+    names = {name for kinds in tags for name in kinds}
+    return {name: sorted({tag for kinds in tags for tag in kinds.get(name, [])}) for name in sorted(names)}
+
+
 def _editable(call: Call) -> Document:
     fields: Document = {}
     for name in ("description", "default_output_destination"):
@@ -176,3 +269,29 @@ def _detach_contents(db: sqlite3.Connection, projects: list[str]) -> None:
         for document in documents.where(db, table, INSIDE, (json.dumps(projects),)):
             document.pop("project", None)
             save(db, table, document)
+
+
+def _tags(call: Call, table: str, projects: list[str]) -> dict[str, list[str]]:
+    """Return the tags of the documents of ``table``, a name from this package."""
+    condition, values = (
+        ("1", ())
+        if not projects
+        else ("project IN (SELECT value FROM json_each(?))", (json.dumps(projects),))
+    )
+    tags: dict[str, list[str]] = {}
+    for name in ("tags", "system_tags") if call.arguments.flag("include_system") else ("tags",):
+        source = f"{table}, json_each(doc, '$.{name}') AS tag"
+        rows = call.db.execute(
+            f"SELECT DISTINCT tag.value AS tag FROM {source} WHERE {condition} ORDER BY 1", values
+        )
+        tags[name] = [row["tag"] for row in rows if isinstance(row["tag"], str)]
+    return tags
+
+
+def _chosen(call: Call, argument: str) -> tuple[bool, str]:
+    """Return the values for CHOSEN: all projects if none is named."""
+    named = call.arguments.texts(argument)
+    chosen = named
+    if call.arguments.flag("include_subprojects", True):
+        chosen = [project for root in named for project in tree(call.db, root)]
+    return not named, json.dumps(chosen)
