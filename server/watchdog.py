@@ -10,7 +10,7 @@ from server import documents
 from server.database import Database
 from server.documents import Document
 from server.errors import Unavailable
-from server.stores import queue_entries as entries
+from server.stores import queues
 from server.stores.tasks import STOPPING, settle
 
 log = logging.getLogger("server")
@@ -105,5 +105,5 @@ def _queue_again(db: sqlite3.Connection, task_id: str) -> None:
     taken = db.execute("SELECT 1 FROM entries WHERE task = ?", (task_id,)).fetchone()
     if taken or not queue or documents.find(db, "queues", queue) is None:
         return
-    entries.push_front(db, queue, task_id, documents.now())
+    queues.push_front(db, queue, task_id, documents.now())
     log.warning("task %s was taken from its queue and never started: it is queued again", task_id)

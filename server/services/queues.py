@@ -9,17 +9,8 @@ from server.documents import Document
 from server.errors import NotUnique, QueueNotEmpty
 from server.query import translate
 from server.services.tasks.status import change, enqueue_task
-from server.stores import queue_entries as entries
-from server.stores.queues import (
-    QUEUES,
-    default_queue,
-    ensure_queue,
-    load_queue,
-    named,
-    touch_queue,
-    watchers,
-    with_entries,
-)
+from server.stores import queues
+from server.stores.queues import QUEUES, ensure_queue, load_queue, named, touch_queue, watchers, with_entries
 from server.stores.tasks import load_task, save_task, touch
 
 service = Service("queues", version="2.4")
@@ -50,20 +41,20 @@ def get_all_ex(call: Call) -> Document:
 @service.reads("get_default")
 def get_default(call: Call) -> Document:
     """Return the queue that ``tasks.enqueue`` uses if none is named."""
-    queue = default_queue(call.db)
+    queue = queues.default_queue(call.db)
     return {"id": queue["id"], "name": queue["name"]}
 
 
 @service.reads("get_num_entries")
 def get_num_entries(call: Call) -> Document:
     """Return the number of waiting tasks."""
-    return {"num": entries.count(call.db, load_queue(call.db, call.arguments.text("queue"))["id"])}
+    return {"num": queues.count(call.db, load_queue(call.db, call.arguments.text("queue"))["id"])}
 
 
 @service.reads("peek_task")
 def peek_task(call: Call) -> Document:
     """Return the first waiting task without removing it."""
-    waiting = entries.entries_of(call.db, load_queue(call.db, call.arguments.text("queue"))["id"], limit=1)
+    waiting = queues.entries_of(call.db, load_queue(call.db, call.arguments.text("queue"))["id"], limit=1)
     return {"task": waiting[0]["task"] if waiting else None}
 
 
@@ -99,7 +90,7 @@ def update(call: Call) -> Document:
 def delete(call: Call) -> Document:
     """Delete a queue; one with tasks needs ``force``, which restores their earlier status."""
     queue = load_queue(call.db, call.arguments.text("queue"))
-    waiting = entries.entries_of(call.db, queue["id"])
+    waiting = queues.entries_of(call.db, queue["id"])
     if waiting and not call.arguments.flag("force"):
         raise QueueNotEmpty(f"Queue is not empty: id={queue['id']}, use force=true to delete")
     for entry in waiting:
@@ -120,7 +111,7 @@ def add_task(call: Call) -> Document:
 def remove_task(call: Call) -> Document:
     """Take a task out of this queue and restore its earlier status."""
     queue = load_queue(call.db, call.arguments.text("queue"))
-    entries.index_of(call.db, queue["id"], call.arguments.text("task"))
+    queues.index_of(call.db, queue["id"], call.arguments.text("task"))
     _unqueue(call, call.arguments.text("task"))
     touch_queue(call.db, queue, call.now)
     return {"removed": 1}
@@ -130,7 +121,7 @@ def remove_task(call: Call) -> Document:
 def get_next_task(call: Call) -> Document:
     """Pop the next task for an agent; it stays "queued" until the agent starts it."""
     queue = load_queue(call.db, call.arguments.text("queue"))
-    entry = entries.pop(call.db, queue["id"])
+    entry = queues.pop(call.db, queue["id"])
     if entry is None:
         return {}
     touch_queue(call.db, queue, call.now)
@@ -150,7 +141,7 @@ def move_task_to_front(call: Call) -> Document:
 @service.writes("move_task_to_back")
 def move_task_to_back(call: Call) -> Document:
     """Move a task to the back."""
-    return _move(call, lambda index: entries.count(call.db, call.arguments.text("queue")))
+    return _move(call, lambda index: queues.count(call.db, call.arguments.text("queue")))
 
 
 @service.writes("move_task_forward")
@@ -168,19 +159,19 @@ def move_task_backward(call: Call) -> Document:
 def _move(call: Call, target: Callable[[int], int]) -> Document:
     queue, task = call.arguments.text("queue"), call.arguments.text("task")
     load_queue(call.db, queue)
-    index = entries.index_of(call.db, queue, task)
-    return {"position": entries.move(call.db, queue, task, target(index))}
+    index = queues.index_of(call.db, queue, task)
+    return {"position": queues.move(call.db, queue, task, target(index))}
 
 
 def _unqueue(call: Call, task_id: str) -> None:
     """Take the task out of its queue and restore its earlier status."""
-    entries.remove(call.db, task_id)
+    queues.remove(call.db, task_id)
     task = load_task(call.db, task_id)
     change(call, task, task.pop("enqueue_status", None) or "created")
 
 
 def _extended(call: Call, queue: Document) -> Document:
-    waiting = entries.entries_of(call.db, queue["id"])
+    waiting = queues.entries_of(call.db, queue["id"])
     names = documents.names(call.db, "tasks", [entry["task"] for entry in waiting])
     items = [{**entry, "task": {"id": entry["task"], "name": names.get(entry["task"])}} for entry in waiting]
     serving = [

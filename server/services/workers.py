@@ -4,8 +4,7 @@ from server import documents, identity
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidWorker
-from server.stores import queue_entries as entries
-from server.stores.queues import is_alive
+from server.stores import queues
 from server.stores.tasks import load_task, save_task, touch
 
 service = Service("workers", version="2.4")
@@ -69,7 +68,8 @@ def get_count(call: Call) -> Document:
 def _alive(call: Call, longest: int) -> list[Document]:
     """Return the workers that reported within ``longest`` seconds or, if that is 0, their own timeout."""
     workers = documents.where(call.db, "workers", "1 ORDER BY id")
-    return [worker for worker in workers if is_alive(worker | ({"timeout": longest} if longest > 0 else {}))]
+    patience = {"timeout": longest} if longest > 0 else {}
+    return [worker for worker in workers if queues.is_alive(worker | patience)]
 
 
 def _worker_of(call: Call) -> Document:
@@ -122,7 +122,7 @@ def _described(call: Call, worker: Document) -> Document:
 
 
 def _served_queue(call: Call, queue_id: str) -> Document:
-    waiting = entries.entries_of(call.db, queue_id)
+    waiting = queues.entries_of(call.db, queue_id)
     name = documents.names(call.db, "queues", [queue_id]).get(queue_id)
     return {
         "id": queue_id,

@@ -6,7 +6,7 @@ from server import documents, identity
 from server.documents import Document
 from server.errors import InvalidTask
 from server.query import Collection
-from server.stores import queue_entries as entries
+from server.stores import queues
 from server.stores.projects import touch_project
 
 TASKS = Collection(
@@ -107,7 +107,7 @@ def touch(task: Document, now: str, updated: bool = True) -> Document:
 def settle(db: sqlite3.Connection, task: Document, fields: Document, now: str, **extra: object) -> Document:
     """Save a change of status and return what changed; a task that is not queued leaves its queue."""
     if fields["status"] != "queued":
-        entries.remove(db, task["id"])
+        queues.remove(db, task["id"])
     # The run's duration counts up to now, so it is marked before the status changes.
     marks = touch(task, now)
     task |= fields | extra

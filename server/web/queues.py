@@ -2,8 +2,7 @@
 
 from server import documents
 from server.errors import InvalidArgument
-from server.stores import queue_entries
-from server.stores.queues import is_alive, watchers
+from server.stores.queues import entries_of, is_alive, watchers
 from server.web.shell.section import Form, Section, Shown, Visit
 from server.web.tasks import summary
 
@@ -30,7 +29,7 @@ def queues_page(visit: Visit) -> Shown:
                 summary.find(visit.db, entry["task"]) or {"id": entry["task"], "name": entry["task"]},
                 entry["added"],
             )
-            for entry in queue_entries.entries_of(visit.db, queue["id"])
+            for entry in entries_of(visit.db, queue["id"])
         ]
         shown.append({"queue": queue, "waiting": waiting, "workers": watchers(visit.db, queue["id"])})
     return Shown("queues.html", {"queues": shown, "all": queues})

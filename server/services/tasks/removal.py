@@ -7,7 +7,7 @@ from server.answers import bulk
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidTaskStatus
-from server.stores import queue_entries as entries
+from server.stores import queues
 from server.stores.events import image_urls
 from server.stores.tasks import blank_execution, load_task, save_task, touch
 
@@ -71,7 +71,7 @@ def delete_task(db: sqlite3.Connection, task: Document, with_models: bool = True
         save_task(db, child)
     counts = _release_models(db, task_id, with_models)
     db.execute("DELETE FROM events WHERE task = ?", (task_id,))
-    entries.remove(db, task_id)
+    queues.remove(db, task_id)
     documents.delete(db, "tasks", task_id)
     return {"updated_children": len(children), **counts}
 
@@ -116,7 +116,7 @@ def _reset(call: Call, task_id: str) -> Document:
     urls = _urls(call.db, task) if call.arguments.flag("return_file_urls") else None
     counts = _release_models(call.db, task_id, call.arguments.flag("delete_output_models", True))
     call.db.execute("DELETE FROM events WHERE task = ?", (task_id,))
-    dequeued = int(entries.remove(call.db, task_id))
+    dequeued = int(queues.remove(call.db, task_id))
     changes = _cleared(call, task)
     save_task(call.db, task)
     return {"updated": 1, "fields": changes, "dequeued": {"removed": dequeued}, "urls": urls, **counts}
@@ -158,7 +158,7 @@ def _cleared(call: Call, task: Document) -> Document:
 
 def _archive(call: Call, task_id: str) -> bool:
     task = load_task(call.db, task_id)
-    if entries.remove(call.db, task_id):
+    if queues.remove(call.db, task_id):
         task |= {"status": task.pop("enqueue_status", "created"), "status_changed": call.now}
     task["system_tags"] = sorted({*task["system_tags"], ARCHIVED})
     for argument in ("status_message", "status_reason"):

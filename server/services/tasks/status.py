@@ -5,8 +5,7 @@ from server.answers import bulk
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidArgument, InvalidId, InvalidTaskStatus, TaskNotQueued
-from server.stores import queue_entries as entries
-from server.stores import queues as queue_store
+from server.stores import queues
 from server.stores.tasks import FINAL, STATUSES, STOPPING, expected, load_task, save_task, settle, touch
 
 service = Service("tasks")
@@ -190,8 +189,8 @@ def enqueue_task(call: Call, task_id: str) -> Document:
     if task["status"] not in ENQUEUES and not (call.arguments.flag("force") and task["status"] != "queued"):
         raise InvalidTaskStatus(expected(task, ENQUEUES))
     queue = _queue_of(call)
-    entries.push(call.db, queue["id"], task_id, call.now)
-    queue_store.touch_queue(call.db, queue, call.now)
+    queues.push(call.db, queue["id"], task_id, call.now)
+    queues.touch_queue(call.db, queue, call.now)
     before = task["status"]
     task["execution"]["queue"] = queue["id"]
     task["enqueue_status"] = before
@@ -202,17 +201,17 @@ def enqueue_task(call: Call, task_id: str) -> Document:
         "updated": 1,
     }
     if call.arguments.flag("verify_watched_queue"):
-        data["queue_watched"] = queue_store.is_watched(call.db, queue["id"])
+        data["queue_watched"] = queues.is_watched(call.db, queue["id"])
     return data
 
 
 def _queue_of(call: Call) -> Document:
     """Return the queue named by the call, else the default."""
     if "queue" in call.arguments:
-        return queue_store.load_queue(call.db, call.arguments.text("queue"))
+        return queues.load_queue(call.db, call.arguments.text("queue"))
     if "queue_name" in call.arguments:
-        return queue_store.ensure_queue(call.db, call.arguments.text("queue_name"), call.now)
-    return queue_store.default_queue(call.db)
+        return queues.ensure_queue(call.db, call.arguments.text("queue_name"), call.now)
+    return queues.default_queue(call.db)
 
 
 def _dequeue(call: Call, task_id: str) -> Document:
@@ -224,8 +223,8 @@ def _dequeue(call: Call, task_id: str) -> Document:
     if task["status"] != "queued" and status is None:
         raise TaskNotQueued(f"Task not queued: task={task_id} is {task['status']}")
     queue = task["execution"].get("queue")
-    if queue and entries.remove(call.db, task_id):
-        queue_store.touch_queue(call.db, documents.find(call.db, "queues", queue), call.now)
+    if queue and queues.remove(call.db, task_id):
+        queues.touch_queue(call.db, documents.find(call.db, "queues", queue), call.now)
     before = task.pop("enqueue_status", None) or "created"
     fields = change(call, task, status or before)
     return {"dequeued": 1, "fields": {**fields, "enqueue_status": None}, "updated": 1}
