@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from server import documents, identity
+from server import documents
 from server.dispatch import Call
 from server.documents import Document, dig, project_fields
 from server.errors import ApiError, InvalidArgument
@@ -67,8 +67,8 @@ def expand(
         for document in page:
             _expand_reference(document, path, names)
     for document in page:
-        document["company"] = dict(identity.COMPANY_REFERENCE)
-        document["user"] = dict(identity.USER_REFERENCE)
+        document["company"] = dict(documents.COMPANY_REFERENCE)
+        document["user"] = dict(documents.USER_REFERENCE)
     return answer(collection, _without_whole_references(call.arguments, references), page, scroll)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import jwt
 
-from server import identity
+from server import API_VERSION, SERVER_VERSION, documents
 from server.data_folder import write_private
 from server.errors import InvalidCredentials, InvalidToken, StartError, Unauthorized
 
@@ -87,14 +87,14 @@ class Credentials:
                 "exp": now + min(max(life, 1), LONGEST_TOKEN_LIFE),
                 "auth_type": "Bearer",
                 "identity": {
-                    "user": identity.USER,
-                    "user_name": identity.USER_NAME,
-                    "company": identity.COMPANY,
-                    "company_name": identity.COMPANY_NAME,
-                    "role": identity.ROLE,
+                    "user": documents.USER,
+                    "user_name": documents.USER_NAME,
+                    "company": documents.COMPANY,
+                    "company_name": documents.COMPANY_NAME,
+                    "role": documents.ROLE,
                 },
-                "api_version": identity.API_VERSION,
-                "server_version": identity.SERVER_VERSION,
+                "api_version": API_VERSION,
+                "server_version": SERVER_VERSION,
                 "feature_set": "basic",
             }
         )

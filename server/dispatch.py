@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server import documents, identity
+from server import API_VERSION, documents
 from server.credentials import COOKIE, TOKEN_LIFE, Credentials
 from server.database import Database
 from server.documents import Document, dump, new_id
@@ -97,7 +97,7 @@ class Api:
         """Handle any path; unknown calls get the API's 404 envelope."""
         match = PATH.fullmatch(request.url.path)
         name = match["name"] if match else request.url.path.strip("/")
-        requested = (match["version"] if match else None) or identity.API_VERSION
+        requested = (match["version"] if match else None) or API_VERSION
         known = self._endpoints.get(name)
         version = known.version if known else None
         try:

@@ -12,6 +12,15 @@ from server.errors import InvalidArgument
 
 Document = dict[str, Any]
 
+# The one user in the one company that the embedded server has.
+COMPANY = "0e3bedded0000000000000000000c0de"
+COMPANY_NAME = "embedded"
+COMPANY_REFERENCE = {"id": COMPANY, "name": COMPANY_NAME}
+USER = "__user__"
+USER_NAME = "user"
+USER_REFERENCE = {"id": USER, "name": USER_NAME}
+ROLE = "admin"
+
 TABLES = frozenset({"projects", "tasks", "models", "queues", "workers"})
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from server import identity
+from server import API_VERSION
 from server.credentials import COOKIE, Credentials
 from server.dispatch import envelope
 from server.errors import ApiError, BadRequest
@@ -50,15 +50,15 @@ class Files:
             self._credentials.authenticate(request.headers.get("authorization"), request.cookies.get(COOKIE))
             return await self._answer(request)
         except ApiError as error:
-            return envelope("files", identity.API_VERSION, None, error=error)
+            return envelope("files", API_VERSION, None, error=error)
         except ClientDisconnect:
             return Response(status_code=400)
         except OSError as error:
-            return envelope("files", identity.API_VERSION, None, error=_explained(error))
+            return envelope("files", API_VERSION, None, error=_explained(error))
         except Exception:
             log.exception("%s %.200r failed", request.method, request.scope["path"])
             failure = ApiError("General error (see the server's log)")
-            return envelope("files", identity.API_VERSION, None, error=failure)
+            return envelope("files", API_VERSION, None, error=failure)
 
     async def _answer(self, request: Request) -> Response:
         path = request.scope["path"]

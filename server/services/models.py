@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from server import documents, identity
+from server import documents
 from server.answers import answer, bulk, expand, fetch
 from server.dispatch import Call, Service
 from server.documents import Document, new_id
@@ -248,7 +248,7 @@ def load_model(db: sqlite3.Connection, model_id: str) -> Document:
     """Return the model; raises InvalidModel for an unknown id."""
     model = documents.find(db, "models", model_id)
     if model is None:
-        raise InvalidModel(f"Invalid model id: id={model_id}, company={identity.COMPANY}")
+        raise InvalidModel(f"Invalid model id: id={model_id}, company={documents.COMPANY}")
     return model
 
 
@@ -256,8 +256,8 @@ def blank_model(now: str) -> Document:
     """Return a new model with default values."""
     return {
         "id": new_id(),
-        "company": identity.COMPANY,
-        "user": identity.USER,
+        "company": documents.COMPANY,
+        "user": documents.USER,
         "name": "",
         "created": now,
         "tags": [],
@@ -267,7 +267,7 @@ def blank_model(now: str) -> Document:
         "ready": True,
         "last_update": now,
         "last_change": now,
-        "last_changed_by": identity.USER,
+        "last_changed_by": documents.USER,
         "metadata": {},
         "last_iteration": 0,
         "last_metrics": {},
@@ -276,6 +276,6 @@ def blank_model(now: str) -> Document:
 
 def save_model(db: sqlite3.Connection, now: str, model: Document) -> Document:
     """Save the model whole, marked as changed; return the marks."""
-    marks = {"last_change": now, "last_changed_by": identity.USER, "last_update": now}
+    marks = {"last_change": now, "last_changed_by": documents.USER, "last_update": now}
     documents.save(db, "models", model | marks)
     return marks

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from server import documents, identity
+from server import documents
 from server.answers import answer, fetch
 from server.dispatch import Call, Service
 from server.documents import Document
@@ -128,7 +128,7 @@ def get_next_task(call: Call) -> Document:
     task = load_task(call.db, entry["task"])
     touch(task, call.now)
     save_task(call.db, task)
-    info = {"company": identity.COMPANY, "user": identity.USER}
+    info = {"company": documents.COMPANY, "user": documents.USER}
     return {"entry": entry} | ({"task_info": info} if call.arguments.flag("get_task_info") else {})
 
 
@@ -178,4 +178,4 @@ def _extended(call: Call, queue: Document) -> Document:
         {"name": worker["id"], "ip": worker["ip"], "key": worker["key"], "task": worker.get("task")}
         for worker in watchers(call.db, queue["id"])
     ]
-    return {**queue, "company": {"id": identity.COMPANY}, "entries": items, "workers": serving}
+    return {**queue, "company": {"id": documents.COMPANY}, "entries": items, "workers": serving}

@@ -2,7 +2,7 @@
 
 import json
 
-from server import identity
+from server import documents
 from server.credentials import TOKEN_LIFE
 from server.dispatch import Call, Service
 from server.documents import Document, dump
@@ -24,13 +24,13 @@ def link(call: Call) -> Document:
 
 
 PROFILE: Document = {
-    "id": identity.USER,
-    "name": identity.USER_NAME,
-    "given_name": identity.USER_NAME,
+    "id": documents.USER,
+    "name": documents.USER_NAME,
+    "given_name": documents.USER_NAME,
     "family_name": "",
-    "role": identity.ROLE,
+    "role": documents.ROLE,
     "avatar": None,
-    "company": identity.COMPANY_REFERENCE,
+    "company": documents.COMPANY_REFERENCE,
 }
 
 
@@ -49,7 +49,7 @@ def get_by_id(call: Call) -> Document:
 @service.reads("get_all")
 def get_all(call: Call) -> Document:
     """Return the one user."""
-    return {"users": [{**PROFILE, "company": identity.COMPANY}]}
+    return {"users": [{**PROFILE, "company": documents.COMPANY}]}
 
 
 @service.reads("get_all_ex")
@@ -61,7 +61,7 @@ def get_all_ex(call: Call) -> Document:
 @service.reads("get_preferences")
 def get_preferences(call: Call) -> Document:
     """Return the preferences that the web page stored."""
-    row = call.db.execute("SELECT doc FROM preferences WHERE user = ?", (identity.USER,)).fetchone()
+    row = call.db.execute("SELECT doc FROM preferences WHERE user = ?", (documents.USER,)).fetchone()
     return {"preferences": json.loads(row["doc"]) if row else {}}
 
 
@@ -72,6 +72,6 @@ def set_preferences(call: Call) -> Document:
     call.db.execute(
         "INSERT INTO preferences (user, doc) VALUES (?, ?)"
         " ON CONFLICT (user) DO UPDATE SET doc = excluded.doc",
-        (identity.USER, dump(call.arguments.mapping("preferences"))),
+        (documents.USER, dump(call.arguments.mapping("preferences"))),
     )
     return {"updated": 1, "fields": {}}

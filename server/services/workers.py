@@ -1,6 +1,6 @@
 """The workers service: agents register and report what they run."""
 
-from server import documents, identity
+from server import documents
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidWorker
@@ -77,9 +77,9 @@ def _worker_of(call: Call) -> Document:
     worker_id = call.arguments.text("worker")
     fresh: Document = {
         "id": worker_id,
-        "user": identity.USER,
-        "company": identity.COMPANY,
-        "key": f"worker_{identity.COMPANY}_{identity.USER}_{worker_id}",
+        "user": documents.USER,
+        "company": documents.COMPANY,
+        "key": f"worker_{documents.COMPANY}_{documents.USER}_{worker_id}",
         "queues": [],
         "timeout": TIMEOUT,
         "register_time": call.now,
@@ -103,8 +103,8 @@ def _described(call: Call, worker: Document) -> Document:
     task = documents.find(call.db, "tasks", worker["task"]) if worker.get("task") else None
     described = {
         **worker,
-        "company": identity.COMPANY_REFERENCE,
-        "user": identity.USER_REFERENCE,
+        "company": documents.COMPANY_REFERENCE,
+        "user": documents.USER_REFERENCE,
         "queues": [_served_queue(call, queue_id) for queue_id in worker["queues"]],
         "task": None,
         "project": None,

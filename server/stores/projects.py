@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from server import documents, identity
+from server import documents
 from server.documents import Document, find, insert, new_id, save
 from server.errors import InvalidArgument, InvalidProject, NotUnique
 from server.query import Collection
@@ -23,7 +23,7 @@ def load_project(db: sqlite3.Connection, project_id: str) -> Document:
     """Return the project; raises InvalidProject for an unknown id."""
     project = find(db, "projects", project_id)
     if project is None:
-        raise InvalidProject(f"Invalid project id: id={project_id}, company={identity.COMPANY}")
+        raise InvalidProject(f"Invalid project id: id={project_id}, company={documents.COMPANY}")
     return project
 
 
@@ -54,8 +54,8 @@ def ensure_project(db: sqlite3.Connection, name: str, now: str) -> Document:
     parent = ensure_project(db, "/".join(parts[:-1]), now)["id"] if len(parts) > 1 else None
     project: Document = {
         "id": new_id(),
-        "company": identity.COMPANY,
-        "user": identity.USER,
+        "company": documents.COMPANY,
+        "user": documents.USER,
         "name": name,
         "basename": parts[-1],
         "description": "",

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from server import documents, identity
+from server import documents
 from server.documents import Document
 from server.errors import (
     InvalidArgument,
@@ -28,7 +28,7 @@ def load_queue(db: sqlite3.Connection, queue_id: str) -> Document:
     """Return the queue; raises InvalidQueue for an unknown id, such as a name."""
     queue = documents.find(db, "queues", queue_id)
     if queue is None:
-        raise InvalidQueue(f"Invalid queue id: id={queue_id}, company={identity.COMPANY}")
+        raise InvalidQueue(f"Invalid queue id: id={queue_id}, company={documents.COMPANY}")
     return queue
 
 
@@ -48,8 +48,8 @@ def ensure_queue(db: sqlite3.Connection, name: str, now: str, system_tags: tuple
     queue: Document = {
         "id": documents.new_id(),
         "name": name,
-        "company": identity.COMPANY,
-        "user": identity.USER,
+        "company": documents.COMPANY,
+        "user": documents.USER,
         "created": now,
         "tags": [],
         "system_tags": list(system_tags),

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from server import documents, identity
+from server import documents
 from server.documents import Document
 from server.errors import InvalidTask
 from server.query import Collection
@@ -49,7 +49,7 @@ def load_task(db: sqlite3.Connection, task_id: str) -> Document:
     """Return the task; raises InvalidTask for an unknown id."""
     task = documents.find(db, "tasks", task_id)
     if task is None:
-        raise InvalidTask(f"Invalid task id: id={task_id}, company={identity.COMPANY}")
+        raise InvalidTask(f"Invalid task id: id={task_id}, company={documents.COMPANY}")
     return task
 
 
@@ -62,8 +62,8 @@ def blank_task(task_id: str, now: str) -> Document:
     """Return a new task with default values."""
     return {
         "id": task_id,
-        "company": identity.COMPANY,
-        "user": identity.USER,
+        "company": documents.COMPANY,
+        "user": documents.USER,
         "name": "",
         "type": "training",
         "status": "created",
@@ -86,7 +86,7 @@ def blank_task(task_id: str, now: str) -> Document:
         "runtime": {},
         "models": {"input": [], "output": []},
         "container": {},
-        "last_changed_by": identity.USER,
+        "last_changed_by": documents.USER,
     }
 
 
@@ -97,7 +97,9 @@ def blank_execution() -> Document:
 
 def touch(task: Document, now: str, updated: bool = True) -> Document:
     """Mark the task as changed and, with ``updated``, as updated; return the marks."""
-    marks = {"last_change": now, "last_changed_by": identity.USER} | ({"last_update": now} if updated else {})
+    marks = {"last_change": now, "last_changed_by": documents.USER} | (
+        {"last_update": now} if updated else {}
+    )
     task.update(marks)
     if updated and task["status"] == "in_progress" and "started" in task:
         task["active_duration"] = documents.seconds_between(task["started"], now)

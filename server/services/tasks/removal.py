@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from server import documents, identity
+from server import documents
 from server.answers import bulk
 from server.dispatch import Call, Service
 from server.documents import Document
@@ -164,7 +164,7 @@ def _archive(call: Call, task_id: str) -> bool:
     for argument in ("status_message", "status_reason"):
         if argument in call.arguments:
             task[argument] = call.arguments.text(argument)
-    task |= {"last_change": call.now, "last_changed_by": identity.USER}
+    task |= {"last_change": call.now, "last_changed_by": documents.USER}
     save_task(call.db, task)
     return True
 
@@ -172,6 +172,6 @@ def _archive(call: Call, task_id: str) -> bool:
 def _unarchive(call: Call, task_id: str) -> bool:
     task = load_task(call.db, task_id)
     task["system_tags"] = [tag for tag in task["system_tags"] if tag != ARCHIVED]
-    task |= {"last_change": call.now, "last_changed_by": identity.USER}
+    task |= {"last_change": call.now, "last_changed_by": documents.USER}
     save_task(call.db, task)
     return True

@@ -1,6 +1,6 @@
 """Calls of the tasks service that change a task's status: queued, started, ended, published."""
 
-from server import documents, identity
+from server import documents
 from server.answers import bulk
 from server.dispatch import Call, Service
 from server.documents import Document
@@ -143,7 +143,7 @@ def _publish_model(call: Call, model_id: str) -> None:
             "ready": True,
             "last_update": call.now,
             "last_change": call.now,
-            "last_changed_by": identity.USER,
+            "last_changed_by": documents.USER,
         }
         documents.save(call.db, "models", model)
 

@@ -2,7 +2,7 @@
 
 import json
 
-from server import documents, identity
+from server import documents
 from server.answers import answer, bulk, expand, fetch
 from server.dispatch import Call, Service
 from server.documents import Document, has_system_tag, new_id
@@ -165,7 +165,7 @@ def _fields_of(call: Call) -> Document:
 def _check_project(call: Call, fields: Document) -> None:
     project = fields.get("project")
     if project and documents.find(call.db, "projects", project) is None:
-        raise InvalidProject(f"Invalid project id: id={project}, company={identity.COMPANY}")
+        raise InvalidProject(f"Invalid project id: id={project}, company={documents.COMPANY}")
 
 
 def _change(call: Call, task: Document, fields: Document) -> Document:
