@@ -17,9 +17,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server import documents
 from server.credentials import Credentials
 from server.data_folder import DataFolder
-from server.database import Database
+from server.database import Database, Unavailable
 from server.dispatch import Api
-from server.errors import StartError, Unavailable
+from server.errors import StartError
 from server.files.file_server import Files
 from server.files.tree import Tree
 from server.guard import Guard

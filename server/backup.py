@@ -15,11 +15,15 @@ from typing import IO
 
 from server.data_folder import DataFolder
 from server.database import migrations, version
-from server.errors import BackupError, StartError
+from server.errors import ServerError, StartError
 
 DATABASE = "server.db"
 KEYS = ("credentials.json", "signing.key")
 FILES = "files"
+
+
+class BackupError(ServerError):
+    """A backup cannot be written or restored; the message is the one line shown to the user."""
 
 
 def backup(data: Path, archive: Path) -> None:

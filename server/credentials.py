@@ -13,7 +13,7 @@ import jwt
 
 from server import API_VERSION, SERVER_VERSION, documents
 from server.data_folder import write_private
-from server.errors import InvalidCredentials, InvalidToken, StartError, Unauthorized
+from server.errors import ApiError, StartError
 
 DAY = 24 * 3600
 TOKEN_LIFE = 30 * DAY
@@ -23,6 +23,18 @@ LINK_LIFE = 10 * 60
 ALGORITHM = "HS256"
 COOKIE = "clearml_token_basic"
 MASK = b"********"
+
+
+class Unauthorized(ApiError, code=401, subcode=20):
+    """The request carries no credentials."""
+
+
+class InvalidCredentials(Unauthorized, subcode=22):
+    """The key pair is wrong."""
+
+
+class InvalidToken(Unauthorized, subcode=30):
+    """The token has a wrong signature or purpose, or has expired."""
 
 
 class Credentials:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import regex
 
-from server.errors import ApiError, InvalidArgument, InvalidRegex, StartError, Unavailable
+from server.errors import ApiError, BadRequest, InvalidArgument, StartError
 
 log = logging.getLogger("server")
 
@@ -29,19 +29,13 @@ STORAGE_FAILURES = {
     sqlite3.SQLITE_CANTOPEN: "the database cannot be opened",
 }
 
-# The start of SQLite's message when a client's filters ask for too much, and the client's error. REGEXP is
-# the only user-defined function.
-EXCESSIVE = {
-    "user-defined function raised": (
-        InvalidRegex,
-        f"The regular expression takes more than {REGEXP_SECONDS:.0f} s",
-    ),
-    "Expression tree is too large": (
-        InvalidArgument,
-        "Validation error: too many conditions, the database takes about 1000",
-    ),
-    "too many SQL variables": (InvalidArgument, "Validation error: too many values"),
-}
+
+class InvalidRegex(BadRequest, subcode=21):
+    """A pattern is not a regular expression, or takes too long to match."""
+
+
+class Unavailable(ApiError, code=503):
+    """The disk is full or the database locked; on 503, SDK and agents wait and retry."""
 
 
 class Database:
@@ -161,6 +155,21 @@ class Database:
 def _reason(error: Exception) -> str:
     code = getattr(error, "sqlite_errorcode", None)
     return STORAGE_FAILURES.get(code & 0xFF, str(error)) if code is not None else str(error)
+
+
+# The start of SQLite's message when a client's filters ask for too much, and the client's error. REGEXP is
+# the only user-defined function.
+EXCESSIVE = {
+    "user-defined function raised": (
+        InvalidRegex,
+        f"The regular expression takes more than {REGEXP_SECONDS:.0f} s",
+    ),
+    "Expression tree is too large": (
+        InvalidArgument,
+        "Validation error: too many conditions, the database takes about 1000",
+    ),
+    "too many SQL variables": (InvalidArgument, "Validation error: too many values"),
+}
 
 
 def _excessive(error: sqlite3.OperationalError) -> ApiError | None:

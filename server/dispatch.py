@@ -15,7 +15,7 @@ from server import API_VERSION, documents
 from server.credentials import COOKIE, TOKEN_LIFE, Credentials
 from server.database import Database
 from server.documents import Document, dump, new_id
-from server.errors import ApiError, UnknownEndpoint
+from server.errors import ApiError
 from server.requests import Arguments, is_batch, parse_lines, parse_object, read_body
 
 log = logging.getLogger("server")
@@ -23,6 +23,10 @@ log = logging.getLogger("server")
 PATH = re.compile(r"/(?:v(?P<version>\d{1,3}(?:\.\d{1,3})?)/)?(?P<name>[a-z_]{1,40}\.[a-z0-9_]{1,60})")
 THREADS = 8
 REMEMBERED_UNKNOWN = 500
+
+
+class UnknownEndpoint(ApiError, code=404):
+    """No service has this call."""
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,19 @@ from typing import Any, NoReturn, TypeVar
 from starlette.requests import Request
 
 from server.documents import Document
-from server.errors import BadRequest, BodyTooLarge, InvalidArgument, MissingArgument
+from server.errors import ApiError, BadRequest, InvalidArgument
 
 LARGEST_BODY = 64 * 2**20
 DEEPEST = 200
 BATCH_TYPES = frozenset({"application/json-lines", "application/x-ndjson"})
+
+
+class BodyTooLarge(ApiError, code=413):
+    """The body exceeds the server's limit."""
+
+
+class MissingArgument(BadRequest, subcode=11):
+    """A required argument is missing."""
 
 
 async def read_body(request: Request) -> bytes:

@@ -11,9 +11,8 @@ import time
 from datetime import UTC, datetime
 
 from server import documents
-from server.database import Database
+from server.database import Database, Unavailable
 from server.documents import Document, has_system_tag
-from server.errors import Unavailable
 from server.files.tree import Tree, remove_file
 from server.stores.events import image_urls
 from server.stores.tasks import save_task

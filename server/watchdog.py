@@ -7,9 +7,8 @@ import time
 from datetime import timedelta
 
 from server import documents
-from server.database import Database
+from server.database import Database, Unavailable
 from server.documents import Document
-from server.errors import Unavailable
 from server.stores import queues
 from server.stores.tasks import STOPPING, settle
 

@@ -21,18 +21,12 @@ log = logging.getLogger("server")
 SANDBOX = "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; font-src data:"
 
 
-class PathTaken(ApiError):
+class PathTaken(ApiError, code=409):
     """A folder is in the place of a file, or a file in the place of a folder."""
 
-    code = 409
-    subcode = 0
 
-
-class DiskFull(ApiError):
+class DiskFull(ApiError, code=507):
     """The file system is full; on a 503 the client would retry its upload for ever without a word."""
-
-    code = 507
-    subcode = 0
 
 
 class Files:

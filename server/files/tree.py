@@ -11,11 +11,8 @@ from server.database import Database
 from server.errors import ApiError, BadRequest
 
 
-class NotFound(ApiError):
+class NotFound(ApiError, code=404):
     """No file is at the path."""
-
-    code = 404
-    subcode = 0
 
 
 class Tree:

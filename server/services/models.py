@@ -6,7 +6,7 @@ from server import documents
 from server.answers import answer, bulk, expand, fetch
 from server.dispatch import Call, Service
 from server.documents import Document, new_id
-from server.errors import InvalidModel, ModelIsReady
+from server.errors import BadRequest
 from server.query import Collection, translate
 from server.requests import Arguments, wrong_type
 from server.stores.projects import destination
@@ -15,6 +15,14 @@ from server.stores.tasks import attach_model, load_task, save_task, touch
 service = Service("models")
 
 TEXTS = ("name", "comment", "framework", "parent", "project", "task", "uri")
+
+
+class InvalidModel(BadRequest, subcode=201):
+    """No model has this id."""
+
+
+class ModelIsReady(BadRequest, subcode=203):
+    """A published model is deleted only with ``force``."""
 
 
 @service.writes("create")

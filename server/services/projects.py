@@ -7,7 +7,7 @@ from server import documents
 from server.answers import answer, fetch
 from server.dispatch import Call, Service
 from server.documents import Document, has_system_tag, save
-from server.errors import NotUnique, ProjectNotEmpty
+from server.errors import BadRequest, NotUnique
 from server.query import translate
 from server.services.tasks.removal import delete_task
 from server.stores.events import metric_hash
@@ -20,6 +20,10 @@ INSIDE = "project IN (SELECT value FROM json_each(?))"
 CHOSEN = f"(? OR {INSIDE})"
 ARCHIVED = has_system_tag("archived")
 LARGEST_PAGE = 500
+
+
+class ProjectNotEmpty(BadRequest, subcode=402):
+    """A project with tasks is deleted only with ``force``."""
 
 
 @service.writes("create")

@@ -6,7 +6,7 @@ from server import documents
 from server.answers import answer, fetch
 from server.dispatch import Call, Service
 from server.documents import Document
-from server.errors import NotUnique, QueueNotEmpty
+from server.errors import BadRequest, NotUnique
 from server.query import translate
 from server.services.tasks.status import change, enqueue_task
 from server.stores import queues
@@ -14,6 +14,10 @@ from server.stores.queues import QUEUES, ensure_queue, load_queue, named, touch_
 from server.stores.tasks import load_task, save_task, touch
 
 service = Service("queues", version="2.4")
+
+
+class QueueNotEmpty(BadRequest, subcode=702):
+    """A queue with tasks is deleted only with ``force``."""
 
 
 @service.reads("get_by_id")

@@ -3,13 +3,17 @@
 from server import documents
 from server.dispatch import Call, Service
 from server.documents import Document
-from server.errors import InvalidWorker
+from server.errors import BadRequest
 from server.stores import queues
 from server.stores.tasks import load_task, save_task, touch
 
 service = Service("workers", version="2.4")
 
 TIMEOUT = 600
+
+
+class InvalidWorker(BadRequest, subcode=1001):
+    """No worker of this name is registered."""
 
 
 @service.writes("register")

@@ -4,7 +4,7 @@ import sqlite3
 
 from server import documents
 from server.documents import Document, find, insert, new_id, save
-from server.errors import InvalidArgument, InvalidProject, NotUnique
+from server.errors import BadRequest, InvalidArgument, NotUnique
 from server.query import Collection
 from server.requests import Arguments
 
@@ -17,6 +17,10 @@ PROJECTS = Collection(
 )
 
 DATASET = "dataset"
+
+
+class InvalidProject(BadRequest, subcode=401):
+    """No project has this id."""
 
 
 def load_project(db: sqlite3.Connection, project_id: str) -> Document:

@@ -4,13 +4,7 @@ import sqlite3
 
 from server import documents
 from server.documents import Document
-from server.errors import (
-    InvalidArgument,
-    InvalidQueue,
-    NoDefaultQueue,
-    TaskAlreadyQueued,
-    TaskNotQueued,
-)
+from server.errors import BadRequest, InvalidArgument
 from server.query import Collection
 
 QUEUES = Collection(
@@ -22,6 +16,22 @@ QUEUES = Collection(
 )
 
 DEFAULT_TAG = "default"
+
+
+class InvalidQueue(BadRequest, subcode=701):
+    """No queue has this id."""
+
+
+class NoDefaultQueue(BadRequest, subcode=707):
+    """The call names no queue, and there is no default queue."""
+
+
+class TaskNotQueued(BadRequest, subcode=703):
+    """The task is not in the queue."""
+
+
+class TaskAlreadyQueued(BadRequest, subcode=706):
+    """The task is in a queue already."""
 
 
 def load_queue(db: sqlite3.Connection, queue_id: str) -> Document:

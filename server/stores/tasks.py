@@ -4,7 +4,7 @@ import sqlite3
 
 from server import documents
 from server.documents import Document
-from server.errors import InvalidTask
+from server.errors import BadRequest
 from server.query import Collection
 from server.stores import queues
 from server.stores.projects import touch_project
@@ -43,6 +43,14 @@ STATUSES = frozenset(
 )
 FINAL = frozenset({"published", "publishing", "closed"})
 STOPPING = "stopping"
+
+
+class InvalidTask(BadRequest, subcode=101):
+    """No task has this id."""
+
+
+class InvalidTaskStatus(BadRequest, subcode=110):
+    """The task's status does not allow the change without ``force``."""
 
 
 def load_task(db: sqlite3.Connection, task_id: str) -> Document:

@@ -15,10 +15,10 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from server.credentials import COOKIE, Credentials
+from server.credentials import COOKIE, Credentials, Unauthorized
 from server.database import Database
 from server.dispatch import Api, set_session
-from server.errors import ApiError, Unauthorized
+from server.errors import ApiError
 from server.files.tree import Leftovers, Tree
 from server.requests import read_body
 from server.web import compare, datasets, models, queues

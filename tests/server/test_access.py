@@ -10,8 +10,7 @@ import jwt
 import pytest
 from support.embedded import Answer, Embedded, fetch, running
 
-from server.credentials import Credentials
-from server.errors import InvalidToken
+from server.credentials import Credentials, InvalidToken
 from server.services import discover
 
 ENDPOINTS = sorted(name for service in discover() for name in service.endpoints)

@@ -11,7 +11,7 @@ from typing import Any
 from server import documents
 from server.dispatch import Call
 from server.documents import Document, milliseconds
-from server.errors import ApiError, EventsNotAdded
+from server.errors import ApiError, BadRequest
 from server.requests import LARGEST_INTEGER, parse_object
 from server.stores.events import SCALAR, TYPES, Event, extremes, metric_hash, store, stored_at
 from server.stores.tasks import save_task, touch
@@ -19,6 +19,10 @@ from server.stores.tasks import save_task, touch
 # Flags of the request that the clients put into every line.
 FLAGS = ("allow_locked", "model_event", "method")
 LOCKED = frozenset({"published", "publishing"})
+
+
+class EventsNotAdded(BadRequest, subcode=131):
+    """None of the request's events could be stored."""
 
 
 def add_events(call: Call, lines: list[bytes]) -> Document:

@@ -3,9 +3,10 @@
 from server import documents
 from server.dispatch import Call, Service
 from server.documents import Document
-from server.errors import InvalidArgument, InvalidModel, InvalidTaskStatus
+from server.errors import InvalidArgument
+from server.services.models import InvalidModel
 from server.services.tasks.fields import read_artifact, sort_artifacts
-from server.stores.tasks import attach_model, load_task, save_task, touch
+from server.stores.tasks import InvalidTaskStatus, attach_model, load_task, save_task, touch
 
 service = Service("tasks")
 

@@ -6,10 +6,9 @@ from server import documents
 from server.answers import bulk
 from server.dispatch import Call, Service
 from server.documents import Document
-from server.errors import InvalidTaskStatus
 from server.stores import queues
 from server.stores.events import image_urls
-from server.stores.tasks import blank_execution, load_task, save_task, touch
+from server.stores.tasks import InvalidTaskStatus, blank_execution, load_task, save_task, touch
 
 service = Service("tasks")
 

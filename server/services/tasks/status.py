@@ -4,9 +4,20 @@ from server import documents
 from server.answers import bulk
 from server.dispatch import Call, Service
 from server.documents import Document
-from server.errors import InvalidArgument, InvalidId, InvalidTaskStatus, TaskNotQueued
+from server.errors import BadRequest, InvalidArgument
 from server.stores import queues
-from server.stores.tasks import FINAL, STATUSES, STOPPING, expected, load_task, save_task, settle, touch
+from server.stores.queues import TaskNotQueued
+from server.stores.tasks import (
+    FINAL,
+    STATUSES,
+    STOPPING,
+    InvalidTaskStatus,
+    expected,
+    load_task,
+    save_task,
+    settle,
+    touch,
+)
 
 service = Service("tasks")
 
@@ -14,6 +25,10 @@ service = Service("tasks")
 STARTS = STATUSES - FINAL - {"completed"}
 ENDS = frozenset({"created", "in_progress", "stopped", "failed", "completed", "closed", "unknown"})
 PUBLISHES = frozenset({"stopped", "completed", "failed", "closed", "published"})
+
+
+class InvalidId(BadRequest, subcode=10):
+    """``tasks.started`` of a task that does not exist."""
 
 
 @service.writes("started")

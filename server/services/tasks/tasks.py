@@ -6,11 +6,10 @@ from server import documents
 from server.answers import answer, bulk, expand, fetch
 from server.dispatch import Call, Service
 from server.documents import Document, has_system_tag, new_id
-from server.errors import InvalidProject, InvalidTaskStatus
 from server.query import Query, translate
 from server.services.tasks.fields import clone_task, read_task_fields
-from server.stores.projects import destination, ensure_project, touch_project, tree
-from server.stores.tasks import TASKS, blank_task, expected, load_task, save_task, touch
+from server.stores.projects import InvalidProject, destination, ensure_project, touch_project, tree
+from server.stores.tasks import TASKS, InvalidTaskStatus, blank_task, expected, load_task, save_task, touch
 
 service = Service("tasks")
 
