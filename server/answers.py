@@ -1,14 +1,14 @@
-"""Shapes of answers that several services share: pages of documents, expanded references, bulk results."""
+"""Pages of documents as several services answer them, with expanded references."""
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from server import documents
 from server.dispatch import Call
 from server.documents import Document, dig, project_fields
-from server.errors import ApiError, InvalidArgument
+from server.errors import InvalidArgument
 from server.query import Collection, Query
 from server.requests import Arguments
 
@@ -90,22 +90,6 @@ def _without_whole_references(arguments: Arguments, references: Mapping[str, str
     return arguments.replaced(
         "only_fields", ["id", *(f"{name}.id" if name in whole else name for name in fields)]
     )
-
-
-def bulk(call: Call, ids: list[str], act: Callable[[str], Document]) -> Document:
-    """Run ``act(id)`` for every id; a failing one is rolled back and reported, and the others go ahead."""
-    succeeded: list[Document] = []
-    failed: list[Document] = []
-    for item_id in ids:
-        call.db.execute("SAVEPOINT item")
-        try:
-            succeeded.append({"id": item_id, **act(item_id)})
-        except ApiError as error:
-            call.db.execute("ROLLBACK TO item")
-            codes = [error.code, error.subcode]
-            failed.append({"id": item_id, "error": {"codes": codes, "msg": error.message, "data": {}}})
-        call.db.execute("RELEASE item")
-    return {"succeeded": succeeded, "failed": failed}
 
 
 def _order(collection: Collection, fields: list[str], parameters: list[Any]) -> str:

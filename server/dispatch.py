@@ -42,6 +42,8 @@ class Call:
 
 
 Handler = Callable[[Call], Document]
+Act = Callable[[Call, str], Document]
+"""Changes the document with the given id."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,46 @@ class Service:
         """Register a handler that runs in the one write transaction, committed before the answer is sent."""
         return self._register(action, writes=True)
 
+    def writes_one(self, action: str, argument: str, **extra: object) -> Callable[[Act], Act]:
+        """Register an act on the document whose id is in ``argument``; ``extra`` joins its answer."""
+
+        def register(act: Act) -> Act:
+            self.writes(action)(lambda call: {**extra, **act(call, call.arguments.text(argument))})
+            return act
+
+        return register
+
+    def writes_each(self, action: str, **extra: object) -> Callable[[Act], Act]:
+        """Register an act on each of ``ids``, as ``bulk`` runs it; ``extra`` joins each success."""
+
+        def register(act: Act) -> Act:
+            self.writes(action)(lambda call: bulk(call, lambda item_id: {**extra, **act(call, item_id)}))
+            return act
+
+        return register
+
     def _register(self, action: str, writes: bool) -> Callable[[Handler], Handler]:
         def register(handler: Handler) -> Handler:
             self.endpoints[f"{self.name}.{action}"] = Endpoint(handler, writes, self.version)
             return handler
 
         return register
+
+
+def bulk(call: Call, act: Callable[[str], Document]) -> Document:
+    """Run ``act`` for each of ``ids``; a failing one is rolled back and reported, and the others go ahead."""
+    succeeded: list[Document] = []
+    failed: list[Document] = []
+    for item_id in call.arguments.texts("ids"):
+        call.db.execute("SAVEPOINT item")
+        try:
+            succeeded.append({"id": item_id, **act(item_id)})
+        except ApiError as error:
+            call.db.execute("ROLLBACK TO item")
+            codes = [error.code, error.subcode]
+            failed.append({"id": item_id, "error": {"codes": codes, "msg": error.message, "data": {}}})
+        call.db.execute("RELEASE item")
+    return {"succeeded": succeeded, "failed": failed}
 
 
 class Api:

@@ -15,7 +15,6 @@ from server.database import Database, Unavailable
 from server.documents import Document, has_system_tag
 from server.files.tree import Tree, remove_file
 from server.stores.events import image_urls
-from server.stores.tasks import save_task
 
 log = logging.getLogger("server")
 
@@ -76,7 +75,7 @@ class Retention:
             inputs = [item for item in task["execution"].get("artifacts", []) if item.get("mode") == "input"]
             task["execution"]["artifacts"] = inputs
             task["status_message"] = f"events and files removed after {self._days:g} days in the archive"
-            save_task(db, task)
+            documents.save(db, "tasks", task)
         log.warning("task %s: %s", task_id, task["status_message"])
 
     def _delete_some_events(self, task_id: str) -> bool:

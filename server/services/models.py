@@ -3,14 +3,14 @@
 import sqlite3
 
 from server import documents
-from server.answers import answer, bulk, expand, fetch
+from server.answers import answer, expand, fetch
 from server.dispatch import Call, Service
 from server.documents import Document, new_id
 from server.errors import BadRequest
 from server.query import Collection, translate
 from server.requests import Arguments, wrong_type
 from server.stores.projects import destination
-from server.stores.tasks import attach_model, load_task, save_task, touch
+from server.stores.tasks import attach_model, load_task, save_task
 
 service = Service("models")
 
@@ -101,8 +101,7 @@ def update_for_task(call: Call) -> Document:
         model = load_model(call.db, model_id) | _fields_of(call)
         save_model(call.db, call.now, model)
     attach_model(task, "output", model["name"], model["id"], call.now)
-    touch(task, call.now)
-    save_task(call.db, task)
+    save_task(call.db, task, call.now)
     return {
         "id": model["id"],
         "created": model_id is None,
@@ -111,48 +110,44 @@ def update_for_task(call: Call) -> Document:
     }
 
 
-@service.writes("set_ready")
-def set_ready(call: Call) -> Document:
+@service.writes_one("set_ready", "model")
+@service.writes_each("publish_many", published=True)
+def publish(call: Call, model_id: str) -> Document:
     """Publish a model."""
-    return _publish(call, call.arguments.text("model"))
+    model = load_model(call.db, model_id)
+    if model["ready"] and not call.arguments.flag("force_publish_task"):
+        return {"updated": 0, "published_task": None}
+    save_model(call.db, call.now, model | {"ready": True})
+    return {"updated": 1, "published_task": None}
 
 
-@service.writes("publish_many")
-def publish_many(call: Call) -> Document:
-    """Publish models; a failing one does not stop the others."""
-    return bulk(
-        call, call.arguments.texts("ids"), lambda model_id: {"published": True, **_publish(call, model_id)}
-    )
-
-
-@service.writes("delete")
-def delete(call: Call) -> Document:
+@service.writes_one("delete", "model")
+@service.writes_each("delete_many")
+def delete(call: Call, model_id: str) -> Document:
     """Remove a model from the registry and return the URL of its file, which stays."""
-    return _delete(call, call.arguments.text("model"))
+    model = load_model(call.db, model_id)
+    if model["ready"] and not call.arguments.flag("force"):
+        raise ModelIsReady(f"Model is published, use force=true to delete: id={model_id}")
+    documents.delete(call.db, "models", model_id)
+    return {"deleted": True, "url": model.get("uri")}
 
 
-@service.writes("delete_many")
-def delete_many(call: Call) -> Document:
-    """Remove models; a failing one does not stop the others."""
-    return bulk(call, call.arguments.texts("ids"), lambda model_id: _delete(call, model_id))
+@service.writes_each("archive_many")
+def archive(call: Call, model_id: str) -> Document:
+    """Archive a model."""
+    model = load_model(call.db, model_id)
+    tags = [tag for tag in model["system_tags"] if tag != "archived"]
+    save_model(call.db, call.now, model | {"system_tags": [*tags, "archived"]})
+    return {"archived": True}
 
 
-@service.writes("archive_many")
-def archive_many(call: Call) -> Document:
-    """Archive models; ``unarchive_many`` restores them."""
-    return bulk(
-        call, call.arguments.texts("ids"), lambda model_id: {"archived": _tag(call, model_id, archive=True)}
-    )
-
-
-@service.writes("unarchive_many")
-def unarchive_many(call: Call) -> Document:
-    """Restore archived models."""
-    return bulk(
-        call,
-        call.arguments.texts("ids"),
-        lambda model_id: {"unarchived": _tag(call, model_id, archive=False)},
-    )
+@service.writes_each("unarchive_many")
+def unarchive(call: Call, model_id: str) -> Document:
+    """Restore an archived model."""
+    model = load_model(call.db, model_id)
+    tags = [tag for tag in model["system_tags"] if tag != "archived"]
+    save_model(call.db, call.now, model | {"system_tags": tags})
+    return {"unarchived": True}
 
 
 @service.writes("move")
@@ -205,32 +200,7 @@ def _change(call: Call, fields: Document) -> Document:
     return {"fields": fields | save_model(call.db, call.now, model | fields), "updated": 1}
 
 
-def _publish(call: Call, model_id: str) -> Document:
-    model = load_model(call.db, model_id)
-    if model["ready"] and not call.arguments.flag("force_publish_task"):
-        return {"updated": 0, "published_task": None}
-    save_model(call.db, call.now, model | {"ready": True})
-    return {"updated": 1, "published_task": None}
-
-
-def _delete(call: Call, model_id: str) -> Document:
-    model = load_model(call.db, model_id)
-    if model["ready"] and not call.arguments.flag("force"):
-        raise ModelIsReady(f"Model is published, use force=true to delete: id={model_id}")
-    documents.delete(call.db, "models", model_id)
-    return {"deleted": True, "url": model.get("uri")}
-
-
-def _tag(call: Call, model_id: str, archive: bool) -> bool:
-    model = load_model(call.db, model_id)
-    kept = [tag for tag in model["system_tags"] if tag != "archived"]
-    save_model(call.db, call.now, model | {"system_tags": [*kept, "archived"] if archive else kept})
-    return True
-
-
-def _merged_metadata(
-    kept: Document, arguments: Arguments, replace_flag: str = "replace_metadata"
-) -> Document:
+def _merged_metadata(kept: Document, arguments: Arguments) -> Document:
     """Return the metadata with the request's items merged in, by key."""
     items = {_key(item): item for item in arguments.mappings("metadata")}
     return items if arguments.flag("replace_metadata") else kept | items

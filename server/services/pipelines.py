@@ -10,7 +10,7 @@ from server.errors import InvalidArgument
 from server.requests import Arguments
 from server.services.tasks.fields import clone_task
 from server.services.tasks.status import enqueue_task
-from server.stores.tasks import load_task, save_task
+from server.stores.tasks import load_task
 
 service = Service("pipelines")
 
@@ -31,7 +31,7 @@ def start_pipeline(call: Call) -> Document:
     queued = enqueue_task(call, task["id"])
     task = load_task(call.db, task["id"])
     task["status_message"] = "Starting pipeline"
-    save_task(call.db, task)
+    documents.save(call.db, "tasks", task)
     watched = {"queue_watched": queued["queue_watched"]} if "queue_watched" in queued else {}
     return {"pipeline": task["id"], "enqueued": True, **watched}
 

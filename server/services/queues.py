@@ -11,7 +11,7 @@ from server.query import translate
 from server.services.tasks.status import change, enqueue_task
 from server.stores import queues
 from server.stores.queues import QUEUES, ensure_queue, load_queue, named, touch_queue, watchers, with_entries
-from server.stores.tasks import load_task, save_task, touch
+from server.stores.tasks import load_task, save_task
 
 service = Service("queues", version="2.4")
 
@@ -130,8 +130,7 @@ def get_next_task(call: Call) -> Document:
         return {}
     touch_queue(call.db, queue, call.now)
     task = load_task(call.db, entry["task"])
-    touch(task, call.now)
-    save_task(call.db, task)
+    save_task(call.db, task, call.now)
     info = {"company": documents.COMPANY, "user": documents.USER}
     return {"entry": entry} | ({"task_info": info} if call.arguments.flag("get_task_info") else {})
 

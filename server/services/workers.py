@@ -5,7 +5,7 @@ from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import BadRequest
 from server.stores import queues
-from server.stores.tasks import load_task, save_task, touch
+from server.stores.tasks import load_task, save_task
 
 service = Service("workers", version="2.4")
 
@@ -45,8 +45,7 @@ def status_report(call: Call) -> Document:
     if task_id:
         task = load_task(call.db, task_id)
         task |= {"last_worker": worker["id"], "last_worker_report": call.now}
-        touch(task, call.now)
-        save_task(call.db, task)
+        save_task(call.db, task, call.now)
     worker |= {"task": task_id, "queue": call.arguments.maybe_text("queue"), "last_report_time": call.now}
     if "queues" in call.arguments:
         worker["queues"] = call.arguments.texts("queues")

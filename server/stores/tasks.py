@@ -27,22 +27,11 @@ TASKS = Collection(
 )
 
 
-STATUSES = frozenset(
-    (
-        "created",
-        "queued",
-        "in_progress",
-        "stopped",
-        "published",
-        "publishing",
-        "closed",
-        "failed",
-        "completed",
-        "unknown",
-    )
-)
 FINAL = frozenset({"published", "publishing", "closed"})
+STATUSES = FINAL | {"created", "queued", "in_progress", "stopped", "failed", "completed", "unknown"}
 STOPPING = "stopping"
+RUN_MARKS = ("completed", "active_duration", "last_worker", "last_worker_report")
+"""Fields that a run leaves in its task beside the results."""
 
 
 class InvalidTask(BadRequest, subcode=101):
@@ -61,9 +50,11 @@ def load_task(db: sqlite3.Connection, task_id: str) -> Document:
     return task
 
 
-def save_task(db: sqlite3.Connection, task: Document) -> None:
-    """Save the task whole."""
+def save_task(db: sqlite3.Connection, task: Document, now: str, updated: bool = True) -> Document:
+    """Save the task whole, marked as ``touch`` marks it; return the marks."""
+    marks = touch(task, now, updated)
     documents.save(db, "tasks", task)
+    return marks
 
 
 def blank_task(task_id: str, now: str) -> Document:
@@ -121,7 +112,7 @@ def settle(db: sqlite3.Connection, task: Document, fields: Document, now: str, *
     # The run's duration counts up to now, so it is marked before the status changes.
     marks = touch(task, now)
     task |= fields | extra
-    save_task(db, task)
+    documents.save(db, "tasks", task)
     touch_project(db, task.get("project"), now)
     return fields | marks | extra
 

@@ -8,7 +8,7 @@ from server.documents import Document
 from server.errors import InvalidArgument
 from server.services.events.writer import add_events
 from server.stores.events import LOG, SCALAR, TYPES
-from server.stores.tasks import load_task, save_task, touch
+from server.stores.tasks import load_task, save_task
 
 service = Service("events")
 
@@ -86,8 +86,7 @@ def delete_for_task(call: Call) -> Document:
     task = load_task(call.db, call.arguments.text("task"))
     gone = call.db.execute("DELETE FROM events WHERE task = ?", (task["id"],)).rowcount
     task |= {"last_metrics": {}, "metric_stats": {}, "last_iteration": 0}
-    touch(task, call.now)
-    save_task(call.db, task)
+    save_task(call.db, task, call.now)
     return {"deleted": gone > 0}
 
 

@@ -14,7 +14,7 @@ from server.documents import Document, milliseconds
 from server.errors import ApiError, BadRequest
 from server.requests import LARGEST_INTEGER, parse_object
 from server.stores.events import SCALAR, TYPES, Event, extremes, metric_hash, store, stored_at
-from server.stores.tasks import save_task, touch
+from server.stores.tasks import save_task
 
 # Flags of the request that the clients put into every line.
 FLAGS = ("allow_locked", "model_event", "method")
@@ -68,8 +68,7 @@ class _Writer:
     def finish(self) -> None:
         for task in self._tasks.values():
             if task is not None:
-                touch(task, self._call.now)
-                save_task(self._call.db, task)
+                save_task(self._call.db, task, self._call.now)
 
     def _task_of(self, event: Event, document: Document) -> Document | None:
         """Return the task that the event belongs to; None for an event of a model."""

@@ -6,7 +6,7 @@ from server.documents import Document
 from server.errors import InvalidArgument
 from server.services.models import InvalidModel
 from server.services.tasks.fields import read_artifact, sort_artifacts
-from server.stores.tasks import InvalidTaskStatus, attach_model, load_task, save_task, touch
+from server.stores.tasks import InvalidTaskStatus, attach_model, load_task, save_task
 
 service = Service("tasks")
 
@@ -146,8 +146,7 @@ def _unlocked(call: Call) -> Document:
 
 
 def _saved(call: Call, task: Document) -> Document:
-    touch(task, call.now)
-    save_task(call.db, task)
+    save_task(call.db, task, call.now)
     return {"updated": 1}
 
 

@@ -3,62 +3,75 @@
 import sqlite3
 
 from server import documents
-from server.answers import bulk
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.stores import queues
 from server.stores.events import image_urls
-from server.stores.tasks import InvalidTaskStatus, blank_execution, load_task, save_task, touch
+from server.stores.tasks import RUN_MARKS, InvalidTaskStatus, blank_execution, load_task, save_task
 
 service = Service("tasks")
 
 ARCHIVED = "archived"
 
 
-@service.writes("delete")
-def delete(call: Call) -> Document:
+@service.writes_one("delete", "task")
+@service.writes_each("delete_many")
+def delete(call: Call, task_id: str) -> Document:
     """Delete a task, its events and unpublished models; ``return_file_urls`` lists the files left."""
-    return {"deleted": True, **_delete(call, call.arguments.text("task"))}
+    task = load_task(call.db, task_id)
+    if task["status"] in ("in_progress", "queued", "published") and not call.arguments.flag("force"):
+        raise InvalidTaskStatus(
+            f"Invalid task status: task={task_id} is {task['status']}, use force=true to delete"
+        )
+    urls = _urls(call.db, task) if call.arguments.flag("return_file_urls") else None
+    counts = delete_task(call.db, task, call.arguments.flag("delete_output_models", True))
+    return {"deleted": True, **counts, "urls": urls}
 
 
-@service.writes("delete_many")
-def delete_many(call: Call) -> Document:
-    """Delete tasks; a failing one does not stop the others."""
-    return bulk(
-        call, call.arguments.texts("ids"), lambda task_id: {"deleted": True, **_delete(call, task_id)}
-    )
-
-
-@service.writes("reset")
-def reset(call: Call) -> Document:
+@service.writes_one("reset", "task")
+@service.writes_each("reset_many")
+def reset(call: Call, task_id: str) -> Document:
     """Turn a task back into a draft: delete the results of its run and keep its parameters."""
-    return _reset(call, call.arguments.text("task"))
-
-
-@service.writes("reset_many")
-def reset_many(call: Call) -> Document:
-    """Reset tasks; a failing one does not stop the others."""
-    return bulk(call, call.arguments.texts("ids"), lambda task_id: _reset(call, task_id))
+    task = load_task(call.db, task_id)
+    if task["status"] == "published" and not call.arguments.flag("force"):
+        raise InvalidTaskStatus(f"Invalid task status: task={task_id} is published, use force=true to reset")
+    urls = _urls(call.db, task) if call.arguments.flag("return_file_urls") else None
+    counts = _release_models(call.db, task_id, call.arguments.flag("delete_output_models", True))
+    call.db.execute("DELETE FROM events WHERE task = ?", (task_id,))
+    dequeued = int(queues.remove(call.db, task_id))
+    changes = _clear(call, task) | save_task(call.db, task, call.now)
+    return {"updated": 1, "fields": changes, "dequeued": {"removed": dequeued}, "urls": urls, **counts}
 
 
 @service.writes("archive")
 def archive(call: Call) -> Document:
     """Archive tasks and take them out of their queues; all of them or none."""
     for task_id in call.arguments.texts("tasks"):
-        _archive(call, task_id)
+        archive_task(call, task_id)
     return {"archived": len(call.arguments.texts("tasks"))}
 
 
-@service.writes("archive_many")
-def archive_many(call: Call) -> Document:
-    """Archive tasks and take them out of their queues; a failing one does not stop the others."""
-    return bulk(call, call.arguments.texts("ids"), lambda task_id: {"archived": _archive(call, task_id)})
+@service.writes_each("archive_many")
+def archive_task(call: Call, task_id: str) -> Document:
+    """Archive a task and take it out of its queue."""
+    task = load_task(call.db, task_id)
+    if queues.remove(call.db, task_id):
+        task |= {"status": task.pop("enqueue_status", "created"), "status_changed": call.now}
+    task["system_tags"] = sorted({*task["system_tags"], ARCHIVED})
+    for argument in ("status_message", "status_reason"):
+        if argument in call.arguments:
+            task[argument] = call.arguments.text(argument)
+    save_task(call.db, task, call.now, updated=False)
+    return {"archived": True}
 
 
-@service.writes("unarchive_many")
-def unarchive_many(call: Call) -> Document:
-    """Restore archived tasks."""
-    return bulk(call, call.arguments.texts("ids"), lambda task_id: {"unarchived": _unarchive(call, task_id)})
+@service.writes_each("unarchive_many")
+def unarchive(call: Call, task_id: str) -> Document:
+    """Restore an archived task."""
+    task = load_task(call.db, task_id)
+    task["system_tags"] = [tag for tag in task["system_tags"] if tag != ARCHIVED]
+    save_task(call.db, task, call.now, updated=False)
+    return {"unarchived": True}
 
 
 def delete_task(db: sqlite3.Connection, task: Document, with_models: bool = True) -> Document:
@@ -67,7 +80,7 @@ def delete_task(db: sqlite3.Connection, task: Document, with_models: bool = True
     children = documents.where(db, "tasks", "parent = ?", (task_id,))
     for child in children:
         child.pop("parent")
-        save_task(db, child)
+        documents.save(db, "tasks", child)
     counts = _release_models(db, task_id, with_models)
     db.execute("DELETE FROM events WHERE task = ?", (task_id,))
     queues.remove(db, task_id)
@@ -87,16 +100,6 @@ def _release_models(db: sqlite3.Connection, task: str, remove: bool) -> Document
     return {"updated_models": updated, "deleted_models": deleted}
 
 
-def _delete(call: Call, task_id: str) -> Document:
-    task = load_task(call.db, task_id)
-    if task["status"] in ("in_progress", "queued", "published") and not call.arguments.flag("force"):
-        raise InvalidTaskStatus(
-            f"Invalid task status: task={task_id} is {task['status']}, use force=true to delete"
-        )
-    urls = _urls(call.db, task) if call.arguments.flag("return_file_urls") else None
-    return {**delete_task(call.db, task, call.arguments.flag("delete_output_models", True)), "urls": urls}
-
-
 def _urls(db: sqlite3.Connection, task: Document) -> Document:
     """Return the URLs of the task's files, for clients that delete them."""
     artifacts = [a.get("uri") for a in task["execution"].get("artifacts", []) if a.get("mode") == "output"]
@@ -108,29 +111,9 @@ def _urls(db: sqlite3.Connection, task: Document) -> Document:
     }
 
 
-def _reset(call: Call, task_id: str) -> Document:
-    task = load_task(call.db, task_id)
-    if task["status"] == "published" and not call.arguments.flag("force"):
-        raise InvalidTaskStatus(f"Invalid task status: task={task_id} is published, use force=true to reset")
-    urls = _urls(call.db, task) if call.arguments.flag("return_file_urls") else None
-    counts = _release_models(call.db, task_id, call.arguments.flag("delete_output_models", True))
-    call.db.execute("DELETE FROM events WHERE task = ?", (task_id,))
-    dequeued = int(queues.remove(call.db, task_id))
-    changes = _cleared(call, task)
-    save_task(call.db, task)
-    return {"updated": 1, "fields": changes, "dequeued": {"removed": dequeued}, "urls": urls, **counts}
-
-
-def _cleared(call: Call, task: Document) -> Document:
-    """Remove the results of the run from the task and, with ``clear_all``, the user's settings."""
-    for name in (
-        "started",
-        "completed",
-        "active_duration",
-        "last_worker",
-        "last_worker_report",
-        "enqueue_status",
-    ):
+def _clear(call: Call, task: Document) -> Document:
+    """Remove the run's results from the task and, with ``clear_all``, its settings; return what changed."""
+    for name in (*RUN_MARKS, "started", "enqueue_status"):
         task.pop(name, None)
     kept = [a for a in task["execution"].get("artifacts", []) if a.get("mode") == "input"]
     execution = blank_execution() if call.arguments.flag("clear_all") else task["execution"]
@@ -152,25 +135,4 @@ def _cleared(call: Call, task: Document) -> Document:
     if call.arguments.flag("clear_all"):
         changes |= {"hyperparams": {}, "configuration": {}, "script": {"requirements": {}}}
     task |= changes
-    return changes | touch(task, call.now)
-
-
-def _archive(call: Call, task_id: str) -> bool:
-    task = load_task(call.db, task_id)
-    if queues.remove(call.db, task_id):
-        task |= {"status": task.pop("enqueue_status", "created"), "status_changed": call.now}
-    task["system_tags"] = sorted({*task["system_tags"], ARCHIVED})
-    for argument in ("status_message", "status_reason"):
-        if argument in call.arguments:
-            task[argument] = call.arguments.text(argument)
-    task |= {"last_change": call.now, "last_changed_by": documents.USER}
-    save_task(call.db, task)
-    return True
-
-
-def _unarchive(call: Call, task_id: str) -> bool:
-    task = load_task(call.db, task_id)
-    task["system_tags"] = [tag for tag in task["system_tags"] if tag != ARCHIVED]
-    task |= {"last_change": call.now, "last_changed_by": documents.USER}
-    save_task(call.db, task)
-    return True
+    return changes

@@ -1,14 +1,15 @@
 """Calls of the tasks service that change a task's status: queued, started, ended, published."""
 
 from server import documents
-from server.answers import bulk
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import BadRequest, InvalidArgument
+from server.services.models import save_model
 from server.stores import queues
 from server.stores.queues import TaskNotQueued
 from server.stores.tasks import (
     FINAL,
+    RUN_MARKS,
     STATUSES,
     STOPPING,
     InvalidTaskStatus,
@@ -16,7 +17,6 @@ from server.stores.tasks import (
     load_task,
     save_task,
     settle,
-    touch,
 )
 
 service = Service("tasks")
@@ -42,7 +42,7 @@ def started(call: Call) -> Document:
     first = {} if task["status"] == "in_progress" else {"started": call.now}
     if first:
         # Left by an earlier run: above all its worker, which the watchdog must not wait for.
-        for name in ("completed", "active_duration", "last_worker", "last_worker_report"):
+        for name in RUN_MARKS:
             task.pop(name, None)
     return {"fields": change(call, task, "in_progress", **first), "started": 1, "updated": 1}
 
@@ -55,7 +55,7 @@ def completed(call: Call) -> Document:
     fields = change(call, task, "completed", completed=call.now)
     published = call.arguments.flag("publish")
     if published:
-        _publish(call, task["id"])
+        publish(call, task["id"])
     return {"fields": fields, "published": int(published), "updated": 1}
 
 
@@ -77,36 +77,34 @@ def close(call: Call) -> Document:
     return _end(call, call.arguments.text("task"), "closed")
 
 
-@service.writes("stop")
-def stop(call: Call) -> Document:
-    """Stop a task, at once or through its agent at its next poll."""
-    return _stop(call, call.arguments.text("task"))
-
-
-@service.writes("stop_request")
-def stop_request(call: Call) -> Document:
-    """Stop a task, as ``stop`` does."""
-    return _stop(call, call.arguments.text("task"))
-
-
-@service.writes("stop_many")
-def stop_many(call: Call) -> Document:
-    """Stop tasks; a failing one does not stop the others."""
-    return bulk(call, call.arguments.texts("ids"), lambda task_id: {"stopped": True, **_stop(call, task_id)})
-
-
-@service.writes("publish")
-def publish(call: Call) -> Document:
-    """Publish an ended task and its models, which makes them read-only."""
-    return {"committed_versions_results": [], **_publish(call, call.arguments.text("task"))}
-
-
-@service.writes("publish_many")
-def publish_many(call: Call) -> Document:
-    """Publish tasks; a failing one does not stop the others."""
-    return bulk(
-        call, call.arguments.texts("ids"), lambda task_id: {"published": True, **_publish(call, task_id)}
+@service.writes_one("stop", "task")
+@service.writes_one("stop_request", "task")
+@service.writes_each("stop_many", stopped=True)
+def stop(call: Call, task_id: str) -> Document:
+    """Ask the task's agent to stop it; without an agent, or with ``force``, stop it now."""
+    task = load_task(call.db, task_id)
+    by_agent = (
+        task["status"] == "in_progress" and "last_worker" in task and "development" not in task["system_tags"]
     )
+    if not by_agent or call.arguments.flag("force"):
+        return _end(call, task_id, "stopped")
+    fields = {"status_message": STOPPING, "status_reason": call.arguments.maybe_text("status_reason") or ""}
+    task |= fields
+    return {"fields": fields | save_task(call.db, task, call.now), "updated": 1}
+
+
+@service.writes_one("publish", "task", committed_versions_results=[])
+@service.writes_each("publish_many", published=True)
+def publish(call: Call, task_id: str) -> Document:
+    """Publish an ended task and its models, which makes them read-only."""
+    task = load_task(call.db, task_id)
+    _allow(call, task, PUBLISHES)
+    if call.arguments.flag("publish_model", True):
+        for output in task["models"].get("output", []):
+            model = documents.find(call.db, "models", output["model"])
+            if model and not model.get("ready"):
+                save_model(call.db, call.now, model | {"ready": True})
+    return {"fields": change(call, task, "published", published=call.now), "updated": 1}
 
 
 def change(call: Call, task: Document, status: str, **extra: object) -> Document:
@@ -120,47 +118,11 @@ def change(call: Call, task: Document, status: str, **extra: object) -> Document
     return settle(call.db, task, fields, call.now, **extra)
 
 
-def _stop(call: Call, task_id: str) -> Document:
-    """Ask the task's agent to stop it; without an agent, or with ``force``, stop it now."""
-    task = load_task(call.db, task_id)
-    by_agent = (
-        task["status"] == "in_progress" and "last_worker" in task and "development" not in task["system_tags"]
-    )
-    if not by_agent or call.arguments.flag("force"):
-        return _end(call, task_id, "stopped")
-    fields = {"status_message": STOPPING, "status_reason": call.arguments.maybe_text("status_reason") or ""}
-    task |= fields
-    marks = touch(task, call.now)
-    save_task(call.db, task)
-    return {"fields": fields | marks, "updated": 1}
-
-
 def _end(call: Call, task_id: str, status: str) -> Document:
     task = load_task(call.db, task_id)
     _allow(call, task, ENDS | {"queued"})
     end = {} if status == "closed" else {"completed": call.now}
     return {"fields": change(call, task, status, **end), "updated": 1}
-
-
-def _publish(call: Call, task_id: str) -> Document:
-    task = load_task(call.db, task_id)
-    _allow(call, task, PUBLISHES)
-    if call.arguments.flag("publish_model", True):
-        for output in task["models"].get("output", []):
-            _publish_model(call, output["model"])
-    return {"fields": change(call, task, "published", published=call.now), "updated": 1}
-
-
-def _publish_model(call: Call, model_id: str) -> None:
-    model = documents.find(call.db, "models", model_id)
-    if model and not model.get("ready"):
-        model |= {
-            "ready": True,
-            "last_update": call.now,
-            "last_change": call.now,
-            "last_changed_by": documents.USER,
-        }
-        documents.save(call.db, "models", model)
 
 
 def _allow(call: Call, task: Document, statuses: frozenset[str]) -> None:
@@ -172,34 +134,14 @@ def _allow(call: Call, task: Document, statuses: frozenset[str]) -> None:
 ENQUEUES = frozenset({"created", "stopped", "failed", "completed", "closed", "unknown"})
 
 
-@service.writes("enqueue")
-def enqueue(call: Call) -> Document:
-    """Put a task into a queue, by id, by name (created if new) or the default."""
-    return enqueue_task(call, call.arguments.text("task"))
-
-
-@service.writes("enqueue_many")
-def enqueue_many(call: Call) -> Document:
-    """Enqueue tasks; a failing one does not stop the others."""
-    return bulk(
-        call, call.arguments.texts("ids"), lambda task_id: {"enqueued": True, **enqueue_task(call, task_id)}
-    )
-
-
-@service.writes("dequeue")
-def dequeue(call: Call) -> Document:
-    """Take a task out of its queue and restore its earlier status, or set ``new_status``."""
-    return _dequeue(call, call.arguments.text("task"))
-
-
-@service.writes("dequeue_many")
-def dequeue_many(call: Call) -> Document:
-    """Dequeue tasks; a failing one does not stop the others."""
-    return bulk(call, call.arguments.texts("ids"), lambda task_id: _dequeue(call, task_id))
-
-
+@service.writes_one("enqueue", "task")
+@service.writes_each("enqueue_many", enqueued=True)
 def enqueue_task(call: Call, task_id: str) -> Document:
-    """Append the task to the call's queue; raises InvalidTaskStatus if it is running or queued."""
+    """Append the task to the call's queue: by id, by name (created if new) or the default.
+
+    Raises:
+        InvalidTaskStatus: The task is running or queued.
+    """
     task = load_task(call.db, task_id)
     if task["status"] not in ENQUEUES and not (call.arguments.flag("force") and task["status"] != "queued"):
         raise InvalidTaskStatus(expected(task, ENQUEUES))
@@ -220,17 +162,13 @@ def enqueue_task(call: Call, task_id: str) -> Document:
     return data
 
 
-def _queue_of(call: Call) -> Document:
-    """Return the queue named by the call, else the default."""
-    if "queue" in call.arguments:
-        return queues.load_queue(call.db, call.arguments.text("queue"))
-    if "queue_name" in call.arguments:
-        return queues.ensure_queue(call.db, call.arguments.text("queue_name"), call.now)
-    return queues.default_queue(call.db)
+@service.writes_one("dequeue", "task")
+@service.writes_each("dequeue_many")
+def dequeue(call: Call, task_id: str) -> Document:
+    """Take a task out of its queue and restore its earlier status, or set ``new_status``.
 
-
-def _dequeue(call: Call, task_id: str) -> Document:
-    """Take the task out of its queue; agents also do so after popping it."""
+    Agents also call this after popping the task.
+    """
     task = load_task(call.db, task_id)
     status = call.arguments.maybe_text("new_status")
     if status is not None and status not in STATUSES:
@@ -243,3 +181,12 @@ def _dequeue(call: Call, task_id: str) -> Document:
     before = task.pop("enqueue_status", None) or "created"
     fields = change(call, task, status or before)
     return {"dequeued": 1, "fields": {**fields, "enqueue_status": None}, "updated": 1}
+
+
+def _queue_of(call: Call) -> Document:
+    """Return the queue named by the call, else the default."""
+    if "queue" in call.arguments:
+        return queues.load_queue(call.db, call.arguments.text("queue"))
+    if "queue_name" in call.arguments:
+        return queues.ensure_queue(call.db, call.arguments.text("queue_name"), call.now)
+    return queues.default_queue(call.db)

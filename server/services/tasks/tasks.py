@@ -3,13 +3,13 @@
 import json
 
 from server import documents
-from server.answers import answer, bulk, expand, fetch
-from server.dispatch import Call, Service
+from server.answers import answer, expand, fetch
+from server.dispatch import Call, Service, bulk
 from server.documents import Document, has_system_tag, new_id
 from server.query import Query, translate
 from server.services.tasks.fields import clone_task, read_task_fields
 from server.stores.projects import InvalidProject, destination, ensure_project, touch_project, tree
-from server.stores.tasks import TASKS, InvalidTaskStatus, blank_task, expected, load_task, save_task, touch
+from server.stores.tasks import TASKS, InvalidTaskStatus, blank_task, expected, load_task, save_task
 
 service = Service("tasks")
 
@@ -99,8 +99,7 @@ def set_requirements(call: Call) -> Document:
     call.arguments.require("requirements")
     task = load_task(call.db, call.arguments.text("task"))
     task["script"]["requirements"] = call.arguments.mapping("requirements")
-    touch(task, call.now)
-    save_task(call.db, task)
+    save_task(call.db, task, call.now)
     return {"fields": {}, "updated": 1}
 
 
@@ -108,8 +107,7 @@ def set_requirements(call: Call) -> Document:
 def ping(call: Call) -> Document:
     """Record a sign of life of a running task."""
     task = load_task(call.db, call.arguments.text("task"))
-    touch(task, call.now)
-    save_task(call.db, task)
+    save_task(call.db, task, call.now)
     return {}
 
 
@@ -135,8 +133,7 @@ def move(call: Call) -> Document:
     for task_id in call.arguments.texts("ids"):
         task = load_task(call.db, task_id)
         task["project"] = project
-        touch(task, call.now, updated=False)
-        save_task(call.db, task)
+        save_task(call.db, task, call.now, updated=False)
     return {"project_id": project, "updated": len(call.arguments.texts("ids"))}
 
 
@@ -148,11 +145,10 @@ def update_tags(call: Call) -> Document:
     def retag(task_id: str) -> Document:
         task = load_task(call.db, task_id)
         task["tags"] = [tag for tag in dict.fromkeys([*task["tags"], *added]) if tag not in removed]
-        touch(task, call.now, updated=False)
-        save_task(call.db, task)
+        save_task(call.db, task, call.now, updated=False)
         return {"updated": 1}
 
-    return bulk(call, call.arguments.texts("ids"), retag)
+    return bulk(call, retag)
 
 
 def _fields_of(call: Call) -> Document:
@@ -175,8 +171,7 @@ def _change(call: Call, task: Document, fields: Document) -> Document:
         del fields["parent"]
         task.pop("parent", None)
     task |= fields
-    marks = touch(task, call.now, updated=not fields.keys() <= LABELS)
-    save_task(call.db, task)
+    marks = save_task(call.db, task, call.now, updated=not fields.keys() <= LABELS)
     return {"fields": fields | marks, "updated": 1}
 
 
