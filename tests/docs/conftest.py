@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.checkouts import ROOT
+from support.pages import ROOT, blocks
 
 COPIED = (
     "README.md",
@@ -34,6 +34,18 @@ class Reader:
         self.environment = checkout.environment
         self._copy()
         self._adopt_environment()
+
+    def follow(self, page):
+        """Do what a page says, block by block."""
+        for language, marks, text in blocks(page):
+            if language == "sh" and "needs" not in marks:
+                self.run(text)
+            elif "append" in marks:
+                self.append(marks["append"], text)
+            elif "write" in marks:
+                self.write(marks["write"], text)
+            elif language == "diff" and "apply" in marks:
+                self.apply(text)
 
     def run(self, commands):
         """Run a block in a shell that stops at the first failure; return what it printed."""

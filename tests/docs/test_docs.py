@@ -1,29 +1,16 @@
-"""The documentation is true: links lead somewhere, commands run, lines fit."""
+"""The documentation is true: links lead somewhere, commands exist, lines fit."""
 
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
+from support.pages import DOCS, FENCE, PAGES, ROOT, blocks
 
-ROOT = Path(__file__).resolve().parents[2]
-DOCS = sorted((ROOT / "docs").glob("*.md"), key=lambda page: (page.stem == "extending", page.name))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
-FENCE = re.compile(r"^```(.*)\n([\s\S]*?)^```$", re.MULTILINE)
 NEEDS = {"gpu", "kaggle", "docker", "cluster", "server", "network", "systemd", "cloud", "time"}
 MAKEFILES = "".join(file.read_text() for file in sorted(ROOT.glob("Makefile*")))
 TARGETS = {
     word for line in re.findall(r"^([a-z][\w. -]*):", MAKEFILES, re.MULTILINE) for word in line.split()
 }
-
-
-def blocks(page):
-    """`(language, {word: value}, text)` of every fenced block."""
-    found = []
-    for info, text in FENCE.findall(page.read_text()):
-        language, *words = info.split() or [""]
-        found.append((language, dict(word.partition("=")[::2] for word in words), text))
-    return found
 
 
 def name(page):
@@ -74,20 +61,6 @@ def test_commands_are_whole_and_their_needs_known(page):
         assert not re.search(r"^\s*#", text, re.MULTILINE), f"{page.name}: a comment among commands\n{text}"
         named = re.findall(r"\bmake ((?:-f \S+ |-s )*[a-z][\w.]*)", text)
         assert {each.split()[-1] for each in named} <= TARGETS, f"{page.name}: no such target\n{text}"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS], ids=name)
-def test_what_a_page_says_to_do_works(page, reader):
-    for language, marks, text in blocks(page):
-        if language == "sh" and "needs" not in marks:
-            reader.run(text)
-        elif "append" in marks:
-            reader.append(marks["append"], text)
-        elif "write" in marks:
-            reader.write(marks["write"], text)
-        elif language == "diff" and "apply" in marks:
-            reader.apply(text)
 
 
 def test_the_messages_that_are_explained_are_those_of_the_code():
