@@ -16,9 +16,6 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-AGENTS = {"first_run", "new_checkout", "stack"}
-"""Fixtures behind which real agents run: their modules take longest, so they start first."""
-
 QUIET = (
     "--no-sandbox",
     "--disable-gpu",
@@ -35,8 +32,18 @@ def pytest_xdist_auto_num_workers():
 
 
 def pytest_collection_modifyitems(items):
-    """Start the modules that take longest first."""
-    items.sort(key=lambda item: AGENTS.isdisjoint(item.fixturenames))
+    """Start the modules that take longest first: those with real agents.
+
+    One module makes the first run that others copy; while it does, those that need none go on.
+    """
+    with_first_run = [item.path for item in items if "first_run" in item.fixturenames]
+
+    def order(item):
+        if item.path in with_first_run:
+            return 0 if item.path == with_first_run[0] else 2
+        return 3 if {"new_checkout", "stack"}.isdisjoint(item.fixturenames) else 1
+
+    items.sort(key=order)
 
 
 @pytest.fixture(scope="session")
