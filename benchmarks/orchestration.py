@@ -155,7 +155,7 @@ def run(setting: Setting) -> list[Gap]:
     subprocess.run(
         [sys.executable, script], env=environment, cwd=script.parent, check=True, capture_output=True
     )
-    from pipeline.api import Api
+    from pipeline.connection import Api
     from pipeline.runs.state import last_run, states
 
     api = Api()

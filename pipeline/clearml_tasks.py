@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from pipeline.api import Api
+from pipeline.connection import Api
 from pipeline.errors import PipelineError
 from steps.clearml.task import DONE
 

@@ -2,19 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from pipeline.config.settings import load_config
-from pipeline.connection import ROOT, named_server
+from pipeline.connection import ROOT, Api, named_server
 from pipeline.errors import PipelineError
 from pipeline.stack.stack import Stack, folder
 from planets.config.project import Config
-
-if TYPE_CHECKING:
-    from pipeline.api import Api
 
 console = Console(highlight=False, soft_wrap=True)
 if not console.is_terminal:
@@ -50,12 +47,12 @@ def settings(profile: str, pairs: list[str] | None, source: str = "", path: str 
     return load_config(profile, overrides)
 
 
-def connect_server(config: Config) -> "Api":
+def connect_server(config: Config) -> Api:
     """Log in as `connect` does, starting the embedded server if necessary, but no workers."""
     return connect(config.model_copy(update={"stack": config.stack.model_copy(update={"workers": {}})}), True)
 
 
-def connect(config: Config, start: bool, quiet: bool = False) -> "Api":
+def connect(config: Config, start: bool, quiet: bool = False) -> Api:
     """Log in to the named server, or else to the embedded one, and print its address.
 
     Args:
@@ -69,8 +66,6 @@ def connect(config: Config, start: bool, quiet: bool = False) -> "Api":
     if connection is None:
         raise PipelineError("no server is named, and the embedded one does not run: start it with `make up`")
     connection.use()
-    from pipeline.api import Api
-
     api = Api()
     if start and not named:
         from pipeline.stack.queues import await_workers

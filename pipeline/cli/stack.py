@@ -3,20 +3,17 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from pipeline.cli.options import Profile, Set, connect, console, settings
-from pipeline.connection import named_server
+from pipeline.connection import Api, named_server
 from pipeline.errors import PipelineError
 from pipeline.stack.processes import Process, remember
 from pipeline.stack.stack import Stack, folder, shell_exports
 from pipeline.stack.worker import Device, Worker, asked_to_end, check, devices, unit, watch
-
-if TYPE_CHECKING:
-    from pipeline.api import Api
 
 
 def up(profile: Profile = "sample", set_: Set = None) -> None:
@@ -62,8 +59,7 @@ def worker(
     _serve(api, Worker(Stack(folder()), queue), chosen)
 
 
-def _serve(api: "Api", worker: Worker, chosen: Sequence[Device]) -> None:
-    from pipeline.api import Api
+def _serve(api: Api, worker: Worker, chosen: Sequence[Device]) -> None:
     from pipeline.stack.queues import await_workers, create_queues, held_tasks, sign_off
 
     create_queues(api, [worker.queue])

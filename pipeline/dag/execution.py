@@ -6,9 +6,9 @@ from typing import Any
 
 from clearml import PipelineController
 
-from pipeline.api import Api
 from pipeline.clearml_tasks import DONE, find
 from pipeline.config.parameters import CODE, CONFIG, RUN_PARAMETERS, Run, edited_parameters
+from pipeline.connection import Api
 from pipeline.controller import Step, steps_of, steps_to_refresh
 from pipeline.dag.explain import LOST, Reasons
 from pipeline.dag.incumbent import fill_in_champion

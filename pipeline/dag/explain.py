@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from clearml import PipelineController, Task
 
-from pipeline.api import Api
 from pipeline.clearml_tasks import DONE, TaskRecord, fetch, find
 from pipeline.config.parameters import CODE, WHY
+from pipeline.connection import Api
 
 ARGUMENTS = "hyperparams.kwargs"
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from clearml import PipelineController
 
-from pipeline.api import Api
 from pipeline.clearml_tasks import fetch
+from pipeline.connection import Api
 
 ARGUMENTS = "hyperparams.kwargs"
 

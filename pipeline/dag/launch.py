@@ -6,9 +6,9 @@ from pathlib import Path
 
 from clearml import PipelineController, Task
 
-from pipeline.api import Api
 from pipeline.clearml_tasks import DONE, TaskUnavailable, fetch, find
 from pipeline.config.parameters import CONFIG, RUN_PARAMETERS, WHY, Run, dump
+from pipeline.connection import Api
 from pipeline.stack.queues import NoWorker
 from planets.config.project import Config
 

@@ -16,8 +16,7 @@ import yaml
 from clearml import PipelineController, Task
 from dotenv import dotenv_values
 
-from pipeline.api import Api
-from pipeline.connection import ROOT
+from pipeline.connection import ROOT, Api
 
 VARIABLE = "PLANETS_WEBHOOK"
 ATTEMPTS = 3

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.api import Api
 from pipeline.clearml_tasks import TaskRecord, fetch
+from pipeline.connection import Api
 from pipeline.leaderboard.leaderboard import Leaderboard, records
 from pipeline.runs.live_table import clock
 

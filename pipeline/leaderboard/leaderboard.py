@@ -10,8 +10,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.api import Api
 from pipeline.clearml_tasks import DONE, TaskRecord, TaskUnavailable, fetch, find
+from pipeline.connection import Api
 from pipeline.runs.outcome import Comparisons, gain_text
 from planets.config.evaluation import ENSEMBLE
 from planets.metrics.significance import compare

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.api import Api
+from pipeline.connection import Api
 from pipeline.runs.install import install_bundle
 from pipeline.runs.live_table import clock, watch, why_table
 from pipeline.runs.outcome import Outcome, gain_text, judge

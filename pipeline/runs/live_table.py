@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.api import Api
+from pipeline.connection import Api
 from pipeline.runs.state import RunState, Step, states
 
 STYLES = {

@@ -4,8 +4,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from pipeline.api import Api
 from pipeline.clearml_tasks import TaskUnavailable
+from pipeline.connection import Api
 from pipeline.runs.state import FINAL, LOOK_SECONDS, RunState, Step, read_run
 from pipeline.runs.stop import executing_tasks
 

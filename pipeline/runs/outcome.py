@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.api import Api
 from pipeline.clearml_tasks import TaskRecord, fetch
+from pipeline.connection import Api
 from pipeline.runs.state import GOOD, RunState, Step
 from planets.config.evaluation import ENSEMBLE
 from planets.metrics.significance import Comparison, format_p

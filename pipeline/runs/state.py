@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from pipeline.api import Api
 from pipeline.clearml_tasks import TaskRecord, TaskUnavailable, fetch, find
 from pipeline.config.parameters import WHY
+from pipeline.connection import Api
 
 STATUSES = {
     "created": "pending",

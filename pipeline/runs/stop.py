@@ -2,8 +2,8 @@
 
 import time
 
-from pipeline.api import Api
 from pipeline.clearml_tasks import fetch, find
+from pipeline.connection import Api
 from pipeline.runs.state import LOOK_SECONDS, RunState, read_run
 
 WAIT_SECONDS = 30

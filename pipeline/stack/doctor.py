@@ -7,9 +7,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.api import Api
 from pipeline.config.parameters import Run
-from pipeline.connection import ROOT, Connection
+from pipeline.connection import ROOT, Api, Connection
 from pipeline.controller import steps_of
 from pipeline.errors import PipelineError
 from pipeline.stack.queues import workers_of

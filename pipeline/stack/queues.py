@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from pipeline.api import Api
 from pipeline.clearml_tasks import fetch
+from pipeline.connection import Api
 from pipeline.errors import PipelineError
 from planets.config.project import Config
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from pipeline.connection import FILES, HOST, KEY, ROOT, SECRET, WEB, Connection
+from pipeline.connection import FILES, HOST, KEY, ROOT, SECRET, WEB, Api, Connection
 from pipeline.errors import PipelineError
 from pipeline.stack import processes
 from pipeline.stack.processes import Process
@@ -197,8 +197,7 @@ class Stack:
     def _create_queues(self, names: list[str]) -> None:
         """Create the missing queues."""
         Connection("", {"CLEARML_CONFIG_FILE": str(self._configuration)}).use()
-        # The SDK reads its configuration when it is imported.
-        from pipeline.api import Api
+        # The SDK, which this imports, reads its configuration at that moment.
         from pipeline.stack.queues import create_queues
 
         create_queues(Api(), names)

@@ -11,7 +11,7 @@ from typing import Any
 
 from clearml import Task
 
-from pipeline.api import Api
+from pipeline.connection import Api
 from pipeline.controller import Step
 
 RETURN = "return/"

@@ -11,8 +11,8 @@ from typing import Any
 
 from clearml import Task
 
-from pipeline.api import Api
 from pipeline.config.parameters import CONFIG, PLAIN_PARAMETERS, Run, dump, edited_parameters
+from pipeline.connection import Api
 from pipeline.controller import steps_of
 from pipeline.dag.launch import require_dataset, store_inputs
 from pipeline.tasks.in_process import RETURN, own_task, run_steps

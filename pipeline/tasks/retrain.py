@@ -8,8 +8,8 @@ import yaml
 from clearml import Task
 from clearml.automation import TriggerScheduler
 
-from pipeline.api import Api
 from pipeline.config.parameters import CONFIG, RUN_PARAMETERS, edited_parameters
+from pipeline.connection import Api
 from pipeline.dag.launch import store_inputs, submit
 from planets.config.project import Config
 from steps.clearml.datasets import MADE_BY_RUN

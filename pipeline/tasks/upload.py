@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from clearml import Task
 
-from pipeline.api import Api
 from pipeline.config.parameters import Run
+from pipeline.connection import Api
 from pipeline.controller import steps_of
 from pipeline.tasks.in_process import own_task, run_steps
 from planets.config.project import Config

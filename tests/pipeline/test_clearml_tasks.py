@@ -89,7 +89,7 @@ def test_a_parameter_that_holds_no_object_is_named(text):
 
 
 PAGES = """
-from pipeline.api import Api
+from pipeline.connection import Api
 from pipeline.clearml_tasks import PAGE, fetch, find
 api = Api()
 ids = [api.call("tasks.create", name=f"paged {n}", type="training")["id"] for n in range(PAGE + 3)]

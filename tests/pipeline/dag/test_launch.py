@@ -23,8 +23,8 @@ def run_of(name, architecture="resnet10t", optimizer="adamw"):
 
 
 def refusals():
-    from pipeline.api import Api
     from pipeline.clearml_tasks import find
+    from pipeline.connection import Api
     from pipeline.dag.launch import require_names
     from planets.config import ConfigError
 
@@ -58,7 +58,7 @@ def check_after_training(architecture):
 
     from clearml import Task
 
-    from pipeline.api import Api
+    from pipeline.connection import Api
     from pipeline.dag.launch import require_names
 
     run = run_of("b", architecture)
@@ -83,7 +83,7 @@ def test_names_of_a_completed_training_are_accepted_without_timm(call):
 def task_types():
     from clearml import PipelineController, Task
 
-    from pipeline.api import Api
+    from pipeline.connection import Api
     from pipeline.dag.execution import build
 
     pipe = PipelineController(name="run", project="stages", add_run_number=False)

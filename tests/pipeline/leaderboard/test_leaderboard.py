@@ -5,7 +5,7 @@ from support.embedded import sdk_runner
 
 EVALUATIONS = """
 import json
-from pipeline.api import Api
+from pipeline.connection import Api
 from pipeline.clearml_tasks import TaskUnavailable
 from pipeline.leaderboard.experiments import render
 from pipeline.leaderboard.leaderboard import leaderboards, select

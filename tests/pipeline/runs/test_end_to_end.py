@@ -100,7 +100,7 @@ def test_the_bundle_can_be_used(checkout):
 
 SHOWN = """
 import json, sys
-from pipeline.api import Api
+from pipeline.connection import Api
 import requests
 api = Api()
 run, evaluation = sys.argv[1:]
@@ -124,7 +124,7 @@ def test_figures_and_descriptions_can_be_seen_in_clearml(checkout, models):
 
 PROGRESS = """
 import json, sys
-from pipeline.api import Api
+from pipeline.connection import Api
 from pipeline.runs.live_table import progress
 from pipeline.runs.state import read_run
 print(json.dumps({step.name: progress(step) for step in read_run(Api(), sys.argv[1]).steps}))
@@ -234,7 +234,7 @@ def test_status_tells_the_last_run_and_why(checkout, edited):
 
 LAST_RUN = """
 import json
-from pipeline.api import Api
+from pipeline.connection import Api
 from pipeline.runs.state import last_run, states
 api = Api()
 *_, state = states(api, last_run(api, "planets", "chips"))

@@ -73,7 +73,7 @@ def test_one_failing_model_fails_the_run_but_not_the_others(checkout, entries):
 
 RETRY = """
 import json, sys
-from pipeline.api import Api
+from pipeline.connection import Api
 from pipeline.runs.state import states
 api = Api()
 run = sys.argv[1]
@@ -123,7 +123,7 @@ def test_ctrl_c_stops_the_steps_and_leaves_no_process(checkout):
 
 ABORT = """
 import json, sys, time
-from pipeline.api import Api
+from pipeline.connection import Api
 from pipeline.runs.state import last_run, read_run
 api = Api()
 run = last_run(api, "planets", "chips")

@@ -2,7 +2,7 @@
 
 CONSOLE = """
 import json
-from pipeline.api import Api
+from pipeline.connection import Api
 from pipeline.runs import logs
 api = Api()
 task = api.call("tasks.create", name="lines", type="training")["id"]

@@ -93,7 +93,7 @@ def test_logs_of_a_failed_step_say_so_by_the_exit_code(checkout, broken, names):
 
 SEARCHED = """
 import json, sys
-from pipeline.api import Api
+from pipeline.connection import Api
 run, token = sys.argv[1:]
 api = Api()
 task = api.call("tasks.get_all", id=[run], search_hidden=True)["tasks"]
@@ -185,7 +185,7 @@ def test_a_run_whose_controller_was_killed_is_resumed_and_followed(checkout, nam
 def controller_of(checkout):
     """The process that runs the controller of the checkout's last run."""
     run = checkout.python(
-        "import json; from pipeline.api import Api; from pipeline.runs.state import last_run\n"
+        "import json; from pipeline.connection import Api; from pipeline.runs.state import last_run\n"
         "print(json.dumps(last_run(Api(), 'planets', 'chips')))"
     )
     for process in psutil.process_iter():
@@ -211,7 +211,7 @@ print(json.dumps(dataset.id))
 
 FOLLOWED = """
 import json, sys
-from pipeline.api import Api
+from pipeline.connection import Api
 from pipeline.runs.state import read_run, states
 api = Api()
 *_, state = states(api, sys.argv[1])

@@ -60,7 +60,7 @@ def test_a_cached_step_takes_no_time_in_this_run():
 
 
 PATTERN = """
-from pipeline.api import Api
+from pipeline.connection import Api
 from pipeline.runs.state import last_run
 api = Api()
 found = {}
@@ -78,7 +78,7 @@ def test_pipelines_are_found_by_names_that_are_patterns(sdk):
 
 RUN = """
 import json
-from pipeline.api import Api
+from pipeline.connection import Api
 from pipeline.runs.live_table import progress
 from pipeline.runs.state import read_run
 api = Api()

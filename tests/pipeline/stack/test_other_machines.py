@@ -122,7 +122,7 @@ def test_a_worker_with_other_code_refuses_and_says_what_to_do(steps):
 
 WHERE = """
 import json, sys
-from pipeline.api import Api
+from pipeline.connection import Api
 ids = sys.argv[1:]
 api = Api()
 tasks = api.call("tasks.get_all", id=ids, search_hidden=True)["tasks"]

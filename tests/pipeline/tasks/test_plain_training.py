@@ -28,7 +28,7 @@ def task_of(printed):
 
 TASK = """
 import json, sys
-from pipeline.api import Api
+from pipeline.connection import Api
 task = Api().call("tasks.get_all", id=[sys.argv[1]], search_hidden=True)["tasks"][0]
 last = [each for metric in task["last_metrics"].values() for each in metric.values()]
 print(json.dumps({
@@ -116,7 +116,7 @@ def run(first_run):
 CLONE = """
 import json, sys, time
 import yaml
-from pipeline.api import Api
+from pipeline.connection import Api
 from pipeline.clearml_tasks import ENDED
 api = Api()
 source, dataset = sys.argv[1:]
@@ -204,7 +204,7 @@ def test_a_model_or_a_task_can_be_named(checkout, run, clone, printed, task, spl
 
 ARCHIVE = """
 import json, sys
-from pipeline.api import Api
+from pipeline.connection import Api
 api = Api()
 print(json.dumps(api.call("tasks.archive", tasks=[sys.argv[1]])))
 """

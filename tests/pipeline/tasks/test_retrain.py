@@ -6,8 +6,8 @@ from support import sdk_process
 def watched():
     from clearml import Task
 
-    from pipeline.api import Api
     from pipeline.config.settings import load_config
+    from pipeline.connection import Api
     from pipeline.tasks.retrain import new_service, scheduler_of
 
     config = load_config("sample", [("clearml.dataset", "chips (v2)")])
