@@ -73,7 +73,7 @@ def select(
     names = [entry.name for entry in config.models]
     api = connect_server(config)
     from pipeline.leaderboard import leaderboard
-    from pipeline.runs.install import install_bundle
+    from pipeline.runs.outcome import install_bundle
 
     boards = leaderboard.leaderboards(api, config.clearml.project)
     named = names[int(model)] if model.isdigit() and int(model) < len(names) else model

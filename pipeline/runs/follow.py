@@ -12,9 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.connection import Api
-from pipeline.runs.install import install_bundle
 from pipeline.runs.live_table import clock, watch, why_table
-from pipeline.runs.outcome import Outcome, gain_text, judge
+from pipeline.runs.outcome import Outcome, gain_text, install_bundle, judge
 from pipeline.runs.state import read_run
 from pipeline.runs.stop import stop_run
 from planets.system import atomic_write

@@ -1,13 +1,20 @@
-"""Outcome of a run: the verdict, the models' scores, the selected model, the failures."""
+"""Outcome of a run: the verdict, the models' scores, the failures, and the installed bundle."""
 
 import json
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from pipeline.clearml_tasks import TaskRecord, fetch
+from clearml import Task
+
+from pipeline.clearml_tasks import TaskRecord, TaskUnavailable, fetch
 from pipeline.connection import Api
 from pipeline.runs.state import GOOD, RunState, Step
+from planets.bundle.card import CARD, model_card
+from planets.bundle.manifest import METRICS, BundleInfo
 from planets.config.evaluation import ENSEMBLE
 from planets.metrics.significance import Comparison, format_p
 
@@ -89,7 +96,7 @@ class Outcome:
             "steps": [_step_document(step) for step in self.state.steps],
             "models": [_fields(score, "name", "valid_f2", "test_f2") for score in self.models],
             "best": _fields(best, "name", "valid_f2", "test_f2", "model_id") if best else None,
-            "comparisons": comparison_documents(best.comparisons) if best else {},
+            "comparisons": _comparison_documents(best.comparisons) if best else {},
             "publication": best.publication if best else None,
         }
 
@@ -110,17 +117,45 @@ def judge(api: Api, state: RunState) -> Outcome:
     )
 
 
-def comparison_documents(comparisons: Comparisons) -> dict[str, Any]:
-    """Return comparisons as a JSON document."""
-    return {
-        name: {split: comparison._asdict() for split, comparison in by_split.items()}
-        for name, by_split in comparisons.items()
-    }
+def install_bundle(evaluate_id: str, folder: Path, comparisons: Comparisons) -> None:
+    """Replace `folder`, as a whole or not at all, by the bundle of the evaluation `evaluate_id`.
+
+    The comparisons with the other models become part of its `metrics.json` and of its model card.
+
+    Raises:
+        TaskUnavailable: the task has no bundle, or the bundle cannot be downloaded.
+    """
+    artifact = Task.get_task(task_id=evaluate_id).artifacts.get("bundle")
+    if artifact is None:
+        raise TaskUnavailable(f"task {evaluate_id} has no bundle: it is not an evaluation that completed")
+    try:
+        downloaded = Path(artifact.get_local_copy(raise_on_error=True))
+    except ValueError as error:
+        raise TaskUnavailable(f"the bundle of task {evaluate_id} cannot be downloaded: {error}") from error
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
+        new, old = Path(beside) / "new", Path(beside) / "old"
+        shutil.copytree(downloaded, new)
+        metrics = json.loads((new / METRICS).read_text(encoding="utf-8"))
+        metrics["comparisons"] = _comparison_documents(comparisons)
+        (new / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        (new / CARD).write_text(model_card(BundleInfo.read(new), metrics), encoding="utf-8")
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
 
 
 def gain_text(comparison: Comparison) -> str:
     """Format a gain for a table: `+0.0031, p = 0.06`."""
     return f"{comparison.difference:+z.4f}, {format_p(comparison.p)}"
+
+
+def _comparison_documents(comparisons: Comparisons) -> dict[str, Any]:
+    """Return comparisons as a JSON document."""
+    return {
+        name: {split: comparison._asdict() for split, comparison in by_split.items()}
+        for name, by_split in comparisons.items()
+    }
 
 
 def _fields(record: object, *names: str) -> dict[str, Any]:
