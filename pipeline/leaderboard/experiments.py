@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.clearml_tasks import TaskRecord, fetch
 from pipeline.connection import Api
 from pipeline.leaderboard.leaderboard import Leaderboard, records
-from pipeline.runs.live_table import clock
+from pipeline.runs.follow import clock
 
 INTRODUCTION = """\
 # Experiments

@@ -125,7 +125,7 @@ def test_figures_and_descriptions_can_be_seen_in_clearml(checkout, models):
 PROGRESS = """
 import json, sys
 from pipeline.connection import Api
-from pipeline.runs.live_table import progress
+from pipeline.runs.follow import progress
 from pipeline.runs.state import read_run
 print(json.dumps({step.name: progress(step) for step in read_run(Api(), sys.argv[1]).steps}))
 """

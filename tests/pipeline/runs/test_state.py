@@ -79,7 +79,7 @@ def test_pipelines_are_found_by_names_that_are_patterns(sdk):
 RUN = """
 import json
 from pipeline.connection import Api
-from pipeline.runs.live_table import progress
+from pipeline.runs.follow import progress
 from pipeline.runs.state import read_run
 api = Api()
 run = api.call("tasks.create", name="run", type="controller")["id"]
