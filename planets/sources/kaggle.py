@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +23,13 @@ from urllib3.util import Retry
 
 from planets.archive.layout import CHIPS, SUBMISSION, TABLE, TEST_CHIPS, locate
 from planets.sources import BadDownload, SourceError
+from planets.sources.kaggle_credentials import (
+    BY_HAND,
+    NEW_TOKEN,
+    CredentialsRefused,
+    NoCredentials,
+    require_credentials,
+)
 from planets.sources.unpack import unpack, verify_checksums
 from planets.system import PROGRESS_SECONDS, ByteProgress, Say, megabytes, reports_full_disk, require_space
 
@@ -38,26 +44,9 @@ ATTEMPTS = 6
 LONGEST_WAIT = 120.0
 """Seconds; a server that asks for a longer wait ends the step with a message instead."""
 
-VARIABLES = ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY")
-CREDENTIAL_FILES = ("kaggle.json", "access_token", "access_token.txt", "credentials.json")
-"""Files that Kaggle's client reads in its configuration folder."""
-
-_BY_HAND = "or download the data by hand and use DATASET_SOURCE=local DATASET_PATH=/its/folder"
-_NEW_TOKEN = (
-    "create a new token at https://www.kaggle.com/settings and replace the old one (KAGGLE_API_TOKEN, or "
-    "KAGGLE_USERNAME and KAGGLE_KEY, in the environment, .env.local or ~/.kaggle)"
-)
 _VERSION = re.compile(r"v\d+|\d{8}T\d{6}")
 
 T = TypeVar("T")
-
-
-class NoCredentials(SourceError):
-    """This environment holds no Kaggle credentials."""
-
-
-class CredentialsRefused(SourceError):
-    """Kaggle rejects the credentials, or they cannot be sent."""
 
 
 class TermsNotAccepted(SourceError):
@@ -238,22 +227,22 @@ class KaggleSource:
     def _translated(self, error: RequestException | TransportError) -> SourceError:
         """Return the error that explains a failed request and its fix."""
         if isinstance(error, InvalidHeader):
-            return CredentialsRefused(f"the Kaggle credentials hold illegal characters; {_NEW_TOKEN}")
+            return CredentialsRefused(f"the Kaggle credentials hold illegal characters; {NEW_TOKEN}")
         response = getattr(error, "response", None)
         if response is None:
             return NoNetwork(
                 f"Kaggle cannot be reached ({_cause(error)}); check the network, the proxy (HTTPS_PROXY) and "
-                f"the certificates (REQUESTS_CA_BUNDLE) of this worker, {_BY_HAND}"
+                f"the certificates (REQUESTS_CA_BUNDLE) of this worker, {BY_HAND}"
             )
         status, page = response.status_code, f"https://www.kaggle.com/datasets/{self.dataset}"
         answer = f"Kaggle answers {status} for {self.dataset!r} ({_server_message(error, response)})"
         match status:
             case 401:
-                return CredentialsRefused(f"{answer}: the credentials are not accepted; {_NEW_TOKEN}")
+                return CredentialsRefused(f"{answer}: the credentials are not accepted; {NEW_TOKEN}")
             case 403:
                 return TermsNotAccepted(
                     f"{answer}: open {page} with this account and accept the terms there; if the page does "
-                    f"not show, the dataset is private or dataset.kaggle is misspelt; {_BY_HAND}"
+                    f"not show, the dataset is private or dataset.kaggle is misspelt; {BY_HAND}"
                 )
             case 404:
                 return UnknownDataset(
@@ -263,12 +252,12 @@ class KaggleSource:
         pause = f", it asks to wait {wait / 60:.0f} minutes" if wait else ""
         if status == 429:
             refused: Unavailable = TooManyRequests(
-                f"{answer}: too many requests{pause}; run again later, {_BY_HAND}"
+                f"{answer}: too many requests{pause}; run again later, {BY_HAND}"
             )
         elif status >= 500:
-            refused = Unavailable(f"{answer}{pause}; run again later, {_BY_HAND}")
+            refused = Unavailable(f"{answer}{pause}; run again later, {BY_HAND}")
         else:
-            return SourceError(f"{answer}; run again later, {_BY_HAND}")
+            return SourceError(f"{answer}; run again later, {BY_HAND}")
         refused.wait = wait
         return refused
 
@@ -277,34 +266,6 @@ def is_needed(path: PurePosixPath) -> bool:
     """Return True for the archive's members that this project uses: chips and the two tables."""
     folders = {CHIPS, *TEST_CHIPS}
     return path.name in (TABLE, SUBMISSION) or (path.suffix == ".jpg" and not folders.isdisjoint(path.parts))
-
-
-def require_credentials() -> None:
-    """Check that Kaggle credentials exist and can be sent, without asking Kaggle; strip white space.
-
-    Raises:
-        NoCredentials: there are none.
-        CredentialsRefused: a variable holds characters that no HTTP header may hold.
-    """
-    for name in VARIABLES:
-        if name in os.environ:
-            # A trailing newline, as `$(cat token)` in a unit file leaves it, would be printed in an error.
-            os.environ[name] = os.environ[name].strip()
-            if not os.environ[name].isprintable() or not os.environ[name].isascii():
-                raise CredentialsRefused(f"{name} holds illegal characters; {_NEW_TOKEN}")
-    present = {name for name in VARIABLES if os.environ.get(name)}
-    pair = set(VARIABLES[1:])
-    folders = _configuration_folders()
-    files = [folder / name for folder in folders for name in CREDENTIAL_FILES]
-    if VARIABLES[0] in present or pair <= present or any(file.is_file() for file in files):
-        return
-    half = sorted(pair & present)
-    gap = f"{half[0]} is set and {(pair - present).pop()} is not" if half else "no Kaggle credentials here"
-    raise NoCredentials(
-        f"{gap}: create a token at https://www.kaggle.com/settings and set KAGGLE_API_TOKEN, or "
-        "KAGGLE_USERNAME and KAGGLE_KEY, in the environment or in .env.local (running workers do not see a "
-        f"change: `make down` first), or put kaggle.json into {folders[0]}; {_BY_HAND}"
-    )
 
 
 def sign_in() -> Any:
@@ -325,7 +286,7 @@ def sign_in() -> Any:
             api.authenticate()
         except SystemExit:  # here: it would end the pool's thread without a result
             raise CredentialsRefused(
-                f"Kaggle does not accept these credentials (expired or revoked); {_NEW_TOKEN}"
+                f"Kaggle does not accept these credentials (expired or revoked); {NEW_TOKEN}"
             ) from None
         return api
 
@@ -362,13 +323,6 @@ def _reporting(file: Path, size: int, say: Say) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-
-
-def _configuration_folders() -> list[Path]:
-    """Return the folders where Kaggle's client looks for credentials."""
-    named = os.environ.get("KAGGLE_CONFIG_DIR")
-    settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return [*([Path(named)] if named else []), Path.home() / ".kaggle", settings / "kaggle"]
 
 
 def _retry_after(response: Response) -> float | None:

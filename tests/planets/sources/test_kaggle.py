@@ -11,14 +11,13 @@ from support.kaggle_standin import HOSTS, KEY, SIGNATURE, TOKEN, USER, kaggle_on
 from planets.chips import ArchiveError
 from planets.sources import BadDownload, SourceError
 from planets.sources.kaggle import (
-    CredentialsRefused,
     KaggleSource,
-    NoCredentials,
     NoNetwork,
     TermsNotAccepted,
     TooManyRequests,
     UnknownDataset,
 )
+from planets.sources.kaggle_credentials import CredentialsRefused, NoCredentials
 from planets.system import DiskFull
 
 TABLE = b"image_name,tags\ntrain_0,clear primary\ntrain_1,haze primary\n"
