@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pipeline.config.parameters import Run, words
 from planets.archive.layout import source_stamp
 from planets.config import ConfigError
-from planets.config.evaluation import ENSEMBLE
+from planets.config.project import ENSEMBLE
 from steps.clearml.code_version import Code, code_of
 from steps.ensemble import evaluate_ensemble
 from steps.evaluate import evaluate_model

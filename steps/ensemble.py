@@ -20,7 +20,7 @@ def evaluate_ensemble(
 
     from planets.bundle.bundle import Bundle
     from planets.bundle.onnx_member import OnnxMember
-    from planets.config.evaluation import ENSEMBLE, EvaluationSettings
+    from planets.config.project import ENSEMBLE, EvaluationSettings
     from planets.evaluation.evaluation import evaluate
     from planets.evaluation.scores import ModelScores
     from steps.clearml.artifacts import artifact_file, load_arrays

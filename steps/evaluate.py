@@ -24,7 +24,7 @@ def evaluate_model(
 
     from planets.bundle.bundle import Bundle
     from planets.bundle.torch_member import VERIFIED_CHIPS, TorchMember
-    from planets.config.evaluation import EvaluationSettings
+    from planets.config.project import EvaluationSettings
     from planets.evaluation.evaluation import evaluate
     from planets.evaluation.inference import score_model
     from planets.training.trained_model import TrainedModel

@@ -27,7 +27,7 @@ def select_best(
     """
     import json
 
-    from planets.config.evaluation import ENSEMBLE
+    from planets.config.project import ENSEMBLE
     from planets.metrics.significance import Comparison, compare
     from steps.clearml.artifacts import load_arrays
     from steps.clearml.code_version import require_code

@@ -13,7 +13,7 @@ from rich.table import Table
 from pipeline.clearml_tasks import DONE, TaskRecord, TaskUnavailable, fetch, find
 from pipeline.connection import Api
 from pipeline.runs.outcome import Comparisons, gain_text
-from planets.config.evaluation import ENSEMBLE
+from planets.config.project import ENSEMBLE
 from planets.metrics.significance import compare
 from steps.clearml.artifacts import load_arrays
 

@@ -15,7 +15,7 @@ from pipeline.connection import Api
 from pipeline.runs.state import GOOD, RunState, Step
 from planets.bundle.card import CARD, model_card
 from planets.bundle.manifest import METRICS, BundleInfo
-from planets.config.evaluation import ENSEMBLE
+from planets.config.project import ENSEMBLE
 from planets.metrics.significance import Comparison, format_p
 
 AGENT_LINES = ("Leaving process id", "DONE: Running task", "Process failed, exit code")

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from planets.config import Fraction, Settings
-from planets.config.evaluation import ENSEMBLE, EvaluationSettings
 from planets.config.training import ModelEntry, TrainingSettings
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -18,6 +17,12 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 Queue = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 PublishRule = Literal["better", "higher", "always"]
+
+ENSEMBLE = "ensemble"
+"""Name of the candidate that averages all trained models."""
+
+Refinement = Literal["auto", "always", "never"]
+"""`auto` keeps a refinement only if it improves F2 on validation chips that it was not fitted on."""
 
 
 class ClearMLNames(Settings):
@@ -100,6 +105,21 @@ class SplitSettings(Settings):
                 f"valid {self.valid} + test {self.test} leave less than a tenth of the chips to train on"
             )
         return self
+
+
+class EvaluationSettings(Settings):
+    """Refinements of the predictions of trained models, and the ensemble."""
+
+    tta: Refinement = Field(
+        description="test-time augmentation: average the scores of the 8 flips and rotations of a chip, "
+        "at 8 times the cost"
+    )
+    calibration: Refinement = Field(description="Platt scaling of each label's scores to probabilities")
+    decoding: Refinement = Field(description="expected-F2 decoding instead of thresholds")
+    weather_rule: Refinement = Field(
+        description="keep exactly one weather label per chip, and `cloudy` without any other label"
+    )
+    ensemble: bool = Field(description="evaluate the average of all trained models as another candidate")
 
 
 class PublishSettings(Settings):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from planets.config.evaluation import EvaluationSettings
+from planets.config.project import EvaluationSettings
 from planets.decision.calibration import log_loss
 from planets.decision.decision import Decision, mix
 from planets.evaluation import EvaluationError

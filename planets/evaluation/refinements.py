@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from planets.config.evaluation import EvaluationSettings
+from planets.config.project import EvaluationSettings
 from planets.decision.calibration import Calibration, log_loss
 from planets.decision.decision import Decision
 from planets.decision.thresholds import fit_thresholds

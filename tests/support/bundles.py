@@ -11,7 +11,7 @@ from support.synthetic import make_labels, make_parts, make_pixels
 from planets.bundle.bundle import Bundle
 from planets.bundle.torch_member import TorchMember
 from planets.chips.store import ChipStore
-from planets.config.evaluation import EvaluationSettings
+from planets.config.project import EvaluationSettings
 from planets.evaluation.evaluation import Evaluation, evaluate
 from planets.evaluation.inference import score_model
 from planets.labels import LABELS

@@ -14,7 +14,7 @@ from planets.bundle import BundleError
 from planets.bundle.bundle import Bundle
 from planets.bundle.manifest import MemberInfo
 from planets.chips import ArchiveError
-from planets.config.evaluation import EvaluationSettings
+from planets.config.project import EvaluationSettings
 from planets.labels import LABELS, to_vector
 from planets.metrics.f2 import f2_score
 

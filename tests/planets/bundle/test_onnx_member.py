@@ -14,7 +14,7 @@ from planets.bundle import BundleError
 from planets.bundle.bundle import Bundle
 from planets.bundle.onnx_member import OnnxMember, open_session, session_scores
 from planets.bundle.torch_member import TOLERANCE, ExportError, export_onnx
-from planets.config.evaluation import EvaluationSettings
+from planets.config.project import EvaluationSettings
 from planets.evaluation.inference import predict_scores
 from planets.evaluation.scores import TTA_VIEWS, dihedral_view
 from planets.training.augment import turn

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from support.synthetic import make_labels, make_parts, make_store
 
-from planets.config.evaluation import EvaluationSettings
+from planets.config.project import EvaluationSettings
 from planets.decision.calibration import log_loss
 from planets.decision.thresholds import fit_thresholds
 from planets.evaluation import EvaluationError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.synthetic import make_labels
 
-from planets.config.evaluation import EvaluationSettings
+from planets.config.project import EvaluationSettings
 from planets.evaluation.refinements import Refinements, choose_refinements, fit_decision
 from planets.evaluation.scores import SplitScores
 from planets.labels import LABELS
