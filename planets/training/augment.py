@@ -1,4 +1,4 @@
-"""Augmentation in torch: uint8 chips become normalized images, cropped, turned and varied in light.
+"""Augmentation in torch: uint8 chips become normalized images, cropped, turned, varied in light and mixed.
 
 A batch is processed as a whole, on its own device. Randomness is drawn beforehand as `Changes`, so that
 another implementation can be compared on the same draw: `augment_cpu.augment_fused` is the one for the CPU.
@@ -40,6 +40,19 @@ class Changes(NamedTuple):
     left: Tensor
     side: Tensor
     angle: Tensor
+
+
+class Mix(NamedTuple):
+    """Parameters of mixing a batch with itself in reverse order.
+
+    Attributes:
+        share: a chip's share of its own image, 0 to 1; the partner has the rest.
+        window: top, left, bottom and right of the partner's window, as shares of a side (cutmix); None
+            blends the two everywhere (mixup).
+    """
+
+    share: float
+    window: tuple[float, float, float, float] | None
 
 
 def cut_size(settings: TrainingSettings) -> int:
@@ -140,6 +153,36 @@ def augment(
     scale, shift = (torch.from_numpy(factor).to(store.device) for factor in affine(mean, std))
     contrast, brightness = (change[:, None, None, None] for change in (changes.contrast, changes.brightness))
     return levels.mul_(scale * contrast).add_(shift * contrast + brightness).permute(0, 3, 1, 2)
+
+
+def draw_mix(mixup: float, cutmix: float, random: np.random.Generator) -> Mix | None:
+    """Draw the mixing of a batch; with both alphas above 0, mixup and cutmix are equally likely.
+
+    Sources: Zhang et al., mixup, ICLR 2018; Yun et al., CutMix, ICCV 2019.
+    """
+    if not mixup and not cutmix:
+        return None
+    if not cutmix or (mixup and random.random() < 0.5):
+        return Mix(float(random.beta(mixup, mixup)), None)
+    side = np.sqrt(1 - random.beta(cutmix, cutmix))
+    middle = random.uniform(0, 1, 2)
+    top, left = np.clip(middle - side / 2, 0, 1)
+    bottom, right = np.clip(middle + side / 2, 0, 1)
+    return Mix(
+        float(1 - (bottom - top) * (right - left)), (float(top), float(left), float(bottom), float(right))
+    )
+
+
+def mix_batch(images: Tensor, targets: Tensor, mix: Mix) -> tuple[Tensor, Tensor]:
+    """Combine images `(N, 3, size, size)` and targets `(N, L)`; the inputs are not modified."""
+    if mix.window is None:
+        return images.lerp(images.flip(0), 1 - mix.share), targets.lerp(targets.flip(0), 1 - mix.share)
+    size = images.shape[-1]
+    top, left, bottom, right = (round(edge * size) for edge in mix.window)
+    mixed = images.clone()
+    mixed[..., top:bottom, left:right] = images.flip(0)[..., top:bottom, left:right]
+    share = 1 - (bottom - top) * (right - left) / size**2
+    return mixed, targets.lerp(targets.flip(0), 1 - share)
 
 
 def affine(mean: Sequence[float], std: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

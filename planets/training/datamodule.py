@@ -15,10 +15,18 @@ from planets.chips.batches import ahead
 from planets.chips.store import ChipStore
 from planets.config.training import TrainingSettings
 from planets.training import TrainingError
-from planets.training.augment import Changes, augment, draw_changes, no_changes, train_size
+from planets.training.augment import (
+    Changes,
+    Mix,
+    augment,
+    draw_changes,
+    draw_mix,
+    mix_batch,
+    no_changes,
+    train_size,
+)
 from planets.training.augment_cpu import augment_fused
 from planets.training.distributed import ALONE, Rank
-from planets.training.mixing import Mix, draw_mix, mix_batch
 
 _SAMPLED = 1024
 """Chips sampled for mean and deviation; more change neither in the third digit."""
