@@ -19,8 +19,7 @@ from planets.config.project import EvaluationSettings
 from planets.decision.calibration import log_loss
 from planets.decision.decision import Decision, mix
 from planets.evaluation import EvaluationError
-from planets.evaluation.cross_fit import Mask, cross_fit, half_mask
-from planets.evaluation.refinements import Trial, choose_refinements, fit_decision
+from planets.evaluation.refinements import Mask, Trial, choose_refinements, cross_fit, fit_decision, half_mask
 from planets.evaluation.scores import ModelScores, SplitScores
 from planets.labels import to_tags
 from planets.metrics.f2 import best_constant, f2_per_sample, summary

@@ -1,5 +1,7 @@
 """Refinements of predictions beyond thresholds, each kept only if it helps on chips it was not fitted on.
 
+Those are the chips of the other half: two-fold cross-fitting predicts each half from the other.
+
 - `tta`: scores averaged over the 8 dihedral views of a chip. Judged by F2.
 - `calibration`: Platt scaling of each label. Thresholds move along, so F2 hardly changes: it is judged by the
   log loss, which is what F2 decoding and readers of probabilities depend on.
@@ -14,19 +16,26 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from iterstrat.ml_stratifiers import IterativeStratification
+from numpy.typing import ArrayLike, NDArray
 
 from planets.config.project import EvaluationSettings
 from planets.decision.calibration import Calibration, log_loss
 from planets.decision.decision import Decision
 from planets.decision.thresholds import fit_thresholds
-from planets.evaluation.cross_fit import Mask, cross_fit, half_mask
 from planets.evaluation.scores import SplitScores
 from planets.metrics.f2 import f2_per_sample, mean_average_precision
 from planets.metrics.significance import Comparison, compare
 
 _MIN_CHIPS = 20
 """On fewer chips nothing can be shown, and `auto` keeps nothing."""
+
+
+Mask = NDArray[np.bool_]
+"""Selects rows, bool of shape `(N,)`."""
+
+FitPredict = Callable[[Mask, Mask], tuple[NDArray[Any], ...]]
+"""Fits on the rows of the first mask and returns arrays of predictions for those of the second."""
 
 
 class Refinements(NamedTuple):
@@ -121,6 +130,38 @@ def choose_refinements(
         chosen = with_it if trial.kept else without
         trials.append(trial)
     return chosen, tuple(trials)
+
+
+def half_mask(targets: ArrayLike, seed: int) -> Mask:
+    """Return the mask of a random half in which each label occurs about as often as in the other half.
+
+    Args:
+        targets: 0/1 of shape `(N, L)`.
+        seed: seed of the stratified split.
+
+    Raises:
+        ValueError: there are fewer than two rows.
+    """
+    true = np.asarray(targets).astype(np.bool_)
+    if len(true) < 2:
+        raise ValueError(f"cross-fitting needs at least two rows, not {len(true)}")
+    random = np.random.RandomState(seed)
+    order = random.permutation(len(true))
+    half = np.empty(len(true), dtype=np.bool_)
+    half[order] = IterativeStratification(true[order], np.array([0.5, 0.5]), random) == 1
+    if half.all() or not half.any():
+        half[order[0]] = not half[order[0]]
+    return half
+
+
+def cross_fit(half: Mask, fit_predict: FitPredict) -> tuple[NDArray[Any], ...]:
+    """Return out-of-sample predictions for all rows: each half is predicted from the other."""
+    merged = []
+    for first, second in zip(fit_predict(~half, half), fit_predict(half, ~half), strict=True):
+        whole = np.empty((len(half), *first.shape[1:]), first.dtype)
+        whole[half], whole[~half] = first, second
+        merged.append(whole)
+    return tuple(merged)
 
 
 def _cross_fitted(

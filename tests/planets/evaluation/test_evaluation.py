@@ -13,9 +13,9 @@ from planets.config.project import EvaluationSettings
 from planets.decision.calibration import log_loss
 from planets.decision.thresholds import fit_thresholds
 from planets.evaluation import EvaluationError
-from planets.evaluation.cross_fit import half_mask
 from planets.evaluation.evaluation import ensemble_weights, evaluate
 from planets.evaluation.inference import score_model
+from planets.evaluation.refinements import half_mask
 from planets.evaluation.scores import ModelScores, SplitScores
 from planets.labels import LABELS
 from planets.metrics.f2 import f2_score
