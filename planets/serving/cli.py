@@ -13,20 +13,20 @@ from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
 from planets.bundle.bundle import Bundle
-from planets.chips.files import Picture, find_pictures
 from planets.serving import PredictionError
 from planets.serving.batch import (
     Progress,
+    ResumeLog,
     Unreadable,
     beside,
     job_of,
     predict_all,
     require_writable,
     write_predictions,
+    write_submission,
     write_unreadable,
 )
-from planets.serving.resume_log import ResumeLog
-from planets.serving.submission import find_test, write_submission
+from planets.serving.pictures import Picture, find_pictures, find_test
 
 console = Console(highlight=False, soft_wrap=True)
 

@@ -7,7 +7,7 @@ from support.synthetic import jpeg, make_labels, make_pixels
 from support.using import run, table
 
 from planets.chips import ArchiveError
-from planets.serving.submission import find_test
+from planets.serving.pictures import find_test
 
 NAMES = ["test_2", "test_0", "file_1", "test_1", "file_0"]
 """In an order of its own, as in Kaggle's table."""

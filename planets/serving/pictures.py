@@ -1,22 +1,56 @@
-"""The Kaggle submission: its test pictures, their files, and the table."""
+"""The pictures to predict: those of a user's folder, or the test pictures of Kaggle's submission."""
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from planets.archive.layout import COLUMNS, LAYOUTS
 from planets.chips import ArchiveError
-from planets.chips.files import SUFFIXES, Picture, named_pictures
-from planets.serving.batch import write_csv
-from planets.serving.resume_log import ResumeLog
+
+SUFFIXES = (".jpg", ".jpeg")
+"""Suffixes of chips, case-insensitive."""
+
+Stamp = tuple[int, int]
+"""Size in bytes and mtime in ns of a file."""
 
 NAMES, TEST, ADDITIONAL = "sample_submission.csv", "test-jpg", "test-jpg-additional"
 """Names in Kaggle's archive: the table of all test pictures, and the two folders that hold them."""
 
 _SHOWN = 5
+
+
+class Picture(NamedTuple):
+    """A file, its name in a table of predictions, and a stamp that changes with the file."""
+
+    name: str
+    path: Path
+    stamp: Stamp
+
+
+def find_pictures(folder: Path) -> tuple[list[Picture], int]:
+    """Return the JPEG files below a folder, sorted by name, and the number of other files there.
+
+    The name is the path below the folder, without the suffix, with `/` as separator.
+
+    Raises:
+        ArchiveError: the folder is missing or holds no JPEG file, or two files share a name.
+    """
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise ArchiveError(f"{folder} {what}; name a folder of pictures ({', '.join(SUFFIXES)})")
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
+    if not pictures:
+        raise ArchiveError(
+            f"{folder} holds {len(files)} files, none of them a picture; pictures end with "
+            f"{' or '.join(SUFFIXES)}"
+        )
+    named = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in pictures]
+    return named_pictures(named), len(files) - len(pictures)
 
 
 def find_test(folder: Path) -> tuple[list[Picture], int]:
@@ -65,9 +99,21 @@ def read_names(file: Path) -> list[str]:
     return names
 
 
-def write_submission(out: Path, pictures: Sequence[Picture], log: ResumeLog) -> None:
-    """Write `image_name,tags` for each picture, in the given order."""
-    write_csv(out, COLUMNS, ((picture.name, " ".join(log.row(picture).tags)) for picture in pictures))
+def named_pictures(files: Iterable[tuple[str, Path]]) -> list[Picture]:
+    """Return named files as pictures, sorted by name.
+
+    Raises:
+        ArchiveError: two files share a name.
+    """
+    pictures: dict[str, Picture] = {}
+    for name, path in sorted(files):
+        if name in pictures:
+            raise ArchiveError(
+                f"{pictures[name].path} and {path} would both be {name!r} in the table; rename one of them"
+            )
+        status = path.stat()
+        pictures[name] = Picture(name, path, (status.st_size, status.st_mtime_ns))
+    return list(pictures.values())
 
 
 def _base(folder: Path) -> Path:
