@@ -9,8 +9,7 @@ from PIL import Image, ImageFilter
 
 from planets.labels import LABELS
 from planets.synthetic.label_sets import LabelSet
-from planets.synthetic.land_cover import LAND_COVER_PAINTERS
-from planets.synthetic.rare_events import RARE_PAINTERS
+from planets.synthetic.painters import LAND_COVER_PAINTERS, RARE_PAINTERS
 from planets.synthetic.terrain import SIDE, Field, Picture, bare_scene, plane, texture
 
 OVERLOOKED, IMAGINED = 0.07, 0.012
