@@ -15,11 +15,10 @@ def train_model(
     from planets.labels import LABELS
     from planets.plots.training import save_training_figures
     from planets.training.trainer import fit
-    from steps.clearml.checkpoints import earlier_checkpoint
     from steps.clearml.chips import open_store, read_chips
     from steps.clearml.code_version import require_code
     from steps.clearml.logger import TaskLogger
-    from steps.clearml.models import register_model
+    from steps.clearml.models import earlier_checkpoint, register_model
     from steps.clearml.reports import report_figures
 
     require_code("train", code_version)

@@ -8,7 +8,7 @@ from typing import Any, cast
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 
-from steps.clearml.checkpoints import ARTIFACT
+from steps.clearml.models import CHECKPOINT
 from steps.clearml.task import current_task
 
 UPLOAD_SECONDS = 60
@@ -56,4 +56,4 @@ class TaskLogger(Logger):
         self._uploaded = time.monotonic()
         # Without a monitored metric, Lightning's "best" checkpoint is the latest.
         file = Path(cast(ModelCheckpoint, checkpoint_callback).best_model_path)
-        current_task().upload_artifact(ARTIFACT, file, wait_on_upload=True)
+        current_task().upload_artifact(CHECKPOINT, file, wait_on_upload=True)

@@ -1,12 +1,16 @@
-"""Models in ClearML: registration, and lookup with their evaluations."""
+"""Models in ClearML: registration, lookup with their evaluations, and the checkpoint of a training."""
 
 from pathlib import Path
 from typing import NamedTuple
 
-from clearml import Model, OutputModel
+from clearml import Model, OutputModel, Task
 
+from steps.clearml.artifacts import artifact_file
 from steps.clearml.errors import StepError
 from steps.clearml.task import ParentFailed, current_task, require_completed, storage
+
+CHECKPOINT = "checkpoint"
+"""Artifact of a training: its checkpoint, for a worker that takes the training over."""
 
 
 class NothingToSelect(StepError):
@@ -54,6 +58,36 @@ def trained_model(train_id: str) -> str:
     task = current_task()
     training = task if train_id == task.id else require_completed(train_id)
     return str(training.get_parameters()["return/model_id"])
+
+
+def earlier_checkpoint() -> Path | None:
+    """Return the checkpoint of an earlier attempt at this task, or of a stopped task that it repeats."""
+    task = current_task()
+    # Our epochs continue by themselves; ClearML would add them to the last iteration that it knows.
+    task.set_initial_iteration(0)
+    holder = task.id if CHECKPOINT in task.artifacts else _stopped_equal(task)
+    return artifact_file(holder, CHECKPOINT) if holder else None
+
+
+def _stopped_equal(task: Task) -> str | None:
+    """Return the latest stopped task of the same run, inputs and code that left a checkpoint.
+
+    A resumed run creates a new task for a training that was stopped. ClearML stores the digest of a step's
+    inputs and code in its task; its cache finds equal steps by the same digest.
+    """
+    digest = task.data.runtime.get("pipeline_job_hash")
+    equal = Task.query_tasks(
+        task_filter={
+            "parent": task.parent,
+            "status": ["stopped", "failed"],
+            "_all_": {"fields": ["runtime.pipeline_job_hash"], "pattern": f"^{digest}$"},
+            "order_by": ["-created"],
+            "search_hidden": True,
+        },
+    )
+    return next(
+        (task_id for task_id in equal if CHECKPOINT in Task.get_task(task_id=task_id).artifacts), None
+    )
 
 
 def completed_of(candidates: str) -> dict[str, str]:

@@ -108,7 +108,7 @@ def checkpoints(folder):
 
     from clearml import Task
 
-    from steps.clearml import checkpoints as module
+    from steps.clearml.models import CHECKPOINT, earlier_checkpoint
 
     file = Path(folder) / "last.ckpt"
     file.write_text("epoch 7")
@@ -119,8 +119,8 @@ def checkpoints(folder):
         with running_task(name, pipeline_job_hash=digest) as task:
             task.set_parent(run.id)
             if own:
-                task.upload_artifact(module.ARTIFACT, file, wait_on_upload=True)
-            checkpoint = module.earlier_checkpoint()
+                task.upload_artifact(CHECKPOINT, file, wait_on_upload=True)
+            checkpoint = earlier_checkpoint()
             found[name] = checkpoint and checkpoint.read_text()
         return task
 
