@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from planets.bundle import BundleError
+from planets.chips import Channels
 from planets.chips.jpeg import DECODER, RESIZER
 from planets.decision.decision import Decision
 
@@ -17,8 +18,6 @@ INFO, METRICS, MEMBERS, FIGURES = "bundle.json", "metrics.json", "members", "fig
 
 FORMAT: Literal[3] = 3
 """Version of the format, raised when the files of a bundle change."""
-
-Channels = tuple[float, float, float]
 
 
 class _Described(BaseModel):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from planets.bundle import BundleError
 from planets.bundle.manifest import MemberInfo, read_member
 from planets.bundle.onnx_member import INPUT, OUTPUT, open_session, session_scores
+from planets.chips import Channels
 from planets.errors import PlanetsError
 from planets.evaluation.inference import predict_scores
 from planets.training import TrainingError
@@ -114,9 +114,7 @@ class TorchMember:
         return predict_scores(self.network, pixels, info.mean, info.std, batch_size=batch_size, tta=tta)
 
 
-def export_onnx(
-    network: nn.Module, mean: Sequence[float], std: Sequence[float], chips: NDArray[np.uint8]
-) -> bytes:
+def export_onnx(network: nn.Module, mean: Channels, std: Channels, chips: NDArray[np.uint8]) -> bytes:
     """Export a network as an ONNX graph, and verify that both score `chips` alike.
 
     Input and output are those of `onnx_member`; the number of chips is free, their size is fixed. The graph
@@ -150,7 +148,7 @@ def export_onnx(
 class _NormalizedNetwork(nn.Module):
     """A network preceded by the normalization of `augment.normalize`."""
 
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, network: nn.Module, mean: Channels, std: Channels) -> None:
         super().__init__()
         self.network = network
         for name, values in zip(("scale", "shift"), affine(mean, std), strict=True):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from planets.chips import Channels
 from planets.chips.store import ChipStore
 from planets.evaluation import EvaluationError
 from planets.evaluation.scores import (
@@ -69,8 +70,8 @@ def _require_match(model: TrainedModel, store: ChipStore) -> None:
 def predict_scores(
     network: nn.Module,
     pixels: NDArray[np.uint8],
-    mean: Sequence[float],
-    std: Sequence[float],
+    mean: Channels,
+    std: Channels,
     rows: NDArray[np.int64] | None = None,
     batch_size: int = BATCH_SIZE,
     device: str | torch.device | None = None,
@@ -102,8 +103,8 @@ def predict_scores(
 def predict_views(
     network: nn.Module,
     pixels: NDArray[np.uint8],
-    mean: Sequence[float],
-    std: Sequence[float],
+    mean: Channels,
+    std: Channels,
     rows: NDArray[np.int64] | None = None,
     batch_size: int = BATCH_SIZE,
     device: str | torch.device | None = None,

@@ -6,7 +6,6 @@ another implementation can be compared on the same draw: `augment_cpu.augment_fu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from planets.chips import Channels
 from planets.config.training import TrainingSettings
 
 _LEVELS = 255.0
@@ -95,7 +95,7 @@ def no_changes(count: int, size: int) -> Changes:
     return Changes(zeros.long(), ones, zeros, zeros, zeros, ones * size, zeros)
 
 
-def normalize(chips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def normalize(chips: Tensor, mean: Channels, std: Channels) -> Tensor:
     """Turn uint8 chips `(N, size, size, 3)` into float32 images `(N, 3, size, size)` in channels-last memory.
 
     Args:
@@ -111,7 +111,7 @@ def normalize(chips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Ten
     return chips.to(torch.float32).mul_(scale).add_(shift).permute(0, 3, 1, 2)
 
 
-def denormalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> NDArray[np.uint8]:
+def denormalize(images: Tensor, mean: Channels, std: Channels) -> NDArray[np.uint8]:
     """Turn images back into chips for viewing, uint8 `(N, size, size, 3)`, clipped to 0 to 255."""
     scale, shift = (torch.tensor(channels, dtype=torch.float32) for channels in (std, mean))
     levels = (images.detach().cpu().permute(0, 2, 3, 1) * scale + shift) * _LEVELS
@@ -132,7 +132,7 @@ def turn(chips: Tensor, turns: Tensor) -> Tensor:
 
 
 def augment(
-    store: Tensor, rows: Tensor, changes: Changes, size: int, mean: Sequence[float], std: Sequence[float]
+    store: Tensor, rows: Tensor, changes: Changes, size: int, mean: Channels, std: Channels
 ) -> Tensor:
     """Return augmented, normalized images of `rows` of a store: `normalize(...) * contrast + brightness`.
 
@@ -185,7 +185,7 @@ def mix_batch(images: Tensor, targets: Tensor, mix: Mix) -> tuple[Tensor, Tensor
     return mixed, targets.lerp(targets.flip(0), 1 - share)
 
 
-def affine(mean: Sequence[float], std: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def affine(mean: Channels, std: Channels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the scale and shift, float32 of shape `(3,)`, that normalize levels of 0 to 255."""
     mean64, std64 = np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
     return (1 / (_LEVELS * std64)).astype(np.float32), (-mean64 / std64).astype(np.float32)

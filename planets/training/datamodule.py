@@ -11,6 +11,7 @@ from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 from torch import Tensor
 
+from planets.chips import Channels
 from planets.chips.batches import ahead
 from planets.chips.store import ChipStore
 from planets.config.training import TrainingSettings
@@ -38,8 +39,6 @@ _CHUNK = 256
 """Chips that are copied to a GPU at a time, 50 MB at 256 px."""
 
 _CPU = torch.device("cpu")
-
-Channels = tuple[float, float, float]
 
 
 class Batch(NamedTuple):

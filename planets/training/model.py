@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
+from planets.chips import Channels
 from planets.config import ConfigError
 from planets.config.training import ModelEntry
 from planets.errors import PlanetsError
@@ -31,8 +32,6 @@ _UNREADABLE = (
 
 _SUFFIXES = (".safetensors", ".pth", ".bin")
 """Suffixes of weight files, in the order in which a folder is searched."""
-
-Channels = tuple[float, float, float]
 
 
 class WeightsError(PlanetsError):

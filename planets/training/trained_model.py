@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from planets.chips import Channels
 from planets.system import atomic_write
 from planets.training import TrainingError
 
@@ -41,8 +42,8 @@ class TrainedModel:
     architecture: str
     labels: tuple[str, ...]
     image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Channels
+    std: Channels
     metric: str
     score: float
     best_epoch: int

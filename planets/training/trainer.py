@@ -19,13 +19,14 @@ from lightning.pytorch.loggers import Logger
 from numpy.typing import NDArray
 from torch import nn
 
+from planets.chips import Channels
 from planets.chips.store import ChipStore
 from planets.config.training import ModelEntry, TrainingSettings
 from planets.labels import LABELS
 from planets.system import atomic_write
 from planets.training import TrainingError
 from planets.training.callbacks import BestWeights, EpochLines, EpochSeed, HeadFirst, History, WarmupAverage
-from planets.training.datamodule import Channels, ChipsDataModule, channel_statistics
+from planets.training.datamodule import ChipsDataModule, channel_statistics
 from planets.training.distributed import ALONE, Rank, train_on_ranks
 from planets.training.model import build_model, pretrained_statistics
 from planets.training.module import ChipClassifier
