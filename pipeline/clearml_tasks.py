@@ -30,7 +30,8 @@ PAGE = 200
 
 BASIC = (
     "id", "name", "project", "parent", "type", "status", "status_reason", "status_message", "tags",
-    "system_tags", "created", "started", "completed", "last_worker", "last_iteration", "execution.queue",
+    "system_tags", "created", "started", "completed", "last_update", "last_worker", "last_iteration",
+    "execution.queue",
 )  # fmt: skip
 """Fields that every record holds; the large ones are asked for by name."""
 
@@ -54,6 +55,8 @@ class TaskRecord:
 
     Attributes:
         parent: the controller of a step; for a clone, the task that it was cloned from.
+        reason: reason of the last change of status; servers, agents and the SDK use it and `message` alike.
+        updated: time of the last sign of life.
         queue: id of the queue that the task was last enqueued on.
         worker: the worker that last ran the task.
         iteration: the last iteration that the task reported.
@@ -69,11 +72,13 @@ class TaskRecord:
     type: str = ""
     status: str = ""
     reason: str = ""
+    message: str = ""
     tags: tuple[str, ...] = ()
     system_tags: tuple[str, ...] = ()
     created: datetime | None = None
     started: datetime | None = None
     completed: datetime | None = None
+    updated: datetime | None = None
     worker: str = ""
     queue: str = ""
     iteration: int = 0
@@ -92,12 +97,14 @@ class TaskRecord:
             parent=reference_id(document.get("parent")),
             type=document.get("type") or "",
             status=document.get("status") or "",
-            reason=document.get("status_message") or document.get("status_reason") or "",
+            reason=document.get("status_reason") or "",
+            message=document.get("status_message") or "",
             tags=tuple(document.get("tags") or ()),
             system_tags=tuple(document.get("system_tags") or ()),
             created=_moment(document.get("created")),
             started=_moment(document.get("started")),
             completed=_moment(document.get("completed")),
+            updated=_moment(document.get("last_update")),
             worker=document.get("last_worker") or "",
             queue=reference_id((document.get("execution") or {}).get("queue")),
             iteration=int(document.get("last_iteration") or 0),

@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=120.0,
         metavar="SECONDS",
-        help="silence after which a worker counts as lost",
+        help="silence after which a worker counts as lost; 0: never, clients notice by themselves",
     )
     parser.add_argument(
         "--keep-archived-days",

@@ -36,7 +36,7 @@ SHUTDOWN_SECONDS = 1
 
 @dataclass(frozen=True)
 class Settings:
-    """Options of the command line; ``worker_timeout`` in seconds."""
+    """Options of the command line; ``worker_timeout`` in seconds, 0 for no watchdog."""
 
     data: Path
     host: str = "127.0.0.1"
@@ -133,7 +133,9 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     server = Server(config, folder, _url(public, api), _url(public, files))
-    chores = [asyncio.create_task(Watchdog(database, settings.worker_timeout).run())]
+    chores = []
+    if settings.worker_timeout:
+        chores.append(asyncio.create_task(Watchdog(database, settings.worker_timeout).run()))
     if settings.keep_archived_days is not None:
         retention = Retention(database, tree, settings.keep_archived_days)
         chores.append(asyncio.create_task(retention.run()))

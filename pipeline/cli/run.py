@@ -58,13 +58,14 @@ def resume(
     profile: Profile = "sample",
     set_: Set = None,
 ) -> None:
-    """Continue a run that failed or was stopped: only steps that did not complete run again."""
+    """Continue a run that failed, was stopped or lost its worker: steps that did not complete run again."""
     config = settings(profile, set_)
     api = connect(config, start=True)
     from pipeline.dag.launch import enqueue_again
     from pipeline.runs.follow import follow, show
     from pipeline.runs.state import chosen_run, read_run
     from pipeline.stack.queues import require_workers
+    from pipeline.workers import UNFINISHED, abandoned
 
     run_id = chosen_run(api, config.clearml.project, config.clearml.pipeline, run)
     state = read_run(api, run_id)
@@ -72,11 +73,14 @@ def resume(
         show(api, run_id, console)
         console.print("this run completed: there is nothing to resume")
         return
-    if state.status in ("queued", "in_progress"):
+    lost = abandoned(api, [state.task])
+    if lost:
+        console.print(f"this run is {state.status}, but no live worker executes it: resuming it")
+    if state.status in UNFINISHED and not lost:
         console.print(f"this run is {state.status} already; following it")
     else:
         require_workers(api, config)
-        enqueue_again(api, run_id, config.queues.controller)
+        enqueue_again(api, state.task, config.queues.controller)
     raise typer.Exit(follow(api, run_id, console, OUTPUT))
 
 

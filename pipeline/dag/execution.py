@@ -1,14 +1,17 @@
 """The controller's task: what an agent executes to run the DAG."""
 
 import json
-from threading import Event
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any
 
+import requests
 from clearml import PipelineController
 
 from pipeline.clearml_tasks import DONE, find
 from pipeline.config.parameters import CODE, CONFIG, RUN_PARAMETERS, Run, edited_parameters
-from pipeline.connection import Api
+from pipeline.connection import Api, ApiError
 from pipeline.controller import Step, steps_of, steps_to_refresh
 from pipeline.dag.explain import LOST, Reasons
 from pipeline.dag.incumbent import fill_in_champion
@@ -16,13 +19,17 @@ from pipeline.dag.webhook import report_failure, report_new_best
 from pipeline.errors import PipelineError
 from pipeline.runs.state import GOOD
 from pipeline.runs.stop import stop_steps
-from pipeline.stack.queues import WORKER_LOST
+from pipeline.workers import UNFINISHED, WORKER_LOST, Watch
 from planets.errors import PlanetsError
 from steps.clearml.task import FRAMEWORKS_OFF, set_refreshed
 from steps.select import select_best
 
-POLL_MINUTES = 0.01
-"""Time between two looks at the steps; ClearML's default of 0.2 minutes adds 12 s to each transition."""
+POLL_MINUTES = 1 / 60
+"""Time between two looks at the steps; ClearML's default of 0.2 minutes adds 12 s to each transition.
+
+ClearML remembers a step's status for a second. At a shorter interval it could see a failure a second time,
+after the retry has enqueued the step again, and give the step up.
+"""
 
 ABORT_SECONDS = 30.0
 """Time that the controller of an aborted run has to stop its steps."""
@@ -74,7 +81,9 @@ def _run_to_end(pipe: PipelineController, aborted: Event) -> dict[str, str]:
     if left:
         print(f"stopped what was left of this run: {', '.join(left)}")
     _forget_steps(api, pipe)
-    build(pipe, api, run).start(queue=run.config.queues.controller)
+    build(pipe, api, run)
+    with watched(pipe.id, run.config.stack.worker_timeout):
+        pipe.start(queue=run.config.queues.controller)
     if aborted.is_set():
         # No verdict on an aborted run; the agent ends this process once the callback has returned.
         Event().wait(2 * ABORT_SECONDS)
@@ -107,7 +116,7 @@ def _add(pipe: PipelineController, step: Step, run: Run, refresh: bool, reasons:
         """Return True if a failed step deserves another try: an error of its own code would repeat."""
         task = node.job.task
         task.reload()
-        lost = WORKER_LOST in str(task.data.status_reason or "") and retries < RETRIES
+        lost = WORKER_LOST in f"{task.data.status_reason} {task.data.status_message}" and retries < RETRIES
         if lost:
             # ClearML keeps no history of a task's workers; a tag shows on every page.
             task.add_tags([f"{LOST}{task.data.last_worker}"])
@@ -132,6 +141,32 @@ def _add(pipe: PipelineController, step: Step, run: Run, refresh: bool, reasons:
         status_change_callback=reasons.note_once,
         retry_on_failure=worker_was_lost,
     )
+
+
+@contextmanager
+def watched(run_id: str, timeout: float) -> Iterator[None]:
+    """Watch the workers of the run's steps in a thread while the block runs.
+
+    A step whose worker is lost is marked as failed, and then ClearML retries it: see `worker_was_lost`.
+    """
+    over = Event()
+    Thread(target=_watch_steps, args=(run_id, timeout, over), daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _watch_steps(run_id: str, timeout: float, over: Event) -> None:
+    api = Api()  # a session serves one thread
+    watch = Watch(api, timeout)
+    while not over.wait(watch.interval):
+        try:
+            steps = find(api, parent=run_id, status=[*UNFINISHED, "stopped"])
+            for task in watch.fail_lost(task for task in steps if task.type != "controller"):
+                print(f"{task.name}: worker {task.worker} is lost", flush=True)
+        except (ApiError, requests.RequestException) as error:
+            print(f"the workers of the steps could not be checked, trying again: {error}", flush=True)
 
 
 def _completed(api: Api, run_id: str) -> set[str]:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from clearml import PipelineController, Task
 
-from pipeline.clearml_tasks import DONE, TaskUnavailable, fetch, find
+from pipeline.clearml_tasks import DONE, TaskRecord, TaskUnavailable, fetch, find
 from pipeline.config.parameters import CONFIG, RUN_PARAMETERS, WHY, Run, dump
 from pipeline.connection import Api
+from pipeline.runs.state import PLAN
 from pipeline.stack.queues import NoWorker
+from pipeline.workers import UNFINISHED, mark_lost
 from planets.config.project import Config
 
 ENTRY = Path(__file__).resolve().parents[1] / "entries" / "run.py"
@@ -54,17 +56,23 @@ def store_inputs(
         task.set_parameter(f"Args/{name}", value, descriptions[name])
 
 
-def enqueue_again(api: Api, run_id: str, queue: str) -> None:
-    """Put a run that ended back on the controllers' queue: what completed comes from the cache.
+def enqueue_again(api: Api, run: TaskRecord, queue: str) -> None:
+    """Put a run that ended or was abandoned back on the controllers' queue; completed steps stay cached.
 
     The stored DAG is dropped at once: until the controller has planned the new attempt, the old steps would
-    be taken for its own.
+    be taken for its own. ClearML's server lets nobody edit a task that has ended, so it is enqueued first.
+
+    Raises:
+        NoWorker: the server does not have the queue.
     """
     queues = api.call("queues.get_all", name=f"^{re.escape(queue)}$", only_fields=["id"])["queues"]
     if not queues:
         raise NoWorker(f"the server at {api.host} has no queue {queue!r}; start a worker that serves it")
-    api.call("tasks.delete_configuration", task=run_id, configuration=["Pipeline", WHY], force=True)
-    api.call("tasks.enqueue", task=run_id, queue=queues[0]["id"])
+    if run.status in UNFINISHED:
+        mark_lost(api, run, "no live worker executes it")
+    # By force, for a controller that completed although a step failed.
+    api.call("tasks.enqueue", task=run.id, queue=queues[0]["id"], force=True)
+    api.call("tasks.delete_configuration", task=run.id, configuration=[PLAN, WHY], force=True)
 
 
 def require_dataset(api: Api, dataset_id: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pipeline.clearml_tasks import TaskUnavailable
 from pipeline.connection import Api
 from pipeline.runs.state import FINAL, LOOK_SECONDS, RunState, Step, read_run
-from pipeline.runs.stop import executing_tasks
+from pipeline.workers import executing_tasks
 
 PAGE = 500
 """Lines per call."""

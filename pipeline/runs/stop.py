@@ -5,6 +5,7 @@ import time
 from pipeline.clearml_tasks import fetch, find
 from pipeline.connection import Api
 from pipeline.runs.state import LOOK_SECONDS, RunState, read_run
+from pipeline.workers import executing_tasks
 
 WAIT_SECONDS = 30
 """Time for the agents to end the processes of stopped tasks."""
@@ -27,12 +28,6 @@ def stop_run(api: Api, run_id: str, reason: str = "stopped from the terminal") -
 def stop_steps(api: Api, run_id: str, reason: str) -> list[str]:
     """Stop the steps of a run that have not ended, not waiting for their processes; return their names."""
     return _stop(api, _steps(api, run_id), reason)
-
-
-def executing_tasks(api: Api) -> set[str]:
-    """Return the ids of the tasks that workers are executing."""
-    workers = api.call("workers.get_all", last_seen=60)["workers"]
-    return {worker["task"]["id"] for worker in workers if worker.get("task")}
 
 
 def _steps(api: Api, run_id: str) -> list[str]:

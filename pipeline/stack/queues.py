@@ -2,21 +2,13 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 from pipeline.clearml_tasks import fetch
 from pipeline.connection import Api
 from pipeline.errors import PipelineError
+from pipeline.workers import POLL_SECONDS, UNFINISHED, live_workers, mark_lost
 from planets.config.project import Config
-
-WORKER_LOST = "worker lost"
-"""Prefix of the reason of a failure that is not the step's own; the embedded watchdog writes the same."""
-
-ALIVE_SECONDS = 120
-"""Silence after which a worker is taken for gone; agents report every half minute."""
-
-POLL_SECONDS = 0.5
-"""Interval at which the server is asked for its workers."""
 
 
 class NoWorker(PipelineError):
@@ -33,7 +25,7 @@ def create_queues(api: Api, names: Sequence[str]) -> None:
 
 def held_tasks(api: Api, workers: Collection[str]) -> dict[str, str]:
     """Return the tasks that these workers are executing, each with its worker."""
-    busy = [worker for worker in _live_workers(api) if worker["id"] in workers and worker.get("task")]
+    busy = [worker for worker in live_workers(api) if worker["id"] in workers and worker.get("task")]
     return {worker["task"]["id"]: worker["id"] for worker in busy}
 
 
@@ -46,17 +38,16 @@ def sign_off(api: Api, workers: Collection[str], held: Mapping[str, str]) -> lis
     for worker in workers:
         api.call("workers.unregister", worker=worker)
     tasks = fetch(api, held).values()
-    lost = [task.id for task in tasks if task.status in ("in_progress", "queued")]
+    lost = [task for task in tasks if task.status in UNFINISHED]
     for task in lost:
-        reason = f"{WORKER_LOST}: {held[task]}, it was ended"
-        api.call("tasks.failed", task=task, force=True, status_reason=reason, status_message=reason)
-    return lost
+        mark_lost(api, replace(task, worker=held[task.id]), "it was ended")
+    return [task.id for task in lost]
 
 
 def workers_of(api: Api, queues: Sequence[str]) -> dict[str, list[str]]:
     """Return for each queue the ids of the live workers that serve it."""
     serving: dict[str, list[str]] = {queue: [] for queue in queues}
-    for worker in _live_workers(api):
+    for worker in live_workers(api):
         for queue in worker.get("queues") or []:
             if queue["name"] in serving:
                 serving[queue["name"]].append(worker["id"])
@@ -66,7 +57,7 @@ def workers_of(api: Api, queues: Sequence[str]) -> dict[str, list[str]]:
 def await_workers(api: Api, names: Collection[str], still_starting: Callable[[], bool]) -> None:
     """Wait until the server knows the workers `names`, or `still_starting` returns False."""
     while still_starting():
-        if {worker["id"] for worker in _live_workers(api)} >= set(names):
+        if {worker["id"] for worker in live_workers(api)} >= set(names):
             return
         time.sleep(POLL_SECONDS)
 
@@ -80,8 +71,3 @@ def require_workers(api: Api, config: Config) -> None:
             f"`make worker QUEUE={empty[0]}` on a machine that has this project, "
             "or name another queue under `queues:` in configs/project.yaml"
         )
-
-
-def _live_workers(api: Api) -> list[dict[str, Any]]:
-    workers: list[dict[str, Any]] = api.call("workers.get_all", last_seen=ALIVE_SECONDS)["workers"]
-    return workers

@@ -42,9 +42,11 @@ def enqueue(form: Form) -> str:
 @section.action("retry", "The run waits in its queue; completed steps will come from the cache.")
 def retry(form: Form) -> str:
     """Enqueue a run that has ended again: its controller takes completed steps from the cache."""
+    task = _task(form, form.value("task"))
     queue = {"queue": form.value("queue")} if form.value("queue") else {}
-    form.api.invoke("tasks.enqueue", task=form.value("task"), **queue)
-    return path_of(form, form.value("task"))
+    # The API enqueues a completed task by force only.
+    form.api.invoke("tasks.enqueue", task=task["id"], force=task["status"] == "completed", **queue)
+    return task_path(task)
 
 
 @section.action("dequeue", "The task was removed from its queue.")

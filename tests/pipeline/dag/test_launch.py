@@ -1,4 +1,4 @@
-"""Starting a run: unknown names are refused before it exists, and its steps get the types of their stages."""
+"""Starting a run: unknown names are refused before it exists, its steps get their types, it is resumed."""
 
 import pytest
 from support import sdk_process
@@ -101,3 +101,40 @@ def test_each_step_is_a_clearml_task_of_the_type_of_its_stage(call):
         "evaluate_c": "testing",
         "select": "qc",
     }
+
+
+def resumed(status):
+    """Resume a run with a stored DAG; return each edit with the status at that moment, and what is left."""
+    from pipeline.clearml_tasks import fetch
+    from pipeline.connection import Api
+    from pipeline.dag.launch import enqueue_again
+    from pipeline.stack.queues import create_queues
+
+    edits = []
+
+    class Recorded(Api):
+        def call(self, name, /, **body):
+            if "configuration" in name:
+                edits.append([name, fetch(self, [body["task"]])[body["task"]].status, body.get("force")])
+            return super().call(name, **body)
+
+    api = Api()
+    create_queues(api, ["services"])
+    run = api.call("tasks.create", name="run", type="controller")["id"]
+    stored = [{"name": name, "value": "{}"} for name in ("Pipeline", "why", "config")]
+    api.call("tasks.edit_configuration", task=run, configuration=stored)
+    for call in {"in_progress": ["started"], "created": []}.get(status, ["started", status]):
+        api.call(f"tasks.{call}", task=run)
+    enqueue_again(Recorded(), fetch(api, [run])[run], "services")
+    (queue,) = api.call("queues.get_all", name="^services$")["queues"]
+    record = fetch(api, [run], "configuration")[run]
+    waiting = [entry["task"] for entry in queue["entries"]].count(run)
+    return {"edits": edits, "status": record.status, "waiting": waiting, "kept": list(record.configuration)}
+
+
+@pytest.mark.parametrize("status", ["created", "in_progress", "stopped", "failed", "completed"])
+def test_a_run_is_resumed_in_the_order_that_clearmls_server_demands(call, status):
+    """It refuses every edit of a task that has ended, by force or not: enqueue first."""
+    result = call(resumed, status)
+    assert result["edits"] == [["tasks.delete_configuration", "queued", True]]
+    assert (result["status"], result["waiting"], result["kept"]) == ("queued", 1, ["config"])
