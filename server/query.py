@@ -189,46 +189,32 @@ def tag_condition(field: str, tags: list[str]) -> tuple[str, *tuple[Any, ...]]:
     excludes; ``"__$all"`` (or ``"__$and"``) joins what follows by and, ``"__$or"`` (or ``"__$any"``) opens a
     group joined by or, ``"__$not"`` negates the next tag only.
     """
-    conditions = [_group(field, group) for group in _groups(tags)]
-    values = [tag for group in _groups(tags) for tag, _ in group]
-    return " AND ".join(conditions) or "1", *values
+    has = f"EXISTS (SELECT 1 FROM json_each(doc, '$.{field}') WHERE value = ?)"
+    groups = _groups(tags)
+    conditions = [" OR ".join(has if wanted else f"NOT {has}" for _, wanted in group) for group in groups]
+    values = [tag for group in groups for tag, _ in group]
+    return " AND ".join(f"({condition})" for condition in conditions) or "1", *values
 
 
 def _groups(tags: list[str]) -> list[list[tuple[str, bool]]]:
     """Parse the filter into groups of (tag, wanted); at least one of each group must hold."""
-    groups: list[list[tuple[str, bool]]] = []
     alternatives: list[tuple[str, bool]] | None = []
+    groups = [alternatives]
     negate = False
     for tag in tags:
-        if tag in ALL or tag in ANY:
-            _close(groups, alternatives)
-            alternatives = [] if tag in ANY else None
+        if tag in ALL:
+            alternatives = None
+        elif tag in ANY:
+            alternatives = []
+            groups.append(alternatives)
         elif tag == NOT:
             negate = True
         elif tag.startswith("-") and not negate:
             groups.append([(tag[1:], False)])
         else:
-            _append(groups, alternatives, (tag, not negate))
+            if alternatives is None:
+                groups.append([(tag, not negate)])
+            else:
+                alternatives.append((tag, not negate))
             negate = False
-    _close(groups, alternatives)
-    return groups
-
-
-def _append(
-    groups: list[list[tuple[str, bool]]], alternatives: list[tuple[str, bool]] | None, term: tuple[str, bool]
-) -> None:
-    if alternatives is None:
-        groups.append([term])
-    else:
-        alternatives.append(term)
-
-
-def _close(groups: list[list[tuple[str, bool]]], alternatives: list[tuple[str, bool]] | None) -> None:
-    if alternatives:
-        groups.append(alternatives)
-
-
-def _group(field: str, group: list[tuple[str, bool]]) -> str:
-    path = f"$.{field}"
-    has = f"EXISTS (SELECT 1 FROM json_each(doc, '{path}') WHERE value = ?)"
-    return "(" + " OR ".join(has if wanted else f"NOT {has}" for _, wanted in group) + ")"
+    return [group for group in groups if group]

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 from starlette.requests import Request
@@ -187,6 +187,14 @@ class Arguments:
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise wrong_type(name, "array of object", value)
         return value
+
+    def chosen(
+        self, texts: Iterable[str] = (), lists: Iterable[str] = (), objects: Iterable[str] = ()
+    ) -> Document:
+        """Return those of the named arguments that are present; lists are sorted and without repeats."""
+        chosen: Document = {name: self.text(name) for name in texts if name in self}
+        chosen |= {name: sorted(set(self.texts(name))) for name in lists if name in self}
+        return chosen | {name: self.mapping(name) for name in objects if name in self}
 
     def _typed(self, name: str, kind: type[T], word: str) -> T:
         value = self._values[name]

@@ -43,16 +43,16 @@ class Files:
         try:
             self._credentials.authenticate(request.headers.get("authorization"), request.cookies.get(COOKIE))
             return await self._answer(request)
-        except ApiError as error:
-            return envelope("files", API_VERSION, None, error=error)
         except ClientDisconnect:
             return Response(status_code=400)
+        except ApiError as error:
+            failure = error
         except OSError as error:
-            return envelope("files", API_VERSION, None, error=_explained(error))
+            failure = _explained(error)
         except Exception:
             log.exception("%s %.200r failed", request.method, request.scope["path"])
             failure = ApiError("General error (see the server's log)")
-            return envelope("files", API_VERSION, None, error=failure)
+        return envelope("files", API_VERSION, None, error=failure)
 
     async def _answer(self, request: Request) -> Response:
         path = request.scope["path"]

@@ -181,11 +181,7 @@ def delete_metadata(call: Call) -> Document:
 def _fields_of(call: Call) -> Document:
     """Return the fields of a model that the call sets."""
     arguments = call.arguments
-    fields: Document = {name: arguments.text(name) for name in TEXTS if name in arguments}
-    fields |= {
-        name: sorted(set(arguments.texts(name))) for name in ("tags", "system_tags") if name in arguments
-    }
-    fields |= {name: arguments.mapping(name) for name in ("design", "labels") if name in arguments}
+    fields = arguments.chosen(TEXTS, ("tags", "system_tags"), ("design", "labels"))
     if "ready" in arguments:
         fields["ready"] = arguments.flag("ready")
     if "iteration" in arguments:

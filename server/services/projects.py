@@ -19,6 +19,8 @@ organization = Service("organization")
 INSIDE = "project IN (SELECT value FROM json_each(?))"
 CHOSEN = f"(? OR {INSIDE})"
 ARCHIVED = has_system_tag("archived")
+TEXTS = ("description", "default_output_destination")
+TAGS = ("tags", "system_tags")
 LARGEST_PAGE = 500
 
 
@@ -33,7 +35,7 @@ def create(call: Call) -> Document:
     if named(call.db, name):
         raise NotUnique("name", name)
     project = ensure_project(call.db, name, call.now)
-    project |= _editable(call)
+    project |= call.arguments.chosen(TEXTS, TAGS)
     save(call.db, "projects", project)
     return {"id": project["id"]}
 
@@ -71,7 +73,7 @@ def get_all_ex(call: Call) -> Document:
 def update(call: Call) -> Document:
     """Change a project's description, tags or name; a new name also renames the projects below."""
     project = load_project(call.db, call.arguments.text("project"))
-    fields = _editable(call)
+    fields = call.arguments.chosen(TEXTS, TAGS)
     if "name" in call.arguments:
         name = call.arguments.text("name").strip("/")
         rename(call.db, project, name, call.now)
@@ -214,17 +216,6 @@ def get_tags(call: Call) -> Document:
     return {name: sorted({tag for kinds in tags for tag in kinds.get(name, [])}) for name in sorted(names)}
 
 
-def _editable(call: Call) -> Document:
-    fields: Document = {}
-    for name in ("description", "default_output_destination"):
-        if name in call.arguments:
-            fields[name] = call.arguments.text(name)
-    for name in ("tags", "system_tags"):
-        if name in call.arguments:
-            fields[name] = sorted(set(call.arguments.texts(name)))
-    return fields
-
-
 def _path(call: Call) -> list[str]:
     parts = load_project(call.db, call.arguments.text("project"))["name"].split("/")
     above = [named(call.db, "/".join(parts[:depth])) for depth in range(1, len(parts))]
@@ -277,17 +268,11 @@ def _detach_contents(db: sqlite3.Connection, projects: list[str]) -> None:
 
 def _tags(call: Call, table: str, projects: list[str]) -> dict[str, list[str]]:
     """Return the tags of the documents of ``table``, a name from this package."""
-    condition, values = (
-        ("1", ())
-        if not projects
-        else ("project IN (SELECT value FROM json_each(?))", (json.dumps(projects),))
-    )
     tags: dict[str, list[str]] = {}
-    for name in ("tags", "system_tags") if call.arguments.flag("include_system") else ("tags",):
-        source = f"{table}, json_each(doc, '$.{name}') AS tag"
-        rows = call.db.execute(
-            f"SELECT DISTINCT tag.value AS tag FROM {source} WHERE {condition} ORDER BY 1", values
-        )
+    condition, values = (INSIDE, [json.dumps(projects)]) if projects else ("1", [])
+    for name in TAGS if call.arguments.flag("include_system") else TAGS[:1]:
+        sql = f"SELECT DISTINCT tag.value AS tag FROM {table}, json_each(doc, '$.{name}') AS tag"
+        rows = call.db.execute(f"{sql} WHERE {condition} ORDER BY 1", values)
         tags[name] = [row["tag"] for row in rows if isinstance(row["tag"], str)]
     return tags
 

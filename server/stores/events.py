@@ -27,7 +27,7 @@ DENSE = 5
 
 _INSERT = (
     "INSERT INTO events (task, type, metric, variant, iter, timestamp, value, doc)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (:task, :type, :metric, :variant, :iter, :timestamp, :value, :doc)"
 )
 _REPLACE = (
     " ON CONFLICT (task, type, metric, variant, iter) WHERE type <> 'log'"
@@ -79,17 +79,10 @@ class Event:
 def store(db: sqlite3.Connection, event: Event) -> None:
     """Insert the event; unless it is a log line, it replaces one of the same series and iteration."""
     is_log = event.type == LOG
-    columns = (
-        event.task,
-        event.type,
-        event.metric,
-        event.variant,
-        event.iteration,
-        event.timestamp,
-        event.value,
-    )
     stamps = {"timestamp": event.timestamp} | ({} if is_log else {"iter": event.iteration})
-    db.execute(_INSERT + ("" if is_log else _REPLACE), (*columns, dump(event.document | stamps)))
+    columns = {"iter": event.iteration, "timestamp": event.timestamp, "value": event.value}
+    document = {"doc": dump(event.document | stamps)}
+    db.execute(_INSERT + ("" if is_log else _REPLACE), event.series | columns | document)
 
 
 def stored_at(db: sqlite3.Connection, event: Event) -> tuple[float | None, int | None]:

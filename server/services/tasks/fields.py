@@ -16,9 +16,7 @@ OBJECTS = ("script", "container", "runtime")
 
 def read_task_fields(arguments: Arguments, now: str) -> Document:
     """Return the request's fields in the form of the task's document."""
-    fields: Document = {name: arguments.text(name) for name in TEXTS if name in arguments}
-    fields |= {name: sorted(set(arguments.texts(name))) for name in LISTS if name in arguments}
-    fields |= {name: arguments.mapping(name) for name in OBJECTS if name in arguments}
+    fields = arguments.chosen(TEXTS, LISTS, OBJECTS)
     if fields.get("name") == "":
         raise InvalidArgument("Validation error: name cannot be empty")
     if "script" in fields:

@@ -29,6 +29,7 @@ class Renderer:
         self._environment = Environment(
             loader=FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
+        self._environment.policies["truncate.leeway"] = 0
         self._environment.filters |= {
             "moment": text.moment,
             "epoch": text.epoch,
@@ -36,7 +37,6 @@ class Renderer:
             "number": text.number,
             "score": text.score,
             "span": text.span,
-            "shorten": text.shorten,
             "link": text.link,
         }
         self._environment.globals |= {

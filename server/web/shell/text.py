@@ -90,11 +90,6 @@ def seconds(task: Document) -> float | None:
     return max(0.0, ((ended or datetime.now(UTC)) - started).total_seconds())
 
 
-def shorten(text: str, longest: int) -> str:
-    """Return at most `longest` characters, with an ellipsis where text was cut."""
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
-
-
 def natural(name: str) -> list[tuple[bool, int, str]]:
     """Return a sort key that counts as people do: `metric 2` before `metric 10`."""
     parts = re.split(r"([0-9]{1,18})", name)
