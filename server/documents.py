@@ -29,6 +29,19 @@ def new_id() -> str:
     return uuid4().hex
 
 
+def blank(now: str) -> Document:
+    """Return the fields that every new document starts with."""
+    return {
+        "id": new_id(),
+        "company": COMPANY,
+        "user": USER,
+        "created": now,
+        "last_update": now,
+        "tags": [],
+        "system_tags": [],
+    }
+
+
 def dump(value: object) -> str:
     """Return JSON text; raises InvalidArgument for NaN and infinity, which JSON lacks."""
     try:
@@ -66,6 +79,12 @@ def where(
     return [json.loads(row["doc"]) for row in rows]
 
 
+def named(db: sqlite3.Connection, table: str, name: str) -> Document | None:
+    """Return the document of exactly this name, or None."""
+    matches = where(db, table, "name = ?", (name,))
+    return matches[0] if matches else None
+
+
 def names(db: sqlite3.Connection, table: str, ids: Iterable[str]) -> dict[str, str]:
     """Map the ids that exist to their names."""
     wanted = json.dumps(sorted(set(ids)))
@@ -76,6 +95,10 @@ def names(db: sqlite3.Connection, table: str, ids: Iterable[str]) -> dict[str, s
 def has_system_tag(tag: str) -> str:
     """Return SQL that tests a document for a system tag, a word of this package."""
     return f"EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = '{tag}')"
+
+
+ARCHIVED = has_system_tag("archived")
+"""SQL that tests a document for being archived."""
 
 
 def dig(document: Document, path: str) -> Any:

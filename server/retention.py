@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from server import documents
 from server.database import Database, Unavailable
-from server.documents import Document, has_system_tag
+from server.documents import ARCHIVED, Document
 from server.files.tree import Tree, remove_file
 from server.stores.events import image_urls
 
@@ -22,7 +22,6 @@ DAY = 86400.0
 INTERVAL = 3600.0
 BATCH = 10_000
 
-ARCHIVED = has_system_tag("archived")
 FULL = (
     "(json_array_length(doc, '$.execution.artifacts') > 0"
     " OR EXISTS (SELECT 1 FROM events WHERE events.task = tasks.id))"

@@ -5,7 +5,7 @@ import sqlite3
 from server import documents
 from server.answers import answer, expand, fetch
 from server.dispatch import Call, Service
-from server.documents import Document, new_id
+from server.documents import Document
 from server.errors import BadRequest
 from server.query import Collection, translate
 from server.requests import Arguments, wrong_type
@@ -228,18 +228,11 @@ def load_model(db: sqlite3.Connection, model_id: str) -> Document:
 
 def blank_model(now: str) -> Document:
     """Return a new model with default values."""
-    return {
-        "id": new_id(),
-        "company": documents.COMPANY,
-        "user": documents.USER,
+    return documents.blank(now) | {
         "name": "",
-        "created": now,
-        "tags": [],
-        "system_tags": [],
         "design": {},
         "labels": {},
         "ready": True,
-        "last_update": now,
         "last_change": now,
         "last_changed_by": documents.USER,
         "metadata": {},

@@ -6,19 +6,18 @@ import sqlite3
 from server import documents
 from server.answers import answer, fetch
 from server.dispatch import Call, Service
-from server.documents import Document, has_system_tag, save
+from server.documents import ARCHIVED, Document, has_system_tag, save
 from server.errors import BadRequest, NotUnique
 from server.query import translate
 from server.services.tasks.removal import delete_task
 from server.stores.events import metric_hash
-from server.stores.projects import PROJECTS, ensure_project, load_project, named, rename, tree
+from server.stores.projects import PROJECTS, ensure_project, load_project, rename, tree
 
 service = Service("projects")
 organization = Service("organization")
 
 INSIDE = "project IN (SELECT value FROM json_each(?))"
 CHOSEN = f"(? OR {INSIDE})"
-ARCHIVED = has_system_tag("archived")
 TEXTS = ("description", "default_output_destination")
 TAGS = ("tags", "system_tags")
 LARGEST_PAGE = 500
@@ -32,7 +31,7 @@ class ProjectNotEmpty(BadRequest, subcode=402):
 def create(call: Call) -> Document:
     """Create a project and its parents; raises NotUnique if the name is taken."""
     name = call.arguments.text("name")
-    if named(call.db, name):
+    if documents.named(call.db, "projects", name):
         raise NotUnique("name", name)
     project = ensure_project(call.db, name, call.now)
     project |= call.arguments.chosen(TEXTS, TAGS)
@@ -218,7 +217,7 @@ def get_tags(call: Call) -> Document:
 
 def _path(call: Call) -> list[str]:
     parts = load_project(call.db, call.arguments.text("project"))["name"].split("/")
-    above = [named(call.db, "/".join(parts[:depth])) for depth in range(1, len(parts))]
+    above = [documents.named(call.db, "projects", "/".join(parts[:depth])) for depth in range(1, len(parts))]
     return [project["id"] for project in above if project]
 
 

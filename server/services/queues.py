@@ -10,7 +10,7 @@ from server.errors import BadRequest, NotUnique
 from server.query import translate
 from server.services.tasks.status import change, enqueue_task
 from server.stores import queues
-from server.stores.queues import QUEUES, ensure_queue, load_queue, named, touch_queue, watchers, with_entries
+from server.stores.queues import QUEUES, ensure_queue, load_queue, touch_queue, watchers, with_entries
 from server.stores.tasks import load_task, save_task
 
 service = Service("queues", version="2.4")
@@ -24,7 +24,7 @@ class QueueNotEmpty(BadRequest, subcode=702):
 def get_by_id(call: Call) -> Document:
     """Return one queue with its entries; a name instead of an id is an error, as clients expect."""
     limit = call.arguments.integer("max_task_entries", -1)
-    return {"queue": with_entries(call.db, load_queue(call.db, call.arguments.text("queue")), limit)}
+    return {"queue": with_entries(call.db, _queue(call), limit)}
 
 
 @service.reads("get_all")
@@ -52,13 +52,13 @@ def get_default(call: Call) -> Document:
 @service.reads("get_num_entries")
 def get_num_entries(call: Call) -> Document:
     """Return the number of waiting tasks."""
-    return {"num": queues.count(call.db, load_queue(call.db, call.arguments.text("queue"))["id"])}
+    return {"num": queues.count(call.db, _queue(call)["id"])}
 
 
 @service.reads("peek_task")
 def peek_task(call: Call) -> Document:
     """Return the first waiting task without removing it."""
-    waiting = queues.entries_of(call.db, load_queue(call.db, call.arguments.text("queue"))["id"], limit=1)
+    waiting = queues.entries_of(call.db, _queue(call)["id"], limit=1)
     return {"task": waiting[0]["task"] if waiting else None}
 
 
@@ -66,7 +66,7 @@ def peek_task(call: Call) -> Document:
 def create(call: Call) -> Document:
     """Create a queue; raises NotUnique if the name is taken."""
     name = call.arguments.text("name")
-    if named(call.db, name):
+    if documents.named(call.db, "queues", name):
         raise NotUnique("name", name)
     queue = ensure_queue(call.db, name, call.now, tuple(call.arguments.texts("system_tags")))
     documents.save(call.db, "queues", {**queue, "tags": call.arguments.texts("tags")})
@@ -76,11 +76,11 @@ def create(call: Call) -> Document:
 @service.writes("update")
 def update(call: Call) -> Document:
     """Rename or tag a queue."""
-    queue = load_queue(call.db, call.arguments.text("queue"))
+    queue = _queue(call)
     fields: Document = {}
     if "name" in call.arguments:
         fields["name"] = call.arguments.text("name")
-        other = named(call.db, fields["name"])
+        other = documents.named(call.db, "queues", fields["name"])
         if other and other["id"] != queue["id"]:
             raise NotUnique("name", fields["name"])
     for name in ("tags", "system_tags"):
@@ -93,7 +93,7 @@ def update(call: Call) -> Document:
 @service.writes("delete")
 def delete(call: Call) -> Document:
     """Delete a queue; one with tasks needs ``force``, which restores their earlier status."""
-    queue = load_queue(call.db, call.arguments.text("queue"))
+    queue = _queue(call)
     waiting = queues.entries_of(call.db, queue["id"])
     if waiting and not call.arguments.flag("force"):
         raise QueueNotEmpty(f"Queue is not empty: id={queue['id']}, use force=true to delete")
@@ -106,7 +106,7 @@ def delete(call: Call) -> Document:
 @service.writes("add_task")
 def add_task(call: Call) -> Document:
     """Append a task to this queue."""
-    load_queue(call.db, call.arguments.text("queue"))
+    _queue(call)
     enqueue_task(call, call.arguments.text("task"))
     return {"added": 1}
 
@@ -114,7 +114,7 @@ def add_task(call: Call) -> Document:
 @service.writes("remove_task")
 def remove_task(call: Call) -> Document:
     """Take a task out of this queue and restore its earlier status."""
-    queue = load_queue(call.db, call.arguments.text("queue"))
+    queue = _queue(call)
     queues.index_of(call.db, queue["id"], call.arguments.text("task"))
     _unqueue(call, call.arguments.text("task"))
     touch_queue(call.db, queue, call.now)
@@ -124,7 +124,7 @@ def remove_task(call: Call) -> Document:
 @service.writes("get_next_task")
 def get_next_task(call: Call) -> Document:
     """Pop the next task for an agent; it stays "queued" until the agent starts it."""
-    queue = load_queue(call.db, call.arguments.text("queue"))
+    queue = _queue(call)
     entry = queues.pop(call.db, queue["id"])
     if entry is None:
         return {}
@@ -159,9 +159,12 @@ def move_task_backward(call: Call) -> Document:
     return _move(call, lambda index: index + call.arguments.integer("count", 1))
 
 
+def _queue(call: Call) -> Document:
+    return load_queue(call.db, call.arguments.text("queue"))
+
+
 def _move(call: Call, target: Callable[[int], int]) -> Document:
-    queue, task = call.arguments.text("queue"), call.arguments.text("task")
-    load_queue(call.db, queue)
+    queue, task = _queue(call)["id"], call.arguments.text("task")
     index = queues.index_of(call.db, queue, task)
     return {"position": queues.move(call.db, queue, task, target(index))}
 

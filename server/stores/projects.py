@@ -3,7 +3,7 @@
 import sqlite3
 
 from server import documents
-from server.documents import Document, find, insert, new_id, save
+from server.documents import Document, find, insert, save
 from server.errors import BadRequest, InvalidArgument, NotUnique
 from server.query import Collection
 from server.requests import Arguments
@@ -31,12 +31,6 @@ def load_project(db: sqlite3.Connection, project_id: str) -> Document:
     return project
 
 
-def named(db: sqlite3.Connection, name: str) -> Document | None:
-    """Return the project of exactly this full name, or None."""
-    matches = documents.where(db, "projects", "name = ?", (name,))
-    return matches[0] if matches else None
-
-
 def destination(db: sqlite3.Connection, arguments: Arguments, now: str) -> str:
     """Return the id of the call's target project, created if ``project_name`` is new."""
     if "project_name" in arguments:
@@ -52,21 +46,15 @@ def ensure_project(db: sqlite3.Connection, name: str, now: str) -> Document:
     parts = name.split("/")
     if not all(part.strip() for part in parts):
         raise InvalidArgument(f"Validation error: invalid project name {name!r:.200}: an empty part")
-    existing = named(db, name)
+    existing = documents.named(db, "projects", name)
     if existing:
         return existing
     parent = ensure_project(db, "/".join(parts[:-1]), now)["id"] if len(parts) > 1 else None
-    project: Document = {
-        "id": new_id(),
-        "company": documents.COMPANY,
-        "user": documents.USER,
+    project = documents.blank(now) | {
         "name": name,
         "basename": parts[-1],
         "description": "",
-        "created": now,
-        "tags": [],
         "system_tags": ["hidden"] if parts[-1].startswith(".") else [],
-        "last_update": now,
         "featured": 9999,
     }
     project |= {"parent": parent} if parent else {}
@@ -88,7 +76,7 @@ def rename(db: sqlite3.Connection, project: Document, name: str, now: str) -> No
     """Rename the project, everything below it and, for a dataset, its versions."""
     if name == project["name"]:
         return
-    if named(db, name):
+    if documents.named(db, "projects", name):
         raise NotUnique("name", name)
     if name.startswith(project["name"] + "/"):
         raise InvalidArgument(f"Validation error: project {project['name']!r} cannot move below itself")

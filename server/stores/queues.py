@@ -42,30 +42,14 @@ def load_queue(db: sqlite3.Connection, queue_id: str) -> Document:
     return queue
 
 
-def named(db: sqlite3.Connection, name: str) -> Document | None:
-    """Return the queue of exactly this name, or None."""
-    matches = documents.where(db, "queues", "name = ?", (name,))
-    return matches[0] if matches else None
-
-
 def ensure_queue(db: sqlite3.Connection, name: str, now: str, system_tags: tuple[str, ...] = ()) -> Document:
     """Return the queue of that name, created if it does not exist."""
-    existing = named(db, name)
+    existing = documents.named(db, "queues", name)
     if existing:
         return existing
     if not name.strip():
         raise InvalidArgument("Validation error: a queue needs a name")
-    queue: Document = {
-        "id": documents.new_id(),
-        "name": name,
-        "company": documents.COMPANY,
-        "user": documents.USER,
-        "created": now,
-        "tags": [],
-        "system_tags": list(system_tags),
-        "last_update": now,
-        "metadata": {},
-    }
+    queue = documents.blank(now) | {"name": name, "system_tags": list(system_tags), "metadata": {}}
     documents.insert(db, "queues", queue)
     return queue
 

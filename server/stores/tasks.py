@@ -57,24 +57,17 @@ def save_task(db: sqlite3.Connection, task: Document, now: str, updated: bool = 
     return marks
 
 
-def blank_task(task_id: str, now: str) -> Document:
+def blank_task(now: str) -> Document:
     """Return a new task with default values."""
-    return {
-        "id": task_id,
-        "company": documents.COMPANY,
-        "user": documents.USER,
+    return documents.blank(now) | {
         "name": "",
         "type": "training",
         "status": "created",
         "comment": "",
         "report_assets": [],
-        "created": now,
         "output": {},
         "execution": blank_execution(),
-        "tags": [],
-        "system_tags": [],
         "script": {"binary": "python", "repository": "", "entry_point": "", "requirements": {}, "diff": ""},
-        "last_update": now,
         "last_change": now,
         "last_iteration": 0,
         "last_metrics": {},

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from server.documents import Document
+from server.documents import ARCHIVED, Document, has_system_tag
 from server.errors import ApiError
 from server.files.tree import Tree
 from server.web.shell import text
@@ -15,7 +15,7 @@ from server.web.shell.section import NotThere, Picture, Section, Shown, Visit
 from server.web.tasks import figures, summary
 from server.web.tasks import pages as tasks
 
-TAGGED = "EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = 'dataset')"
+TAGGED = has_system_tag("dataset")
 CONTENT = "Dataset Content"
 STRUCTURE = "Dataset Struct"
 ROWS = 100
@@ -54,7 +54,7 @@ class File:
 def dataset_list(visit: Visit) -> Shown:
     """All datasets by name, each with its versions."""
     wanted = visit.query.get("q", "")
-    condition = f"{TAGGED} AND NOT {summary.ARCHIVED} AND instr(lower(name), lower(?))"
+    condition = f"{TAGGED} AND NOT {ARCHIVED} AND instr(lower(name), lower(?))"
     groups: dict[str, list[Version]] = {}
     for version in _versions(visit, condition, (wanted,)):
         groups.setdefault(version.task["name"], []).append(version)

@@ -3,7 +3,7 @@
 from urllib.parse import quote
 
 from server import documents
-from server.documents import Document
+from server.documents import ARCHIVED, Document
 from server.web.shell import text
 from server.web.shell.section import Form, Section, Shown, Visit
 from server.web.tasks import summary
@@ -21,7 +21,7 @@ def model_list(visit: Visit) -> Shown:
     models = documents.where(
         visit.db,
         "models",
-        f"{summary.ARCHIVED} = ? AND instr(lower(name), lower(?)) AND (? OR json_extract(doc, '$.ready') = 1)"
+        f"{ARCHIVED} = ? AND instr(lower(name), lower(?)) AND (? OR json_extract(doc, '$.ready') = 1)"
         " ORDER BY rowid DESC LIMIT ? OFFSET ?",
         (archived, wanted, not published, PAGE + 1, visit.integer("from")),
     )

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from server.documents import Document, new_id
+from server.documents import Document
 from server.errors import InvalidArgument
 from server.requests import Arguments, wrong_type
 from server.stores.tasks import blank_task
@@ -107,7 +107,7 @@ def clone_task(source: Document, arguments: Arguments, now: str) -> Document:
 
     User settings are copied; results of the source's run are not.
     """
-    task = blank_task(new_id(), now)
+    task = blank_task(now)
     task |= {name: copy.deepcopy(source[name]) for name in COPIED if name in source}
     task["name"] = f"Clone Of {source['name']}"
     task["parent"] = source["id"]

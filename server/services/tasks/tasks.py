@@ -5,7 +5,7 @@ import json
 from server import documents
 from server.answers import answer, expand, fetch
 from server.dispatch import Call, Service, bulk
-from server.documents import Document, has_system_tag, new_id
+from server.documents import Document, has_system_tag
 from server.query import Query, translate
 from server.services.tasks.fields import clone_task, read_task_fields
 from server.stores.projects import InvalidProject, destination, ensure_project, touch_project, tree
@@ -23,7 +23,7 @@ KEPT_IN_EXECUTION = ("queue", "artifacts")
 def create(call: Call) -> Document:
     """Create a draft of a task and return its id."""
     call.arguments.require("name", "type")
-    task = blank_task(new_id(), call.now) | _fields_of(call)
+    task = blank_task(call.now) | _fields_of(call)
     documents.insert(call.db, "tasks", task)
     touch_project(call.db, task.get("project"), call.now)
     return {"id": task["id"]}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from server import documents
-from server.documents import Document
+from server.documents import ARCHIVED, Document
 from server.web.runs import dag, nodes
 from server.web.shell.section import Form, Section, Shown, Visit
 from server.web.tasks import console, summary
@@ -127,7 +127,7 @@ def _latest(db: sqlite3.Connection, archived: bool, wanted: str, start: int) -> 
     rows = db.execute(
         f"SELECT {summary.columns(summary.FIELDS)},"
         " json_extract(doc, '$.configuration.Pipeline.value') AS plan FROM tasks"
-        f" WHERE type = 'controller' AND {summary.ARCHIVED} = ? AND instr(lower(name), lower(?))"
+        f" WHERE type = 'controller' AND {ARCHIVED} = ? AND instr(lower(name), lower(?))"
         " ORDER BY rowid DESC LIMIT ? OFFSET ?",
         (archived, wanted, PAGE + 1, start),
     ).fetchall()
@@ -136,13 +136,7 @@ def _latest(db: sqlite3.Connection, archived: bool, wanted: str, start: int) -> 
     projects = documents.names(db, "projects", [run["project"] or "" for run in runs])
     planned = nodes.nodes_of_runs(db, list(zip(runs, plans, strict=True)))
     return [
-        Run(
-            run,
-            _pipeline_name(projects, run),
-            steps,
-            nodes.best_score(steps),
-            _author(run),
-        )
+        Run(run, _pipeline_name(projects, run), steps, nodes.best_score(steps), _author(run))
         for run, steps in zip(runs, planned, strict=True)
     ]
 

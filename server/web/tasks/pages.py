@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from server import documents
-from server.documents import Document
+from server.documents import ARCHIVED, Document
 from server.stores.projects import tree
 from server.stores.queues import watchers
 from server.stores.tasks import STATUSES
@@ -27,7 +27,7 @@ def task_list(visit: Visit) -> Shown:
     """Tasks of one project or of all, by name and status."""
     project, status = visit.path.get("project", "*"), visit.query.get("status", "")
     wanted, archived = visit.query.get("q", ""), visit.flag("archived")
-    conditions = [f"{summary.ARCHIVED} = ?", "instr(lower(name), lower(?))"]
+    conditions = [f"{ARCHIVED} = ?", "instr(lower(name), lower(?))"]
     values: list[object] = [archived, wanted]
     title = "Tasks"
     if project != "*":

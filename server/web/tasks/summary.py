@@ -10,7 +10,6 @@ from server import documents
 from server.documents import Document
 from server.web.shell import text
 
-ARCHIVED = "EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = 'archived')"
 MAX_PREVIEW = 20_000
 # A task can be large and a list has many: read only what a line of a list needs.
 FIELDS = (
