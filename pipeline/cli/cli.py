@@ -9,7 +9,7 @@ from rich.markup import escape
 from pipeline.cli import dataset, models, run, stack
 from pipeline.cli.options import console
 from pipeline.connection import ROOT, use_kaggle_credentials
-from pipeline.errors import PipelineError
+from pipeline.errors import INTERRUPTED, Interrupted, PipelineError
 from planets.config.project import CONFIGS
 from planets.errors import PlanetsError
 from steps.clearml.errors import StepError
@@ -55,3 +55,6 @@ def main() -> None:
     except (PipelineError, PlanetsError, StepError) as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}")
         raise SystemExit(1) from None
+    except Interrupted:
+        console.print("stopped by Ctrl-C; the task is marked as stopped")
+        raise SystemExit(INTERRUPTED) from None

@@ -5,18 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import (
-    INTERRUPTED,
-    DataPath,
-    Profile,
-    Set,
-    Source,
-    connect,
-    connect_server,
-    console,
-    settings,
-)
+from pipeline.cli.options import DataPath, Profile, Set, Source, connect, connect_server, console, settings
 from pipeline.connection import named_server
+from pipeline.errors import INTERRUPTED
 
 
 def upload(
@@ -32,14 +23,9 @@ def upload(
     config = settings(profile, set_, dataset_source, dataset_path)
     # This process does the work, so no workers are started.
     api = connect_server(config)
-    from pipeline.tasks.in_process import Interrupted
     from pipeline.tasks.upload import dataset_address, upload_dataset
 
-    try:
-        dataset_id, outcome = upload_dataset(api, config, refresh)
-    except Interrupted:
-        console.print("stopped by Ctrl-C; the task is marked as stopped")
-        raise typer.Exit(INTERRUPTED) from None
+    dataset_id, outcome = upload_dataset(api, config, refresh)
     console.print(f"dataset {dataset_address(api, dataset_id)}")
     console.print(f"        {outcome}")
 
@@ -55,10 +41,10 @@ def retrain(
 ) -> None:
     """Wait for new versions of the dataset, and start a run on each, until Ctrl-C."""
     config = settings(profile, set_)
-    from pipeline.config.parameters import Run, dump, run_arguments
+    from pipeline.config.parameters import Run, run_arguments
 
     edited = run_arguments(config, models=models)
-    planned = Run.parse(dump(config), edited)
+    planned = Run.parse(config, edited)
     planned.check_source(workers_here=named_server(os.environ) is None)
     api = connect(config, start=True)
     from pipeline.dag.launch import require_names

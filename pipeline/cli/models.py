@@ -4,17 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import (
-    INTERRUPTED,
-    OUTPUT,
-    DataPath,
-    Profile,
-    Set,
-    Source,
-    connect_server,
-    console,
-    settings,
-)
+from pipeline.cli.options import OUTPUT, DataPath, Profile, Set, Source, connect_server, console, settings
 from pipeline.connection import ROOT
 from planets.serving.cli import predict, submission
 
@@ -37,26 +27,21 @@ def train(
 ) -> None:
     """Train and test one model here, as one ClearML task: no pipeline, no agents."""
     config = settings(profile, set_, dataset_source, dataset_path)
-    from pipeline.config.parameters import Run, dump, plain_arguments
+    from pipeline.config.parameters import Run, plain_arguments
 
     training = {"epochs": epochs, "image_size": image_size, "batch_size": batch_size, "seed": seed}
     edited = plain_arguments(config, model, dataset_id, **training)
-    run = Run.parse_plain(dump(config), edited)
+    run = Run.parse_plain(config, edited)
     run.check_source(workers_here=True)
     api = connect_server(config)
     from pipeline.dag.launch import require_dataset, require_names
-    from pipeline.tasks.in_process import Interrupted
     from pipeline.tasks.plain_training import train_and_evaluate, training_task
 
     require_dataset(api, run.dataset_id)
     require_names(api, run)
-    try:
-        with training_task(api, config, edited) as task:
-            page = task.get_output_log_web_page()
-            scores = train_and_evaluate(task, run)
-    except Interrupted:
-        console.print("stopped by Ctrl-C; the task is marked as stopped")
-        raise typer.Exit(INTERRUPTED) from None
+    with training_task(api, config, edited) as task:
+        page = task.get_output_log_web_page()
+        scores = train_and_evaluate(task, run)
     console.print(f"task    {page}")
     console.print(f"scores  valid_f2 {scores['valid_f2']:.4f}, test_f2 {scores['test_f2']:.4f}")
 
@@ -70,14 +55,14 @@ def select(
 ) -> None:
     """Put the best of the project's evaluated models into output/best, from any server."""
     config = settings(profile, set_)
-    names = [entry.name for entry in config.models]
     api = connect_server(config)
+    from pipeline.config.parameters import model_name
     from pipeline.leaderboard import leaderboard
     from pipeline.runs.outcome import install_bundle
 
     boards = leaderboard.leaderboards(api, config.clearml.project)
-    named = names[int(model)] if model.isdigit() and int(model) < len(names) else model
-    selection = leaderboard.select(api, config.clearml.project, boards, named, task, split)
+    name = model_name(config, model)
+    selection = leaderboard.select(api, config.clearml.project, boards, name, task, split)
     comparisons = selection.comparisons(config.split.seed)
     leaderboard.show_selection(console, boards, selection, comparisons)
     best = selection.best

@@ -17,8 +17,6 @@ console = Console(highlight=False, soft_wrap=True)
 if not console.is_terminal:
     console = Console(highlight=False, soft_wrap=True, width=130)
 OUTPUT = ROOT / "output"
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 Profile = Annotated[
     str, typer.Option(envvar="PROFILE", help="sample, full or gpu: a file of configs/profiles")

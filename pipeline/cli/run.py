@@ -33,13 +33,13 @@ def run(
 ) -> None:
     """Run the whole pipeline and put the best model into output/best."""
     config = settings(profile, set_, dataset_source, dataset_path)
-    from pipeline.config.parameters import Run, dump, run_arguments
+    from pipeline.config.parameters import Run, run_arguments
     from pipeline.controller import steps_of, steps_to_refresh
 
     training = {"epochs": epochs, "image_size": image_size, "batch_size": batch_size, "seed": seed}
     to_refresh = ",".join(filter(None, (refresh, from_ and f"{from_.removesuffix('+')}+")))
     arguments = run_arguments(config, models=models, refresh=to_refresh, dataset_id=dataset_id, **training)
-    planned = Run.parse(dump(config), arguments)
+    planned = Run.parse(config, arguments)
     planned.check_source(workers_here=named_server(os.environ) is None)
     steps_to_refresh(planned.refresh, steps_of(planned))
     api = connect(config, start=True)

@@ -62,11 +62,6 @@ def dump(config: Config) -> str:
     return yaml.safe_dump(travels.model_dump(mode="json"), sort_keys=False)
 
 
-def edited_parameters(parameters: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters `names` out of all of a task's, as the SDK reads them; empty if missing."""
-    return {name: str(parameters.get(f"Args/{name}") or "") for name in names}
-
-
 def run_arguments(
     config: Config, models: str = "", refresh: str = "", dataset_id: str = "", **training: str
 ) -> dict[str, str]:
@@ -110,13 +105,12 @@ class Run:
     dataset_id: str = ""
 
     @classmethod
-    def parse(cls, config_text: str, edited: Mapping[str, str]) -> "Run":
-        """Combine the YAML text of the settings with the edited parameters.
+    def parse(cls, config: Config, edited: Mapping[str, str]) -> "Run":
+        """Combine the settings with the edited parameters.
 
         Raises:
             ConfigError: a parameter is invalid; the message names it and the allowed values.
         """
-        config = Config.model_validate(yaml.safe_load(config_text))
         source = {"source": edited["dataset_source"], "path": edited["dataset_path"]}
         dataset = DatasetSource.model_validate(config.dataset.model_dump() | source)
         config = config.model_copy(update={"dataset": dataset})
@@ -132,7 +126,7 @@ class Run:
         return run
 
     @classmethod
-    def parse_plain(cls, config_text: str, edited: Mapping[str, str]) -> "Run":
+    def parse_plain(cls, config: Config, edited: Mapping[str, str]) -> "Run":
         """Combine the settings with the edited parameters of a plain training: a run of one model.
 
         Raises:
@@ -140,7 +134,7 @@ class Run:
         """
         training = {name: edited[name] or PER_MODEL for name in TRAINING}
         shared = {name: edited[name] for name in (*SOURCE, "dataset_id")}
-        run = cls.parse(config_text, {"models": edited["model"], "refresh": "", **training, **shared})
+        run = cls.parse(config, {"models": edited["model"], "refresh": "", **training, **shared})
         if len(run.models) > 1:
             raise ConfigError(
                 f"model: one task trains one model, not {edited['model']}; make train.pipeline trains several"
@@ -183,6 +177,12 @@ class Run:
         return _json(self.config.evaluation.model_dump(exclude={"ensemble"}))
 
 
+def model_name(config: Config, word: str) -> str:
+    """Return the name of the entry at the position `word`; any other text is itself taken for a name."""
+    position = int(word) if word.isdigit() else len(config.models)
+    return config.models[position].name if position < len(config.models) else word
+
+
 def words(text: str) -> list[str]:
     """Split a list separated by commas into its words."""
     return [word.strip() for word in text.split(",") if word.strip()]
@@ -202,7 +202,7 @@ def _number(name: str, text: str) -> int:
 def _chosen(config: Config, text: str) -> tuple[ModelEntry, ...]:
     """Return the entries that `text` names, by name or by position from 0, each once."""
     names = [entry.name for entry in config.models]
-    chosen = [names[int(word)] if word.isdigit() and int(word) < len(names) else word for word in words(text)]
+    chosen = [model_name(config, word) for word in words(text)]
     unknown = [word for word in chosen if word not in names]
     if unknown or not chosen:
         problem = f"no entry {', '.join(unknown)}" if unknown else "none is named"

@@ -10,11 +10,12 @@ import requests
 from clearml import PipelineController
 
 from pipeline.clearml_tasks import DONE, find
-from pipeline.config.parameters import CODE, CONFIG, RUN_PARAMETERS, Run, edited_parameters
+from pipeline.config.parameters import CODE, CONFIG, RUN_PARAMETERS, Run
 from pipeline.connection import Api, ApiError
 from pipeline.controller import Step, steps_of, steps_to_refresh
 from pipeline.dag.explain import LOST, Reasons
 from pipeline.dag.incumbent import fill_in_champion
+from pipeline.dag.launch import stored_inputs
 from pipeline.dag.webhook import report_failure, report_new_best
 from pipeline.errors import PipelineError
 from pipeline.runs.state import GOOD
@@ -72,11 +73,11 @@ def main() -> None:
 
 def _run_to_end(pipe: PipelineController, aborted: Event) -> dict[str, str]:
     """Run the DAG to its end; return the steps that ended badly, with their statuses."""
-    api, task = Api(), pipe.task
-    arguments = edited_parameters(task.get_parameters(), RUN_PARAMETERS)
+    api = Api()
+    config, arguments = stored_inputs(pipe.task, RUN_PARAMETERS)
     for name, value in arguments.items():
         pipe.add_parameter(name, default=value, description=RUN_PARAMETERS[name])
-    run = Run.parse(task.get_configuration_object(CONFIG) or "", arguments)
+    run = Run.parse(config, arguments)
     left = stop_steps(api, pipe.id, "the run was tried again")
     if left:
         print(f"stopped what was left of this run: {', '.join(left)}")

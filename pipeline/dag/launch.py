@@ -1,9 +1,10 @@
 """Starting a run: what it needs from the server, the controller's task, and its queue."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import yaml
 from clearml import PipelineController, Task
 
 from pipeline.clearml_tasks import DONE, TaskRecord, TaskUnavailable, fetch, find
@@ -54,6 +55,13 @@ def store_inputs(
     task.set_configuration_object(CONFIG, dump(config))
     for name, value in arguments.items():
         task.set_parameter(f"Args/{name}", value, descriptions[name])
+
+
+def stored_inputs(task: Task, names: Iterable[str]) -> tuple[Config, dict[str, str]]:
+    """Return the settings and the parameters `names` of a task as edited; missing parameters are empty."""
+    parameters = task.get_parameters()
+    config = Config.model_validate(yaml.safe_load(task.get_configuration_object(CONFIG) or ""))
+    return config, {name: str(parameters.get(f"Args/{name}") or "") for name in names}
 
 
 def enqueue_again(api: Api, run: TaskRecord, queue: str) -> None:

@@ -14,13 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.connection import Api
+from pipeline.errors import INTERRUPTED
 from pipeline.runs.outcome import Outcome, gain_text, install_bundle, judge
 from pipeline.runs.state import RunState, Step, read_run, states
 from pipeline.runs.stop import stop_run
 from planets.system import atomic_write
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as in shells."""
 
 STYLES = {
     "pending": "dim",

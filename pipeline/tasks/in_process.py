@@ -3,7 +3,7 @@
 import re
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event
 from types import FrameType
@@ -13,25 +13,39 @@ from clearml import Task
 
 from pipeline.connection import Api
 from pipeline.controller import Step
+from pipeline.errors import Interrupted
+from planets.config.project import Config
+from steps.clearml.task import FRAMEWORKS_OFF
 
 RETURN = "return/"
 """Prefix of the parameters that hold what steps returned; a clone brings those of its source along."""
 
 
-class Interrupted(BaseException):
-    """Ctrl-C: no KeyboardInterrupt, which Lightning would turn into an exit of its own."""
+def new_task(config: Config, name: str, task_type: Task.TaskTypes, monitored: bool = True) -> Task:
+    """Create a task of this process; `monitored` if ClearML should report the machine's load with it."""
+    return Task.init(
+        project_name=config.clearml.project,
+        task_name=name,
+        task_type=task_type,
+        reuse_last_task_id=False,
+        auto_connect_arg_parser=False,
+        auto_connect_frameworks=FRAMEWORKS_OFF,
+        auto_resource_monitoring=monitored,
+    )
 
 
 @contextmanager
-def own_task(api: Api, begin: Callable[[], Task]) -> Iterator[Task]:
-    """Hold the task that `begin` creates in this process; it ends completed, failed or stopped.
+def own_task(
+    api: Api, config: Config, name: str, task_type: Task.TaskTypes, monitored: bool = True
+) -> Iterator[Task]:
+    """Create a task as `new_task` does, and end it with the context: completed, failed or stopped.
 
     Raises:
         Interrupted: by Ctrl-C, once the task is marked stopped.
     """
     early = Event()
     signal.signal(signal.SIGINT, lambda _number, _frame: early.set())
-    task = begin()
+    task = new_task(config, name, task_type, monitored)
     signal.signal(signal.SIGINT, _interrupt)
     try:
         if early.is_set():

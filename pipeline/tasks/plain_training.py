@@ -11,10 +11,10 @@ from typing import Any
 
 from clearml import Task
 
-from pipeline.config.parameters import CONFIG, PLAIN_PARAMETERS, Run, dump, edited_parameters
+from pipeline.config.parameters import PLAIN_PARAMETERS, Run
 from pipeline.connection import Api
 from pipeline.controller import steps_of
-from pipeline.dag.launch import require_dataset, store_inputs
+from pipeline.dag.launch import require_dataset, store_inputs, stored_inputs
 from pipeline.tasks.in_process import RETURN, own_task, run_steps
 from planets.config.project import Config
 from steps.clearml.task import FRAMEWORKS_OFF, content_tag
@@ -30,8 +30,7 @@ SHOWN = ("epochs", "image_size", "batch_size", "learning_rate", "seed")
 def main() -> None:
     """Train as an agent's task: a plain training that was cloned, or is tried again."""
     task = Task.init(auto_connect_arg_parser=False, auto_connect_frameworks=FRAMEWORKS_OFF)
-    arguments = edited_parameters(task.get_parameters(), PLAIN_PARAMETERS)
-    run = Run.parse_plain(task.get_configuration_object(CONFIG) or "", arguments)
+    run = Run.parse_plain(*stored_inputs(task, PLAIN_PARAMETERS))
     require_dataset(Api(), run.dataset_id)
     _forget_results(task)
     train_and_evaluate(task, run)
@@ -52,24 +51,12 @@ def training_task(api: Api, config: Config, arguments: Mapping[str, str]) -> Ite
     Raises:
         Interrupted: by Ctrl-C, once the task is marked stopped.
     """
-    with own_task(api, lambda: _begin(config, arguments)) as task:
+    (entry,) = Run.parse_plain(config, arguments).models
+    with own_task(api, config, f"train {entry.name}", Task.TaskTypes.training) as task:
+        task.output_uri = task.output_uri or True
+        task.set_packages([])
+        store_inputs(task, ENTRY, SCRIPT, config, arguments, PLAIN_PARAMETERS)
         yield task
-
-
-def _begin(config: Config, arguments: Mapping[str, str]) -> Task:
-    run = Run.parse_plain(dump(config), arguments)
-    task = Task.init(
-        project_name=config.clearml.project,
-        task_name=f"train {run.models[0].name}",
-        task_type=Task.TaskTypes.training,
-        reuse_last_task_id=False,
-        auto_connect_arg_parser=False,
-        auto_connect_frameworks=FRAMEWORKS_OFF,
-    )
-    task.output_uri = task.output_uri or True
-    task.set_packages([])
-    store_inputs(task, ENTRY, SCRIPT, config, arguments, PLAIN_PARAMETERS)
-    return task
 
 
 def train_and_evaluate(task: Task, run: Run) -> dict[str, Any]:

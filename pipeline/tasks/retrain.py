@@ -4,37 +4,27 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
 from clearml import Task
 from clearml.automation import TriggerScheduler
 
-from pipeline.config.parameters import CONFIG, RUN_PARAMETERS, edited_parameters
+from pipeline.config.parameters import RUN_PARAMETERS
 from pipeline.connection import Api
-from pipeline.dag.launch import store_inputs, submit
+from pipeline.dag.launch import store_inputs, stored_inputs, submit
+from pipeline.tasks.in_process import new_task
 from planets.config.project import Config
 from steps.clearml.datasets import MADE_BY_RUN
-from steps.clearml.task import FRAMEWORKS_OFF
 
 ENTRY = Path(__file__).resolve().parents[1] / "entries" / "retrain.py"
 SCRIPT = "watch_planets_datasets.py"
 """Name under which an agent runs the entry; no module may share it, for the script's folder comes first."""
 
-NAME = "retrain"
 MINUTES = "minutes"
 """Parameter of the service: time between two looks for a new version."""
 
 
 def new_service(config: Config, arguments: Mapping[str, str], minutes: float) -> Task:
     """Create the service's task in this process, with all that an agent needs to take it over."""
-    task = Task.init(
-        project_name=config.clearml.project,
-        task_name=NAME,
-        task_type=Task.TaskTypes.service,
-        reuse_last_task_id=False,
-        auto_connect_arg_parser=False,
-        auto_connect_frameworks=FRAMEWORKS_OFF,
-        auto_resource_monitoring=False,
-    )
+    task = new_task(config, "retrain", Task.TaskTypes.service, monitored=False)
     store_inputs(task, ENTRY, SCRIPT, config, arguments, RUN_PARAMETERS)
     task.set_parameter(f"Args/{MINUTES}", minutes, "between two looks for a new version")
     return task
@@ -45,14 +35,13 @@ def scheduler_of(task: Task) -> TriggerScheduler:
 
     Versions that a run registered carry a tag and are left out: that run has trained on them.
     """
-    config = Config.model_validate(yaml.safe_load(task.get_configuration_object(CONFIG) or ""))
-    parameters = task.get_parameters()
-    arguments = edited_parameters(parameters, RUN_PARAMETERS)
+    config, arguments = stored_inputs(task, RUN_PARAMETERS)
 
     def start_run(dataset_id: str) -> None:
         start_on(config, arguments, dataset_id)
 
-    scheduler = TriggerScheduler(pooling_frequency_minutes=float(parameters[f"Args/{MINUTES}"]))
+    minutes = float(task.get_parameter(f"Args/{MINUTES}"))
+    scheduler = TriggerScheduler(pooling_frequency_minutes=minutes)
     scheduler.add_dataset_trigger(
         name="new version of the dataset",
         schedule_function=start_run,

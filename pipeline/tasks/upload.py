@@ -11,9 +11,7 @@ from pipeline.tasks.in_process import own_task, run_steps
 from planets.config.project import Config
 from steps.clearml.datasets import Registered, find_registered
 from steps.clearml.sources import origin_of, project_source
-from steps.clearml.task import DONE, FRAMEWORKS_OFF, set_refreshed
-
-TASK = "upload"
+from steps.clearml.task import DONE, set_refreshed
 
 
 class Uploaded(NamedTuple):
@@ -35,7 +33,8 @@ def upload_dataset(api: Api, config: Config, refresh: bool = False) -> Uploaded:
     known = None if refresh else _registered(config)
     if known is not None:
         return Uploaded(known.dataset_id, f"registered before from this source ({known.chips:,} chips)")
-    with own_task(api, lambda: _begin(config, refresh)) as task:
+    with own_task(api, config, "upload", Task.TaskTypes.data_processing, monitored=False) as task:
+        set_refreshed(task, ["ingest"] if refresh else [])
         ingest, register, *_ = steps_of(Run(config, config.models[:1]), task.id)
         ingested = run_steps(task, [ingest])["ingest"]
         is_new = Task.get_task(task_id=ingested["dataset_id"]).get_status() not in DONE
@@ -54,17 +53,3 @@ def _registered(config: Config) -> Registered | None:
     data, names = config.dataset, config.clearml
     source = project_source(data.source, data.path, data.kaggle, data.sample.chips, data.sample.seed)
     return find_registered(names.project, names.dataset, origin_of(source, data.max_bad_fraction))
-
-
-def _begin(config: Config, refresh: bool) -> Task:
-    task = Task.init(
-        project_name=config.clearml.project,
-        task_name=TASK,
-        task_type=Task.TaskTypes.data_processing,
-        reuse_last_task_id=False,
-        auto_connect_arg_parser=False,
-        auto_connect_frameworks=FRAMEWORKS_OFF,
-        auto_resource_monitoring=False,
-    )
-    set_refreshed(task, ["ingest"] if refresh else [])
-    return task

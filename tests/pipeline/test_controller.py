@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from clearml import Task
 
-from pipeline.config.parameters import Run, dump, run_arguments
+from pipeline.config.parameters import Run, run_arguments
 from pipeline.config.settings import load_config
 from pipeline.controller import steps_of, steps_to_refresh
 from planets.config import ConfigError
@@ -19,7 +19,7 @@ FIRST, SECOND = NAMES[:2]
 
 
 def run(config=CONFIG, **edited):
-    return Run.parse(dump(config), run_arguments(config) | edited)
+    return Run.parse(config, run_arguments(config) | edited)
 
 
 def steps(config=CONFIG, run_id="run-7", **edited):

@@ -3,10 +3,12 @@
 import json
 
 import pytest
+import yaml
 
 from pipeline.config.parameters import PER_MODEL, Run, dump, plain_arguments, run_arguments
 from pipeline.config.settings import load_config
 from planets.config import ConfigError
+from planets.config.project import Config
 from planets.config.training import ModelEntry, TrainingSettings
 
 CONFIG = load_config("sample")
@@ -15,7 +17,7 @@ FIRST, SECOND = NAMES[:2]
 
 
 def run(**edited):
-    return Run.parse(dump(CONFIG), run_arguments(CONFIG) | edited)
+    return Run.parse(CONFIG, run_arguments(CONFIG) | edited)
 
 
 def test_a_run_of_unedited_parameters_is_the_configuration():
@@ -33,7 +35,7 @@ def test_an_ensemble_needs_two_models_and_the_setting():
     assert run().has_ensemble
     assert not run(models=FIRST).has_ensemble
     without = load_config("sample", [("evaluation.ensemble", "false")])
-    assert not Run.parse(dump(without), run_arguments(without)).has_ensemble
+    assert not Run.parse(without, run_arguments(without)).has_ensemble
 
 
 def test_an_entry_and_its_training_travel_whole():
@@ -67,6 +69,10 @@ def test_a_registered_version_replaces_the_source():
     assert run(dataset_source="local", dataset_path="/nowhere").source == ("local", "/nowhere")
 
 
+def test_the_settings_travel_as_text():
+    assert Config.model_validate(yaml.safe_load(dump(CONFIG))) == CONFIG
+
+
 def test_a_webhook_does_not_travel_with_a_run():
     notify = CONFIG.notify.model_copy(update={"webhook": "https://example.com/secret"})
     assert "secret" not in dump(CONFIG.model_copy(update={"notify": notify}))
@@ -88,8 +94,8 @@ def test_an_invalid_parameter_is_refused_by_name(edited, message):
 
 def test_a_plain_training_is_a_run_of_one_model():
     arguments = plain_arguments(CONFIG, epochs="3")
-    plain = Run.parse_plain(dump(CONFIG), arguments)
+    plain = Run.parse_plain(CONFIG, arguments)
     assert [entry.name for entry in plain.models] == [FIRST]
     assert plain.training == {"epochs": 3}
     with pytest.raises(ConfigError, match="one task trains one model"):
-        Run.parse_plain(dump(CONFIG), arguments | {"model": "0,1"})
+        Run.parse_plain(CONFIG, arguments | {"model": "0,1"})

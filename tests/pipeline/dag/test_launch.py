@@ -11,7 +11,7 @@ def call(server, tmp_path):
 
 
 def run_of(name, architecture="resnet10t", optimizer="adamw"):
-    from pipeline.config.parameters import Run, dump, run_arguments
+    from pipeline.config.parameters import Run, run_arguments
     from pipeline.config.settings import load_config
 
     config = load_config("sample", [("training.optimizer", optimizer)])
@@ -19,7 +19,7 @@ def run_of(name, architecture="resnet10t", optimizer="adamw"):
         update={"name": name, "architecture": architecture, "pretrained": False, "training": {}}
     )
     config = config.model_copy(update={"models": (entry,)})
-    return Run.parse(dump(config), run_arguments(config))
+    return Run.parse(config, run_arguments(config))
 
 
 def refusals():
