@@ -111,7 +111,7 @@ def seconds(work: Callable[[], None]) -> float:
 
 
 def against_nothing(folder: Path, architecture: str, size: int, batches: int) -> None:
-    """Time some real batches, then as many times the same synthetic one, in turn."""
+    """Compare epochs of real batches with epochs that repeat one synthetic batch, alternately."""
     files = sorted((folder / "128" / "train-jpg").glob("*.jpg"))
     data = data_of(files, folder / "128", settings(size))
     entry = ModelEntry(name="x", architecture=architecture, pretrained=False, license="none")

@@ -1,7 +1,7 @@
 """Figures of the embedded server: calls with little and with much stored, memory, file throughput.
 
 ``python benchmarks/latency.py`` starts three servers (one task and 10^4 events, 1,000 tasks, 10^6 events),
-makes each call on all three in turn, and prints the medians and their ratios; nothing is asserted.
+alternates each call between the three, and prints the medians and their ratios; nothing is asserted.
 """
 
 import argparse

@@ -47,7 +47,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--workers", type=int, default=50)
-    told = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         command = [
@@ -65,7 +65,7 @@ def main() -> None:
         try:
             while not (data / "server.json").exists():
                 time.sleep(0.01)
-            load(data, Path(folder), server.pid, told.seconds, told.workers)
+            load(data, Path(folder), server.pid, options.seconds, options.workers)
         finally:
             server.terminate()
             server.wait()

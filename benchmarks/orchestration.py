@@ -120,7 +120,7 @@ def start_default_agents(home: Path, stack: Stack) -> list[processes.Process]:
 
 
 def measure(settings: list[Setting], rounds: int) -> None:
-    """Run the settings in turn and print the medians of all gaps."""
+    """Alternate between the settings and print the medians of all gaps."""
     gaps: dict[str, list[Gap]] = {setting.name: [] for setting in settings}
     for number in range(rounds):
         for setting in settings:

@@ -75,8 +75,8 @@ def throughput(folder: Path, chips: int) -> None:
                     spent[name].append(took)
         rates = {name: chips / statistics.median(each) for name, each in spent.items()}
         ratio = statistics.median(a / b for a, b in zip(spent["torch"], spent["onnx"], strict=True))
-        told = ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items())
-        print(f"{sizes} tta {tta!s:5}  chips/s: {told}: {ratio:.2f} times as many", flush=True)
+        speeds = ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items())
+        print(f"{sizes} tta {tta!s:5}  chips/s: {speeds}: {ratio:.2f} times as many", flush=True)
 
 
 FIRST = """
