@@ -1,10 +1,12 @@
 """ClearML tasks as typed records: the one reader of the server's task documents."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import count, islice
 from typing import Any
 
 from pipeline.connection import Api
@@ -17,8 +19,10 @@ __all__ = [
     "ParameterError",
     "TaskRecord",
     "TaskUnavailable",
+    "exactly",
     "fetch",
     "find",
+    "project_ids",
     "reference_id",
 ]
 
@@ -210,23 +214,32 @@ def find(api: Api, *fields: str, limit: int | None = None, **conditions: Any) ->
         api: the server.
         fields: what a record should hold beside `BASIC`.
         limit: yield at most so many.
-        conditions: such as `parent=run_id`, `status=[...]`, `order_by=["created"]`. A name is a pattern:
-            `re.escape` it.
+        conditions: such as `parent=run_id`, `status=[...]`, `order_by=["created"]`. A name is a pattern: see
+            `exactly`.
     """
     size = min(limit or PAGE, PAGE)
     # Without an order, a task could move from one page to the next between two calls.
     conditions = {"order_by": ["created", "id"], **conditions}
-    page = count = 0
-    while True:
-        documents = _get_all(api, fields, page=page, page_size=size, **conditions)
-        for document in documents:
-            if count == limit:
+
+    def records() -> Iterator[TaskRecord]:
+        for page in count():
+            documents = _get_all(api, fields, page=page, page_size=size, **conditions)
+            yield from map(TaskRecord.of, documents)
+            if len(documents) < size:
                 return
-            yield TaskRecord.of(document)
-            count += 1
-        if len(documents) < size or count == limit:
-            return
-        page += 1
+
+    return islice(records(), limit)
+
+
+def project_ids(api: Api, pattern: str) -> list[str]:
+    """Return the ids of the projects whose names match `pattern`, hidden ones too."""
+    projects = api.call("projects.get_all", name=pattern, search_hidden=True, only_fields=["id"])["projects"]
+    return [project["id"] for project in projects]
+
+
+def exactly(name: str) -> str:
+    """Return the pattern that matches only `name`, which may hold characters such as `(`."""
+    return f"^{re.escape(name)}$"
 
 
 def reference_id(reference: Any) -> str:

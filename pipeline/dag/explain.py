@@ -1,12 +1,11 @@
 """Why a step ran: what differs from the last completed task of the same name."""
 
 import json
-import re
 from collections.abc import Mapping
 
 from clearml import PipelineController, Task
 
-from pipeline.clearml_tasks import DONE, TaskRecord, fetch, find
+from pipeline.clearml_tasks import DONE, TaskRecord, exactly, fetch, find
 from pipeline.config.parameters import CODE, WHY
 from pipeline.connection import Api
 
@@ -74,7 +73,7 @@ def _earlier_attempt(api: Api, task: TaskRecord) -> str:
     attempts = find(
         api,
         parent=task.parent,
-        name=_exactly(task.name),
+        name=exactly(task.name),
         status=["failed", "stopped"],
         order_by=["-created"],
     )
@@ -90,16 +89,12 @@ def _completed_before(api: Api, task: TaskRecord) -> TaskRecord | None:
         api,
         ARGUMENTS,
         project=[task.project],
-        name=_exactly(task.name),
+        name=exactly(task.name),
         status=list(DONE),
         system_tags=["-archived"],
         order_by=["-created"],
     )
     return next((other for other in earlier if _is_older(other, task)), None)
-
-
-def _exactly(name: str) -> str:
-    return f"^{re.escape(name)}$"
 
 
 def _is_older(other: TaskRecord, task: TaskRecord) -> bool:

@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.clearml_tasks import DONE, TaskRecord, TaskUnavailable, fetch, find
+from pipeline.clearml_tasks import DONE, TaskRecord, TaskUnavailable, fetch, find, project_ids
 from pipeline.connection import Api
 from pipeline.runs.outcome import Comparisons, gain_text
 from planets.config.project import ENSEMBLE
@@ -168,15 +168,14 @@ def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _evaluation_tasks(api: Api, project: str) -> Iterator[TaskRecord]:
     """Yield the project's completed tasks that evaluated a model."""
-    pattern = f"^{re.escape(project)}(/.*)?$"
-    projects = api.call("projects.get_all", name=pattern, search_hidden=True, only_fields=["id"])["projects"]
+    projects = project_ids(api, f"^{re.escape(project)}(/.*)?$")
     # Without a project the search would cover all of them.
     if not projects:
         return
     for task in find(
         api,
         *("hyperparams.return", "hyperparams.properties", "hyperparams.kwargs"),
-        project=[project["id"] for project in projects],
+        project=projects,
         status=list(DONE),
         system_tags=["-archived"],
     ):

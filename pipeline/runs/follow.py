@@ -43,7 +43,7 @@ def follow(api: Api, run_id: str, console: Console, output: Path) -> int:
     """
     console.print(f"run     {read_run(api, run_id).address(api.web)}")
     with _interrupts() as interrupted:
-        state = watch(api, run_id, console, interrupted)
+        state = _watch(api, run_id, console, interrupted)
     if interrupted.is_set():
         console.print("stopping the steps of this run ...")
         state = stop_run(api, run_id)
@@ -62,19 +62,19 @@ def show(api: Api, run_id: str, console: Console) -> None:
     _print(judge(api, read_run(api, run_id)), api, console)
 
 
-def watch(api: Api, run_id: str, console: Console, interrupted: Event) -> RunState:
+def _watch(api: Api, run_id: str, console: Console, interrupted: Event) -> RunState:
     """Show the run until it is over or `interrupted` is set; return its last state."""
     printed: dict[str, str] = {}
     with Live(console=console, auto_refresh=False, transient=True) as live:
         for state in states(api, run_id, interrupted):
             if console.is_terminal:
-                live.update(step_table(state), refresh=True)
+                live.update(_step_table(state), refresh=True)
             else:
                 _print_changes(state.steps, printed, console)
     return state
 
 
-def step_table(state: RunState) -> Table:
+def _step_table(state: RunState) -> Table:
     """Return the table of a run in progress: status, time, worker or queue, and progress of each step."""
     table = _table(state)
     table.add_column("where", max_width=24)
@@ -85,7 +85,7 @@ def step_table(state: RunState) -> Table:
     return table
 
 
-def why_table(state: RunState) -> Table:
+def _why_table(state: RunState) -> Table:
     """Return the table of a run in retrospect: status, time, and why each step ran or did not."""
     table = _table(state)
     table.add_column("why", overflow="fold")
@@ -136,7 +136,7 @@ def _write_report(outcome: Outcome, server: str, path: Path) -> None:
 
 
 def _print(outcome: Outcome, api: Api, console: Console) -> None:
-    console.print(why_table(outcome.state))
+    console.print(_why_table(outcome.state))
     if outcome.models:
         console.print(_score_table(outcome))
     for failure in outcome.failures:

@@ -1,12 +1,11 @@
 """State of a run: its controller, and the status, worker and times of each step."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from pipeline.clearml_tasks import TaskRecord, TaskUnavailable, fetch, find
+from pipeline.clearml_tasks import TaskRecord, TaskUnavailable, exactly, fetch, find, project_ids
 from pipeline.config.parameters import WHY
 from pipeline.connection import Api
 
@@ -190,13 +189,12 @@ def states(api: Api, run_id: str, interrupted: Event | None = None) -> Iterator[
 
 def last_run(api: Api, project: str, pipeline: str) -> str | None:
     """Return the id of the run that was created last, if there is one."""
-    pattern = f"^{re.escape(f'{project}/.pipelines/{pipeline}')}$"
-    projects = api.call("projects.get_all", name=pattern, search_hidden=True, only_fields=["id"])["projects"]
+    projects = project_ids(api, exactly(f"{project}/.pipelines/{pipeline}"))
     if not projects:
         return None
     runs = find(
         api,
-        project=[projects[0]["id"]],
+        project=projects,
         type=["controller"],
         system_tags=["-archived"],
         order_by=["-created"],

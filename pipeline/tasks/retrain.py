@@ -1,12 +1,12 @@
 """Retraining: ClearML's trigger scheduler as a service that starts a run on each new dataset version."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from clearml import Task
 from clearml.automation import TriggerScheduler
 
+from pipeline.clearml_tasks import exactly
 from pipeline.config.parameters import RUN_PARAMETERS
 from pipeline.connection import Api
 from pipeline.dag.launch import store_inputs, stored_inputs, submit
@@ -45,7 +45,7 @@ def scheduler_of(task: Task) -> TriggerScheduler:
     scheduler.add_dataset_trigger(
         name="new version of the dataset",
         schedule_function=start_run,
-        trigger_name=f"^{re.escape(config.clearml.dataset)}$",
+        trigger_name=exactly(config.clearml.dataset),
         trigger_required_tags=[f"-{MADE_BY_RUN}"],
     )
     return scheduler
