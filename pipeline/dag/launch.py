@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from clearml import PipelineController, Task
 
-from pipeline.clearml_tasks import DONE, TaskRecord, TaskUnavailable, fetch, find
+from pipeline.clearml_tasks import DONE, TaskRecord, TaskUnavailable, exactly, fetch, find
 from pipeline.config.parameters import CONFIG, RUN_PARAMETERS, WHY, Run, dump
 from pipeline.connection import Api
 from pipeline.runs.state import PLAN
@@ -73,7 +73,7 @@ def enqueue_again(api: Api, run: TaskRecord, queue: str) -> None:
     Raises:
         NoWorker: the server does not have the queue.
     """
-    queues = api.call("queues.get_all", name=f"^{re.escape(queue)}$", only_fields=["id"])["queues"]
+    queues = api.call("queues.get_all", name=exactly(queue), only_fields=["id"])["queues"]
     if not queues:
         raise NoWorker(f"the server at {api.host} has no queue {queue!r}; start a worker that serves it")
     if run.status in UNFINISHED:
