@@ -1,14 +1,14 @@
 """The models service: the registry of trained weights."""
 
-import sqlite3
-
 from server import documents
 from server.answers import answer, expand, fetch
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import BadRequest
-from server.query import Collection, translate
+from server.query import translate
 from server.requests import Arguments, wrong_type
+from server.services.tasks.status import publish_task
+from server.stores.models import MODELS, InvalidModel, blank_model, load_model, save_model
 from server.stores.projects import destination
 from server.stores.tasks import attach_model, load_task, save_task
 
@@ -17,12 +17,8 @@ service = Service("models")
 TEXTS = ("name", "comment", "framework", "parent", "project", "task", "uri")
 
 
-class InvalidModel(BadRequest, subcode=201):
-    """No model has this id."""
-
-
 class ModelIsReady(BadRequest, subcode=203):
-    """A published model is deleted only with ``force``."""
+    """A published model cannot be published again, and is deleted only with ``force``."""
 
 
 @service.writes("create")
@@ -113,12 +109,24 @@ def update_for_task(call: Call) -> Document:
 @service.writes_one("set_ready", "model")
 @service.writes_each("publish_many", published=True)
 def publish(call: Call, model_id: str) -> Document:
-    """Publish a model."""
+    """Publish a model and the task that made it.
+
+    ``publish_task`` and, in ``publish_many``, ``publish_tasks`` can turn the task's part off.
+
+    Raises:
+        ModelIsReady: It is published.
+        InvalidTaskStatus: Its task has not ended.
+    """
     model = load_model(call.db, model_id)
-    if model["ready"] and not call.arguments.flag("force_publish_task"):
-        return {"updated": 0, "published_task": None}
+    if model["ready"]:
+        raise ModelIsReady(f"Model is ready, it is published: id={model_id}")
     save_model(call.db, call.now, model | {"ready": True})
-    return {"updated": 1, "published_task": None}
+    task = documents.find(call.db, "tasks", model.get("task") or "")
+    wanted = call.arguments.flag("publish_task", True) and call.arguments.flag("publish_tasks", True)
+    if task is None or task["status"] == "published" or not wanted:
+        return {"updated": 1, "published_task": None}
+    published = publish_task(call, task["id"], call.arguments.flag("force_publish_task"))
+    return {"updated": 1, "published_task": {"id": task["id"], "data": published}}
 
 
 @service.writes_one("delete", "model")
@@ -207,42 +215,3 @@ def _key(item: Document) -> str:
     if not isinstance(key, str):
         raise wrong_type("metadata", "array of objects with a key", item)
     return key
-
-
-MODELS = Collection(
-    table="models",
-    answer="models",
-    columns={"id": "id", "name": "name", "project": "project", "task": "task"},
-    values=frozenset({"project", "task", "framework", "uri", "user", "ready", "parent"}),
-    dates=frozenset({"created", "last_update", "last_change"}),
-)
-
-
-def load_model(db: sqlite3.Connection, model_id: str) -> Document:
-    """Return the model; raises InvalidModel for an unknown id."""
-    model = documents.find(db, "models", model_id)
-    if model is None:
-        raise InvalidModel(f"Invalid model id: id={model_id}, company={documents.COMPANY}")
-    return model
-
-
-def blank_model(now: str) -> Document:
-    """Return a new model with default values."""
-    return documents.blank(now) | {
-        "name": "",
-        "design": {},
-        "labels": {},
-        "ready": True,
-        "last_change": now,
-        "last_changed_by": documents.USER,
-        "metadata": {},
-        "last_iteration": 0,
-        "last_metrics": {},
-    }
-
-
-def save_model(db: sqlite3.Connection, now: str, model: Document) -> Document:
-    """Save the model whole, marked as changed; return the marks."""
-    marks = {"last_change": now, "last_changed_by": documents.USER, "last_update": now}
-    documents.save(db, "models", model | marks)
-    return marks

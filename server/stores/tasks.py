@@ -27,8 +27,23 @@ TASKS = Collection(
 )
 
 
-FINAL = frozenset({"published", "publishing", "closed"})
-STATUSES = FINAL | {"created", "queued", "in_progress", "stopped", "failed", "completed", "unknown"}
+ACTIVE = frozenset({"queued", "in_progress"})
+OPEN = ACTIVE | {"created"}
+"""The run has not ended, so its results can still be edited."""
+
+STATUSES = OPEN | {"stopped", "failed", "completed", "closed", "publishing", "published", "unknown"}
+ORIGINS: dict[str, frozenset[str]] = {
+    "created": STATUSES - {"published", "publishing"},
+    "queued": frozenset({"created", "stopped", "failed", "closed", "unknown"}),
+    "in_progress": OPEN | {"stopped", "completed", "unknown"},
+    "stopped": ACTIVE | {"stopped", "failed"},
+    "completed": frozenset({"in_progress", "stopped", "completed"}),
+    "failed": frozenset({"in_progress", "stopped", "failed"}),
+    "closed": frozenset({"stopped"}),
+    "published": frozenset({"stopped", "failed", "completed", "closed"}),
+}
+"""For each status, those from which a task enters it without ``force``."""
+
 STOPPING = "stopping"
 RUN_MARKS = ("completed", "active_duration", "last_worker", "last_worker_report")
 """Fields that a run leaves in its task beside the results."""
@@ -110,9 +125,22 @@ def settle(db: sqlite3.Connection, task: Document, fields: Document, now: str, *
     return fields | marks | extra
 
 
-def expected(task: Document, statuses: frozenset[str]) -> str:
-    """Return the message for a task whose status the call does not allow."""
-    return f"Invalid task status: task={task['id']}, status={task['status']}, expected={sorted(statuses)}"
+def require_status(task: Document, statuses: frozenset[str], force: bool = False) -> None:
+    """Raise InvalidTaskStatus unless the task has one of the statuses or ``force`` is set."""
+    if not force and task["status"] not in statuses:
+        raise InvalidTaskStatus(
+            f"Invalid task status: task={task['id']}, status={task['status']}, expected={sorted(statuses)}"
+        )
+
+
+def pipeline_steps(db: sqlite3.Connection, task: Document) -> list[Document]:
+    """Return a run's own steps; none if the task is no run.
+
+    A clone of the run has the run as its parent too, but is a controller.
+    """
+    if task["type"] != "controller":
+        return []
+    return documents.where(db, "tasks", "parent = ? AND type <> 'controller'", (task["id"],))
 
 
 def attach_model(task: Document, kind: str, name: str, model: str, now: str) -> None:

@@ -55,7 +55,7 @@ def model_page(visit: Visit) -> Shown:
 @section.action("publish-model", "Published.")
 def publish_model(form: Form) -> str:
     """Publish a model: it is ready to be used."""
-    form.api.invoke("models.set_ready", model=form.value("model"))
+    form.api.invoke("models.set_ready", model=form.value("model"), publish_task=False)
     return _path(form)
 
 

@@ -38,7 +38,7 @@ def test_from_draft_to_published(shared: Embedded) -> None:
 
 @pytest.mark.parametrize(
     ("action", "status"),
-    [("tasks.stopped", "stopped"), ("tasks.failed", "failed"), ("tasks.close", "closed")],
+    [("tasks.stopped", "stopped"), ("tasks.failed", "failed"), ("tasks.completed", "completed")],
 )
 def test_how_a_run_ends(shared: Embedded, action: str, status: str) -> None:
     task = running_task(shared)
@@ -48,7 +48,7 @@ def test_how_a_run_ends(shared: Embedded, action: str, status: str) -> None:
     assert (stored["status"], stored["status_reason"], stored["status_message"]) == (status, "why", "what")
 
 
-@pytest.mark.parametrize("end", ["stopped", "failed", "completed"])
+@pytest.mark.parametrize("end", ["stopped", "failed"])
 def test_an_ended_task_can_be_enqueued_again(shared: Embedded, end: str) -> None:
     task = running_task(shared)
     shared.call(f"tasks.{end}", task=task)
@@ -77,7 +77,8 @@ def test_dequeue_restores_the_earlier_status(shared: Embedded) -> None:
     assert shared.call("tasks.dequeue", task=task).data["dequeued"] == 1
     assert shared.task(task)["status"] == "stopped"
     assert shared.call("queues.get_num_entries", queue=queue(shared, "back")).data == {"num": 0}
-    assert shared.call("tasks.dequeue", task=task).error == (400, 703)
+    assert shared.call("tasks.dequeue", task=task).data["dequeued"] == 0
+    assert shared.task(task)["status"] == "stopped"
 
 
 def test_a_queue_is_first_in_first_out_and_can_be_reordered(shared: Embedded) -> None:
@@ -249,7 +250,7 @@ def test_delete_removes_events_and_detaches_children(shared: Embedded) -> None:
     child = shared.new_task(parent=parent)
     model = shared.call("models.create", name="m", uri="file:///m", task=parent, ready=False).data["id"]
     shared.events({"type": "log", "task": parent, "msg": "hello", "timestamp": 1})
-    assert shared.call("tasks.delete", task=parent).error == (400, 110)
+    assert shared.call("tasks.delete", task=parent).error == (400, 123)
     answer = shared.call("tasks.delete", task=parent, force=True).data
     assert (answer["deleted"], answer["updated_children"], answer["deleted_models"]) == (True, 1, 1)
     assert shared.call("tasks.get_by_id", task=parent).error == (400, 101)
@@ -302,3 +303,80 @@ def test_projects_are_a_tree(shared: Embedded) -> None:
         == 1
     )
     assert shared.call("tasks.get_by_id", task=task).status == 400
+
+
+def run_with_steps(server: Embedded) -> tuple[str, list[str]]:
+    """A running controller with a running and a completed step."""
+    run = server.new_task(type="controller")
+    steps = [server.new_task(parent=run) for _ in range(2)]
+    for task in (run, *steps):
+        server.call("tasks.started", task=task)
+    server.call("tasks.completed", task=steps[1])
+    return run, steps
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_a_run_is_stopped_archived_and_deleted_with_its_steps(shared: Embedded, many: bool) -> None:
+    run, steps = run_with_steps(shared)
+    clone = shared.call("tasks.clone", task=run).data["id"]
+
+    def act(call: str, argument: str, **arguments: Any) -> None:
+        whose = {f"{call}_many": {"ids": [run]}} if many else {call: {argument: run}}
+        if call == "tasks.archive" and not many:
+            whose = {call: {"tasks": [run]}}
+        for name, target in whose.items():
+            assert shared.call(name, **target, **arguments, include_pipeline_steps=True).status == 200
+
+    act("tasks.stop", "task")
+    assert [shared.task(task)["status"] for task in (run, *steps)] == ["stopped", "stopped", "completed"]
+    act("tasks.archive", "tasks")
+    assert all("archived" in shared.task(task)["system_tags"] for task in (run, *steps))
+    act("tasks.delete", "task", force=True)
+    assert [shared.call("tasks.get_by_id", task=task).status for task in (run, *steps)] == [400] * 3
+    assert shared.task(clone)["system_tags"] == []
+
+
+def test_without_the_flag_the_steps_stay_as_they_are(shared: Embedded) -> None:
+    run, steps = run_with_steps(shared)
+    shared.call("tasks.stop", task=run)
+    shared.call("tasks.archive", tasks=[run])
+    shared.call("tasks.delete", task=run, force=True)
+    assert [shared.task(task)["status"] for task in steps] == ["in_progress", "completed"]
+
+
+def test_completing_and_publishing_at_once_answers_published(shared: Embedded) -> None:
+    task = running_task(shared)
+    answer = shared.call("tasks.completed", task=task, publish=True).data
+    assert (answer["fields"]["status"], answer["published"]) == ("published", 1)
+
+
+def test_enqueue_removes_the_tag_of_development(shared: Embedded) -> None:
+    task = shared.new_task(system_tags=["development", "kept"])
+    shared.call("tasks.enqueue", task=task, queue=queue(shared, "from development"))
+    assert shared.task(task)["system_tags"] == ["kept"]
+
+
+def output_model(server: Embedded, task: str) -> str:
+    fields = {"name": "weights", "uri": "file:///m", "task": task, "ready": False}
+    model: str = server.call("models.create", **fields).data["id"]
+    return model
+
+
+def test_publishing_a_model_publishes_its_task(shared: Embedded) -> None:
+    task = running_task(shared)
+    model = output_model(shared, task)
+    assert shared.call("models.set_ready", model=model).error == (400, 110)
+    assert shared.call("models.get_by_id", model=model).data["model"]["ready"] is False
+    shared.call("tasks.stopped", task=task)
+    answer = shared.call("models.set_ready", model=model).data
+    assert answer["published_task"]["id"] == task
+    assert answer["published_task"]["data"]["fields"]["status"] == "published"
+    assert shared.task(task)["status"] == "published"
+    assert shared.call("models.set_ready", model=model).error == (400, 203)
+
+
+def test_a_model_alone_is_published_as_the_sdk_does(shared: Embedded) -> None:
+    task = running_task(shared)
+    model = output_model(shared, task)
+    assert shared.call("models.set_ready", model=model, publish_task=False).data["updated"] == 1
+    assert shared.task(task)["status"] == "in_progress"

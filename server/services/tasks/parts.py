@@ -1,24 +1,29 @@
 """Calls of the tasks service for single parts: hyperparameters, configuration, artifacts, models."""
 
-from server import documents
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidArgument
-from server.services.models import InvalidModel
 from server.services.tasks.fields import read_artifact, sort_artifacts
-from server.stores.tasks import InvalidTaskStatus, attach_model, load_task, save_task
+from server.stores.tasks import OPEN, attach_model, load_task, require_status, save_task
 
 service = Service("tasks")
 
-LOCKED = frozenset({"published", "publishing", "completed"})
+DRAFT = frozenset({"created"})
+USER_PROPERTIES = "properties"
+REPLACE = frozenset({"none", "section", "all"})
 
 
 @service.writes("edit_hyper_params")
 def edit_hyper_params(call: Call) -> Document:
     """Set hyperparameters; ``replace_hyperparams`` (all, section) drops the others first."""
-    task = _unlocked(call)
     items = call.arguments.mappings("hyperparams")
     replace = call.arguments.maybe_text("replace_hyperparams") or "none"
+    if replace not in REPLACE:
+        raise InvalidArgument(
+            f"Validation error: replace_hyperparams: {replace!r:.40} is not one of {sorted(REPLACE)}"
+        )
+    properties = replace != "all" and _are_properties(items)
+    task = _task(call) if properties else _configurable(call)
     if replace == "all":
         task["hyperparams"] = {}
     elif replace == "section":
@@ -33,8 +38,9 @@ def edit_hyper_params(call: Call) -> Document:
 @service.writes("delete_hyper_params")
 def delete_hyper_params(call: Call) -> Document:
     """Remove hyperparameters; an item without a name removes its section."""
-    task = _unlocked(call)
-    for item in call.arguments.mappings("hyperparams"):
+    items = call.arguments.mappings("hyperparams")
+    task = _task(call) if _are_properties(items) else _configurable(call)
+    for item in items:
         section = _string(item, "section")
         if item.get("name") is None:
             task["hyperparams"].pop(section, None)
@@ -52,7 +58,7 @@ def get_hyper_params(call: Call) -> Document:
 @service.writes("edit_configuration")
 def edit_configuration(call: Call) -> Document:
     """Set configuration objects; ``replace_configuration`` drops the others."""
-    task = _unlocked(call)
+    task = _configurable(call)
     items = {_string(item, "name"): item for item in call.arguments.mappings("configuration")}
     kept = {} if call.arguments.flag("replace_configuration") else task["configuration"]
     task["configuration"] = kept | items
@@ -62,7 +68,7 @@ def edit_configuration(call: Call) -> Document:
 @service.writes("delete_configuration")
 def delete_configuration(call: Call) -> Document:
     """Remove configuration objects by name."""
-    task = _unlocked(call)
+    task = _configurable(call)
     for name in call.arguments.texts("configuration"):
         task["configuration"].pop(name, None)
     return _saved(call, task)
@@ -93,7 +99,7 @@ def get_configuration_names(call: Call) -> Document:
 @service.writes("add_or_update_artifacts")
 def add_or_update_artifacts(call: Call) -> Document:
     """Add artifacts; one of the same key and mode is replaced."""
-    task = _unlocked(call)
+    task = _open(call)
     added = [read_artifact(artifact) for artifact in call.arguments.mappings("artifacts")]
     artifacts = [*task["execution"].get("artifacts", []), *added]
     latest = {(artifact["key"], artifact["mode"]): artifact for artifact in artifacts}
@@ -104,7 +110,7 @@ def add_or_update_artifacts(call: Call) -> Document:
 @service.writes("delete_artifacts")
 def delete_artifacts(call: Call) -> Document:
     """Remove artifacts by key and mode; their files stay."""
-    task = _unlocked(call)
+    task = _open(call)
     gone = {(item["key"], item["mode"]) for item in map(read_artifact, call.arguments.mappings("artifacts"))}
     artifacts = task["execution"].get("artifacts", [])
     kept = [artifact for artifact in artifacts if (artifact["key"], artifact["mode"]) not in gone]
@@ -114,13 +120,11 @@ def delete_artifacts(call: Call) -> Document:
 
 @service.writes("add_or_update_model")
 def add_or_update_model(call: Call) -> Document:
-    """Attach an input or output model; one of the same name is replaced."""
-    task = load_task(call.db, call.arguments.text("task"))
+    """Attach an input or output model, registered or not; one of the same name is replaced."""
+    task = _open(call)
     kind, name, model = (call.arguments.text(argument) for argument in ("type", "name", "model"))
     if kind not in ("input", "output"):
         raise InvalidArgument(f"Validation error: type must be input or output, not {kind!r:.80}")
-    if documents.find(call.db, "models", model) is None:
-        raise InvalidModel(f"Invalid model id: {model}")
     attach_model(task, kind, name, model, call.now)
     return _saved(call, task)
 
@@ -128,7 +132,7 @@ def add_or_update_model(call: Call) -> Document:
 @service.writes("delete_models")
 def delete_models(call: Call) -> Document:
     """Detach models from a task; they stay in the registry."""
-    task = load_task(call.db, call.arguments.text("task"))
+    task = _open(call)
     for item in call.arguments.mappings("models"):
         kind, name = _string(item, "type"), _string(item, "name")
         kept = [model for model in task["models"].get(kind, []) if model["name"] != name]
@@ -136,13 +140,27 @@ def delete_models(call: Call) -> Document:
     return _saved(call, task)
 
 
-def _unlocked(call: Call) -> Document:
-    task = load_task(call.db, call.arguments.text("task"))
-    if task["status"] in LOCKED and not call.arguments.flag("force"):
-        raise InvalidTaskStatus(
-            f"Invalid task status: task={task['id']} is {task['status']}, use force=true to edit"
-        )
+def _task(call: Call) -> Document:
+    return load_task(call.db, call.arguments.text("task"))
+
+
+def _configurable(call: Call) -> Document:
+    """Return the task if its configuration may change: a draft's or, with ``force``, that of an open run."""
+    task = _task(call)
+    require_status(task, OPEN if call.arguments.flag("force") else DRAFT)
     return task
+
+
+def _open(call: Call) -> Document:
+    """Return the task if its results may change: until its run has ended."""
+    task = _task(call)
+    require_status(task, OPEN)
+    return task
+
+
+def _are_properties(items: list[Document]) -> bool:
+    """Return True for user properties, which can be edited at any time."""
+    return bool(items) and all(item.get("section") == USER_PROPERTIES for item in items)
 
 
 def _saved(call: Call, task: Document) -> Document:

@@ -5,27 +5,43 @@ import sqlite3
 from server import documents
 from server.dispatch import Call, Service
 from server.documents import Document
+from server.errors import BadRequest
+from server.services.tasks.status import change, included_steps
 from server.stores import queues
 from server.stores.events import image_urls
-from server.stores.tasks import RUN_MARKS, InvalidTaskStatus, blank_execution, load_task, save_task
+from server.stores.tasks import (
+    ORIGINS,
+    RUN_MARKS,
+    blank_execution,
+    load_task,
+    require_status,
+    save_task,
+)
 
 service = Service("tasks")
 
 ARCHIVED = "archived"
 
 
+class TaskNotDraft(BadRequest, subcode=123):
+    """A task that is no draft is deleted only with ``force``."""
+
+
 @service.writes_one("delete", "task")
 @service.writes_each("delete_many")
 def delete(call: Call, task_id: str) -> Document:
-    """Delete a task, its events and unpublished models; ``return_file_urls`` lists the files left."""
+    """Delete a task, its events and unpublished models; ``return_file_urls`` lists the files left.
+
+    ``include_pipeline_steps`` also deletes a run's steps.
+    """
     task = load_task(call.db, task_id)
-    if task["status"] in ("in_progress", "queued", "published") and not call.arguments.flag("force"):
-        raise InvalidTaskStatus(
-            f"Invalid task status: task={task_id} is {task['status']}, use force=true to delete"
-        )
-    urls = _urls(call.db, task) if call.arguments.flag("return_file_urls") else None
-    counts = delete_task(call.db, task, call.arguments.flag("delete_output_models", True))
-    return {"deleted": True, **counts, "urls": urls}
+    if task["status"] != "created" and not call.arguments.flag("force"):
+        raise TaskNotDraft(f"Task is {task['status']}, use force=true to delete: task={task_id}")
+    tasks = [*included_steps(call, task), task]
+    urls = _urls(call.db, tasks) if call.arguments.flag("return_file_urls") else None
+    with_models = call.arguments.flag("delete_output_models", True)
+    counts = [delete_task(call.db, item, with_models) for item in tasks]
+    return {"deleted": True, **counts[-1], "urls": urls}
 
 
 @service.writes_one("reset", "task")
@@ -33,9 +49,8 @@ def delete(call: Call, task_id: str) -> Document:
 def reset(call: Call, task_id: str) -> Document:
     """Turn a task back into a draft: delete the results of its run and keep its parameters."""
     task = load_task(call.db, task_id)
-    if task["status"] == "published" and not call.arguments.flag("force"):
-        raise InvalidTaskStatus(f"Invalid task status: task={task_id} is published, use force=true to reset")
-    urls = _urls(call.db, task) if call.arguments.flag("return_file_urls") else None
+    require_status(task, ORIGINS["created"], call.arguments.flag("force"))
+    urls = _urls(call.db, [task]) if call.arguments.flag("return_file_urls") else None
     counts = _release_models(call.db, task_id, call.arguments.flag("delete_output_models", True))
     call.db.execute("DELETE FROM events WHERE task = ?", (task_id,))
     dequeued = int(queues.remove(call.db, task_id))
@@ -45,7 +60,7 @@ def reset(call: Call, task_id: str) -> Document:
 
 @service.writes("archive")
 def archive(call: Call) -> Document:
-    """Archive tasks and take them out of their queues; all of them or none."""
+    """Archive tasks as ``archive_many`` does; all of them or none."""
     for task_id in call.arguments.texts("tasks"):
         archive_task(call, task_id)
     return {"archived": len(call.arguments.texts("tasks"))}
@@ -53,10 +68,14 @@ def archive(call: Call) -> Document:
 
 @service.writes_each("archive_many")
 def archive_task(call: Call, task_id: str) -> Document:
-    """Archive a task and take it out of its queue."""
+    """Archive a task, out of its queue and stopped; ``include_pipeline_steps`` archives a run's steps too."""
     task = load_task(call.db, task_id)
-    if queues.remove(call.db, task_id):
-        task |= {"status": task.pop("enqueue_status", "created"), "status_changed": call.now}
+    for step in included_steps(call, task):
+        archive_task(call, step["id"])
+    if task["status"] == "in_progress":
+        change(call, task, "stopped", completed=call.now)
+    elif queues.remove(call.db, task_id) or task["status"] == "queued":
+        task |= {"status": task.pop("enqueue_status", None) or "created", "status_changed": call.now}
     task["system_tags"] = sorted({*task["system_tags"], ARCHIVED})
     for argument in ("status_message", "status_reason"):
         if argument in call.arguments:
@@ -100,14 +119,14 @@ def _release_models(db: sqlite3.Connection, task: str, remove: bool) -> Document
     return {"updated_models": updated, "deleted_models": deleted}
 
 
-def _urls(db: sqlite3.Connection, task: Document) -> Document:
-    """Return the URLs of the task's files, for clients that delete them."""
-    artifacts = [a.get("uri") for a in task["execution"].get("artifacts", []) if a.get("mode") == "output"]
-    models = [model.get("uri") for model in documents.where(db, "models", "task = ?", (task["id"],))]
+def _urls(db: sqlite3.Connection, tasks: list[Document]) -> Document:
+    """Return the URLs of the tasks' files, for clients that delete them."""
+    artifacts = [artifact for task in tasks for artifact in task["execution"].get("artifacts", [])]
+    models = [model for task in tasks for model in documents.where(db, "models", "task = ?", (task["id"],))]
     return {
-        "event_urls": [url for url in image_urls(db, task["id"]) if url],
-        "artifact_urls": [uri for uri in artifacts if uri],
-        "model_urls": [uri for uri in models if uri],
+        "event_urls": [url for task in tasks for url in image_urls(db, task["id"]) if url],
+        "artifact_urls": [a["uri"] for a in artifacts if a.get("mode") == "output" and a.get("uri")],
+        "model_urls": [model["uri"] for model in models if model.get("uri")],
     }
 
 

@@ -4,27 +4,24 @@ from server import documents
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import BadRequest, InvalidArgument
-from server.services.models import save_model
 from server.stores import queues
-from server.stores.queues import TaskNotQueued
+from server.stores.models import save_model
 from server.stores.tasks import (
-    FINAL,
+    ACTIVE,
+    ORIGINS,
     RUN_MARKS,
     STATUSES,
     STOPPING,
-    InvalidTaskStatus,
-    expected,
     load_task,
+    pipeline_steps,
+    require_status,
     save_task,
     settle,
 )
 
 service = Service("tasks")
 
-# Statuses from which each change is allowed without force.
-STARTS = STATUSES - FINAL - {"completed"}
-ENDS = frozenset({"created", "in_progress", "stopped", "failed", "completed", "closed", "unknown"})
-PUBLISHES = frozenset({"stopped", "completed", "failed", "closed", "published"})
+DEVELOPMENT = "development"
 
 
 class InvalidId(BadRequest, subcode=10):
@@ -38,7 +35,7 @@ def started(call: Call) -> Document:
     task = documents.find(call.db, "tasks", task_id)
     if task is None:
         raise InvalidId("Invalid object id: task=None")
-    _allow(call, task, STARTS)
+    _allow(call, task, "in_progress")
     first = {} if task["status"] == "in_progress" else {"started": call.now}
     if first:
         # Left by an earlier run: above all its worker, which the watchdog must not wait for.
@@ -51,11 +48,11 @@ def started(call: Call) -> Document:
 def completed(call: Call) -> Document:
     """Mark the task as completed; ``publish`` also publishes it and its models."""
     task = load_task(call.db, call.arguments.text("task"))
-    _allow(call, task, ENDS)
+    _allow(call, task, "completed")
     fields = change(call, task, "completed", completed=call.now)
     published = call.arguments.flag("publish")
     if published:
-        publish(call, task["id"])
+        fields |= publish(call, task["id"])["fields"]
     return {"fields": fields, "published": int(published), "updated": 1}
 
 
@@ -81,13 +78,27 @@ def close(call: Call) -> Document:
 @service.writes_one("stop_request", "task")
 @service.writes_each("stop_many", stopped=True)
 def stop(call: Call, task_id: str) -> Document:
-    """Ask the task's agent to stop it; without an agent, or with ``force``, stop it now."""
+    """Stop a task; ``include_pipeline_steps`` also stops a run's steps that have not ended."""
     task = load_task(call.db, task_id)
+    answer = _stop(call, task)
+    for step in included_steps(call, task):
+        if step["status"] in ACTIVE:
+            _stop(call, step)
+    return answer
+
+
+def included_steps(call: Call, task: Document) -> list[Document]:
+    """Return the run's steps if the call takes them along, by ``include_pipeline_steps``."""
+    return pipeline_steps(call.db, task) if call.arguments.flag("include_pipeline_steps") else []
+
+
+def _stop(call: Call, task: Document) -> Document:
+    """Ask the task's agent to stop it; without an agent, or with ``force``, stop it now."""
     by_agent = (
-        task["status"] == "in_progress" and "last_worker" in task and "development" not in task["system_tags"]
+        task["status"] == "in_progress" and "last_worker" in task and DEVELOPMENT not in task["system_tags"]
     )
     if not by_agent or call.arguments.flag("force"):
-        return _end(call, task_id, "stopped")
+        return _end(call, task["id"], "stopped")
     fields = {"status_message": STOPPING, "status_reason": call.arguments.maybe_text("status_reason") or ""}
     task |= fields
     return {"fields": fields | save_task(call.db, task, call.now), "updated": 1}
@@ -97,9 +108,16 @@ def stop(call: Call, task_id: str) -> Document:
 @service.writes_each("publish_many", published=True)
 def publish(call: Call, task_id: str) -> Document:
     """Publish an ended task and its models, which makes them read-only."""
+    return publish_task(
+        call, task_id, call.arguments.flag("force"), call.arguments.flag("publish_model", True)
+    )
+
+
+def publish_task(call: Call, task_id: str, force: bool, with_models: bool = True) -> Document:
+    """Publish the task and its output models; raises InvalidTaskStatus, unless ``force`` is set."""
     task = load_task(call.db, task_id)
-    _allow(call, task, PUBLISHES)
-    if call.arguments.flag("publish_model", True):
+    require_status(task, ORIGINS["published"], force)
+    if with_models:
         for output in task["models"].get("output", []):
             model = documents.find(call.db, "models", output["model"])
             if model and not model.get("ready"):
@@ -120,18 +138,13 @@ def change(call: Call, task: Document, status: str, **extra: object) -> Document
 
 def _end(call: Call, task_id: str, status: str) -> Document:
     task = load_task(call.db, task_id)
-    _allow(call, task, ENDS | {"queued"})
+    _allow(call, task, status)
     end = {} if status == "closed" else {"completed": call.now}
     return {"fields": change(call, task, status, **end), "updated": 1}
 
 
-def _allow(call: Call, task: Document, statuses: frozenset[str]) -> None:
-    if task["status"] not in statuses and not call.arguments.flag("force"):
-        raise InvalidTaskStatus(expected(task, statuses))
-
-
-# Statuses from which a task may be enqueued without force.
-ENQUEUES = frozenset({"created", "stopped", "failed", "completed", "closed", "unknown"})
+def _allow(call: Call, task: Document, status: str) -> None:
+    require_status(task, ORIGINS[status], call.arguments.flag("force"))
 
 
 @service.writes_one("enqueue", "task")
@@ -140,15 +153,16 @@ def enqueue_task(call: Call, task_id: str) -> Document:
     """Append the task to the call's queue: by id, by name (created if new) or the default.
 
     Raises:
-        InvalidTaskStatus: The task is running or queued.
+        TaskAlreadyQueued: It waits in a queue, ``force`` or not.
+        InvalidTaskStatus: It is running or completed, and the call lacks ``force``.
     """
     task = load_task(call.db, task_id)
-    if task["status"] not in ENQUEUES and not (call.arguments.flag("force") and task["status"] != "queued"):
-        raise InvalidTaskStatus(expected(task, ENQUEUES))
     queue = _queue_of(call)
     queues.push(call.db, queue["id"], task_id, call.now)
+    _allow(call, task, "queued")
     queues.touch_queue(call.db, queue, call.now)
     before = task["status"]
+    task["system_tags"] = [tag for tag in task["system_tags"] if tag != DEVELOPMENT]
     task["execution"]["queue"] = queue["id"]
     task["enqueue_status"] = before
     fields = change(call, task, "queued")
@@ -167,14 +181,14 @@ def enqueue_task(call: Call, task_id: str) -> Document:
 def dequeue(call: Call, task_id: str) -> Document:
     """Take a task out of its queue and restore its earlier status, or set ``new_status``.
 
-    Agents also call this after popping the task.
+    Agents also call this after popping the task. One that has ended keeps its status.
     """
     task = load_task(call.db, task_id)
     status = call.arguments.maybe_text("new_status")
     if status is not None and status not in STATUSES:
         raise InvalidArgument(f"Validation error: new_status: {status!r:.80} is not a status")
-    if task["status"] != "queued" and status is None:
-        raise TaskNotQueued(f"Task not queued: task={task_id} is {task['status']}")
+    if status is None and task["status"] not in ACTIVE:
+        return {"dequeued": 0, "fields": {}, "updated": 0}
     queue = task["execution"].get("queue")
     if queue and queues.remove(call.db, task_id):
         queues.touch_queue(call.db, documents.find(call.db, "queues", queue), call.now)

@@ -9,11 +9,11 @@ from server.documents import Document, has_system_tag
 from server.query import Query, translate
 from server.services.tasks.fields import clone_task, read_task_fields
 from server.stores.projects import InvalidProject, destination, ensure_project, touch_project, tree
-from server.stores.tasks import TASKS, InvalidTaskStatus, blank_task, expected, load_task, save_task
+from server.stores.tasks import TASKS, blank_task, load_task, require_status, save_task
 
 service = Service("tasks")
 
-EDITABLE = frozenset({"created", "queued", "in_progress"})
+DRAFT = frozenset({"created"})
 # Labels are not part of the run, so changing them does not update it.
 LABELS = frozenset({"name", "tags", "system_tags"})
 KEPT_IN_EXECUTION = ("queue", "artifacts")
@@ -78,10 +78,9 @@ def get_types(call: Call) -> Document:
 
 @service.writes("edit")
 def edit(call: Call) -> Document:
-    """Replace fields of a task; one that has ended needs ``force``."""
+    """Replace fields of a draft or, with ``force``, of any task."""
     task = load_task(call.db, call.arguments.text("task"))
-    if task["status"] not in EDITABLE and not call.arguments.flag("force"):
-        raise InvalidTaskStatus(expected(task, EDITABLE))
+    require_status(task, DRAFT, call.arguments.flag("force"))
     return _change(call, task, _fields_of(call))
 
 

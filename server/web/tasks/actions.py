@@ -6,7 +6,7 @@ from server.web.shell.section import Form, Section
 from server.web.shell.text import task_path
 
 ACTIVE = frozenset({"in_progress", "queued"})
-REMOVABLE = frozenset({"created", "completed", "failed", "stopped", "published"})
+REMOVABLE = frozenset({"created", "completed", "failed", "stopped", "closed"})
 
 section = Section()
 
@@ -35,18 +35,15 @@ def parameters(form: Form) -> str:
 @section.action("enqueue", "The task waits in its queue.")
 def enqueue(form: Form) -> str:
     """Enqueue a draft or a task that has ended."""
-    form.api.invoke("tasks.enqueue", task=form.value("task"), queue=form.value("queue"))
+    _enqueue(form)
     return path_of(form, form.value("task"))
 
 
 @section.action("retry", "The run waits in its queue; completed steps will come from the cache.")
 def retry(form: Form) -> str:
     """Enqueue a run that has ended again: its controller takes completed steps from the cache."""
-    task = _task(form, form.value("task"))
-    queue = {"queue": form.value("queue")} if form.value("queue") else {}
-    # The API enqueues a completed task by force only.
-    form.api.invoke("tasks.enqueue", task=task["id"], force=task["status"] == "completed", **queue)
-    return task_path(task)
+    _enqueue(form)
+    return path_of(form, form.value("task"))
 
 
 @section.action("dequeue", "The task was removed from its queue.")
@@ -99,8 +96,12 @@ def restore(form: Form) -> str:
 def delete(form: Form) -> str:
     """Delete a task and its files, and a run's own steps if the form asks for it."""
     task = _task(form, form.value("task"))
+    if task["status"] not in REMOVABLE:
+        raise InvalidArgument(
+            f"{task['name']} is {task['status']}: only drafts and ended tasks can be deleted"
+        )
     ids = [task["id"], *(_steps(form, task, REMOVABLE) if form.value("steps") else [])]
-    answer = form.api.invoke("tasks.delete_many", ids=ids, return_file_urls=True)
+    answer = form.api.invoke("tasks.delete_many", ids=ids, force=True, return_file_urls=True)
     for deleted in answer["succeeded"]:
         form.leftovers.remove(deleted["id"], [url for urls in deleted["urls"].values() for url in urls])
     if answer["failed"]:
@@ -116,6 +117,13 @@ def path_of(form: Form, task_id: str) -> str:
 def _task(form: Form, task_id: str) -> Document:
     task: Document = form.api.invoke("tasks.get_by_id", task=task_id)["task"]
     return task
+
+
+def _enqueue(form: Form) -> None:
+    """Enqueue the form's task in its queue or the default; a completed task needs ``force``."""
+    task = _task(form, form.value("task"))
+    queue = {"queue": form.value("queue")} if form.value("queue") else {}
+    form.api.invoke("tasks.enqueue", task=task["id"], force=task["status"] == "completed", **queue)
 
 
 def _steps(form: Form, task: Document, statuses: frozenset[str]) -> list[str]:
