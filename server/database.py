@@ -187,9 +187,7 @@ class Patterns(threading.local):
     GIL.
     """
 
-    def __init__(self) -> None:
-        """Start each thread with the whole time."""
-        self._left = REGEXP_SECONDS
+    _left = REGEXP_SECONDS
 
     def begin(self) -> None:
         """Start a transaction with the whole time."""

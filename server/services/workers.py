@@ -113,12 +113,12 @@ def _described(call: Call, worker: Document) -> Document:
         "project": None,
     }
     if task:
-        running = {
+        described["task"] = {
             "id": task["id"],
             "name": task["name"],
             "running_time": task.get("active_duration", 0) * 1000,
+            "last_iteration": task["last_iteration"],
         }
-        described["task"] = running | {"last_iteration": task["last_iteration"]}
         names = documents.names(call.db, "projects", [task.get("project") or ""])
         described["project"] = {"id": task.get("project"), "name": names.get(task.get("project") or "")}
     return described

@@ -78,18 +78,12 @@ def push(db: sqlite3.Connection, queue: str, task: str, now: str) -> None:
     taken = db.execute("SELECT queue FROM entries WHERE task = ?", (task,)).fetchone()
     if taken:
         raise TaskAlreadyQueued(f"Task already queued: task={task}, queue={taken['queue']}")
-    last = db.execute("SELECT max(position) AS last FROM entries WHERE queue = ?", (queue,)).fetchone()[
-        "last"
-    ]
-    _insert(db, queue, task, (last or 0.0) + 1.0, now)
+    _insert(db, queue, task, "coalesce(max(position), 0) + 1", now)
 
 
 def push_front(db: sqlite3.Connection, queue: str, task: str, now: str) -> None:
     """Insert the task at the front of the queue."""
-    first = db.execute("SELECT min(position) AS first FROM entries WHERE queue = ?", (queue,)).fetchone()[
-        "first"
-    ]
-    _insert(db, queue, task, (first or 0.0) - 1.0, now)
+    _insert(db, queue, task, "coalesce(min(position), 0) - 1", now)
 
 
 def pop(db: sqlite3.Connection, queue: str) -> Document | None:
@@ -121,9 +115,7 @@ def count(db: sqlite3.Connection, queue: str) -> int:
 
 def move(db: sqlite3.Connection, queue: str, task: str, to: int) -> int:
     """Move the task to index ``to`` of the queue (clamped) and return its new index."""
-    order = [entry["task"] for entry in entries_of(db, queue)]
-    if task not in order:
-        raise TaskNotQueued(f"Task is not in the queue: task={task}, queue={queue}")
+    order = _order(db, queue, task)
     order.remove(task)
     index = max(0, min(to, len(order)))
     order.insert(index, task)
@@ -136,10 +128,7 @@ def move(db: sqlite3.Connection, queue: str, task: str, to: int) -> int:
 
 def index_of(db: sqlite3.Connection, queue: str, task: str) -> int:
     """Return the task's index; raises TaskNotQueued if it is not in this queue."""
-    order = [entry["task"] for entry in entries_of(db, queue)]
-    if task not in order:
-        raise TaskNotQueued(f"Task is not in the queue: task={task}, queue={queue}")
-    return order.index(task)
+    return _order(db, queue, task).index(task)
 
 
 def watchers(db: sqlite3.Connection, queue: str) -> list[Document]:
@@ -148,18 +137,21 @@ def watchers(db: sqlite3.Connection, queue: str) -> list[Document]:
     return [worker for worker in documents.where(db, "workers", serving, (queue,)) if is_alive(worker)]
 
 
-def is_watched(db: sqlite3.Connection, queue: str) -> bool:
-    """Return True if a living worker serves the queue."""
-    return bool(watchers(db, queue))
-
-
 def is_alive(worker: Document) -> bool:
     """Return True if the worker reported within its own timeout (seconds)."""
     timeout: int = worker["timeout"]
     return documents.seconds_between(worker["last_activity_time"], documents.now()) <= timeout
 
 
-def _insert(db: sqlite3.Connection, queue: str, task: str, position: float, now: str) -> None:
-    db.execute(
-        "INSERT INTO entries (queue, task, position, added) VALUES (?, ?, ?, ?)", (queue, task, position, now)
-    )
+def _order(db: sqlite3.Connection, queue: str, task: str) -> list[str]:
+    """Return the tasks of the queue in order; raises TaskNotQueued if ``task`` is not one of them."""
+    order = [entry["task"] for entry in entries_of(db, queue)]
+    if task not in order:
+        raise TaskNotQueued(f"Task is not in the queue: task={task}, queue={queue}")
+    return order
+
+
+def _insert(db: sqlite3.Connection, queue: str, task: str, position: str, now: str) -> None:
+    """Add an entry at ``position``, SQL over the entries of the queue."""
+    sql = f"INSERT INTO entries (queue, task, position, added) SELECT ?, ?, {position}, ? FROM entries"
+    db.execute(f"{sql} WHERE queue = ?", (queue, task, now, queue))

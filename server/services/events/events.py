@@ -17,14 +17,9 @@ LARGEST_BATCH = 10_000
 
 
 @service.writes("add")
-def add(call: Call) -> Document:
-    """Store one event, or several as JSON lines; return the number of valid ones."""
-    return add_events(call, call.lines)
-
-
 @service.writes("add_batch")
 def add_batch(call: Call) -> Document:
-    """Store events sent as JSON lines; an invalid line is counted, and the others are stored."""
+    """Store one event, or several as JSON lines; an invalid line is counted, and the others are stored."""
     return add_events(call, call.lines)
 
 
@@ -45,7 +40,7 @@ def get_task_log(call: Call) -> Document:
     task = call.arguments.text("task")
     earlier = call.arguments.flag("navigate_earlier", True)
     start = call.arguments.integer("from_timestamp", -1)
-    size = _batch_size(call, 500)
+    size = _batch_size(call)
     sign, direction = ("<", "DESC") if earlier else (">", "ASC")
     rows = call.db.execute(
         f"SELECT doc FROM events WHERE task = ? AND type = 'log' AND (? OR timestamp {sign} ?)"
@@ -100,7 +95,8 @@ def _scrolled(call: Call, condition: str, values: list[Any], total: int) -> Docu
     """Return a page of events; the scroll id is its end, so nothing is kept between calls."""
     ascending = (call.arguments.maybe_text("order") or "asc") == "asc"
     comparison, direction = (">", "ASC") if ascending else ("<", "DESC")
-    timestamp, number = _position(call.arguments.maybe_text("scroll_id"))
+    scroll = call.arguments.maybe_text("scroll_id") or ""
+    timestamp, number = _position(scroll)
     parameters = list(values)
     if timestamp is not None:
         condition += f" AND (timestamp, number) {comparison} (?, ?)"
@@ -108,27 +104,23 @@ def _scrolled(call: Call, condition: str, values: list[Any], total: int) -> Docu
     rows = call.db.execute(
         f"SELECT timestamp, number, doc FROM events WHERE {condition}"
         f" ORDER BY timestamp {direction}, number {direction} LIMIT ?",
-        (*parameters, _batch_size(call, BATCH)),
+        (*parameters, _batch_size(call)),
     ).fetchall()
     events = [json.loads(row["doc"]) for row in rows]
-    end = (
-        f"{rows[-1]['timestamp']}:{rows[-1]['number']}"
-        if rows
-        else call.arguments.maybe_text("scroll_id") or ""
-    )
-    return {"returned": len(events), "total": total, "scroll_id": end, "events": events}
+    scroll = f"{rows[-1]['timestamp']}:{rows[-1]['number']}" if rows else scroll
+    return {"returned": len(events), "total": total, "scroll_id": scroll, "events": events}
 
 
-def _position(scroll: str | None) -> tuple[int | None, int]:
-    timestamp, _, number = (scroll or "").partition(":")
+def _position(scroll: str) -> tuple[int | None, int]:
+    timestamp, _, number = scroll.partition(":")
     digits = timestamp.removeprefix("-")
     if digits.isascii() and digits.isdigit() and number.isascii() and number.isdigit():
         return int(timestamp[:19]), int(number[:18])
     return None, 0
 
 
-def _batch_size(call: Call, default: int) -> int:
-    return min(max(call.arguments.integer("batch_size", default), 1), LARGEST_BATCH)
+def _batch_size(call: Call) -> int:
+    return min(max(call.arguments.integer("batch_size", BATCH), 1), LARGEST_BATCH)
 
 
 def _count(call: Call, task: str, kind: str | None) -> int:

@@ -6,6 +6,7 @@ sends iterations again, and a late report may belong before the last one.
 
 import math
 import sqlite3
+from collections import Counter
 from typing import Any
 
 from server import documents
@@ -39,7 +40,7 @@ def add_events(call: Call, lines: list[bytes]) -> Document:
         raise EventsNotAdded(
             "Events not added: " + ", ".join(f"{text}={n}" for text, n in writer.errors.items())
         )
-    return {"added": writer.added, "errors": sum(writer.errors.values()), "errors_info": writer.errors}
+    return {"added": writer.added, "errors": writer.errors.total(), "errors_info": writer.errors}
 
 
 class _Writer:
@@ -49,7 +50,7 @@ class _Writer:
         self._call = call
         self._tasks: dict[str, Document | None] = {}
         self.added = 0
-        self.errors: dict[str, int] = {}
+        self.errors: Counter[str] = Counter()
 
     def add(self, line: bytes) -> None:
         try:
@@ -61,9 +62,9 @@ class _Writer:
             else:
                 _store_and_summarize(self._call.db, task, event)
         except ApiError as error:
-            self.errors[error.message] = self.errors.get(error.message, 0) + 1
-            return
-        self.added += 1
+            self.errors[error.message] += 1
+        else:
+            self.added += 1
 
     def finish(self) -> None:
         for task in self._tasks.values():

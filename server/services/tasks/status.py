@@ -172,7 +172,7 @@ def enqueue_task(call: Call, task_id: str) -> Document:
         "updated": 1,
     }
     if call.arguments.flag("verify_watched_queue"):
-        data["queue_watched"] = queues.is_watched(call.db, queue["id"])
+        data["queue_watched"] = bool(queues.watchers(call.db, queue["id"]))
     return data
 
 

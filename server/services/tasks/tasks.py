@@ -51,17 +51,12 @@ def get_all(call: Call) -> Document:
 
 
 @service.reads("get_all_ex")
+@service.reads("get_by_id_ex")
 def get_all_ex(call: Call) -> Document:
     """Return the same as ``get_all``, with id and name of project, parent and queue."""
     page, scroll = fetch(call.db, TASKS, call.arguments, _filters(call))
     references = {"project": "projects", "parent": "tasks", "execution.queue": "queues"}
     return expand(call, TASKS, page, references, scroll)
-
-
-@service.reads("get_by_id_ex")
-def get_by_id_ex(call: Call) -> Document:
-    """Return the same as ``get_all_ex``, for known ids."""
-    return get_all_ex(call)
 
 
 @service.reads("get_types")
