@@ -6,7 +6,7 @@ from support.embedded import running, sdk_runner
 
 @pytest.fixture(scope="module")
 def checkout(new_checkout):
-    """A fresh checkout; a module that goes on from a run has `trained` in its place."""
+    """A fresh checkout; a module that continues from a run has `trained` in its place."""
     return new_checkout()
 
 

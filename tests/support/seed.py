@@ -109,9 +109,9 @@ def plan(server: Embedded, run: Run) -> None:
     )
 
 
-def reasons(server: Embedded, run: Run, **told: str) -> None:
+def reasons(server: Embedded, run: Run, **why: str) -> None:
     """What a controller writes down of why its steps ran or did not."""
-    stored = {"name": "why", "type": "json", "value": json.dumps(told)}
+    stored = {"name": "why", "type": "json", "value": json.dumps(why)}
     server.call("tasks.edit_configuration", task=run.id, configuration=[stored], force=True)
 
 
@@ -147,9 +147,9 @@ def finished_run(server: Embedded, name: str, **args: str) -> Run:
     server.call("models.set_ready", model=models["large"])
     server.events(*log(task, "best is large"))
     valid, test = F2["large"]
-    told = {"published": True, "why": "published in place of small: +0.1250 on the same test chips"}
+    publication = {"published": True, "why": "published in place of small: +0.1250 on the same test chips"}
     chosen = {"name": "large", "valid_f2": valid, "test_f2": test, "model_id": models["large"]}
-    complete(server, run, "select", publication=json.dumps(told), **chosen)
+    complete(server, run, "select", publication=json.dumps(publication), **chosen)
     server.call("tasks.completed", task=run.id)
     return run
 

@@ -133,9 +133,9 @@ print(json.dumps({step.name: progress(step) for step in read_run(Api(), sys.argv
 
 def test_a_training_says_how_far_it_is(checkout, models):
     progress = checkout.python(PROGRESS, checkout.report()["pipeline_id"])
-    for name, told in progress.items():
+    for name, text in progress.items():
         pattern = r"epoch 1/1  F2 0\.\d{3}  lr \d+e-\d+  \d+ chips/s" if name.startswith("train") else ""
-        assert re.fullmatch(pattern, told), (name, told)
+        assert re.fullmatch(pattern, text), (name, text)
 
 
 TOGETHER = """

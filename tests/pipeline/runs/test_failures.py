@@ -1,4 +1,4 @@
-"""What goes wrong is said, judged and cleaned up: no worker, failing steps, Ctrl-C, two runs at once."""
+"""Failures are reported, judged and cleaned up: no worker, failing steps, Ctrl-C, two runs at once."""
 
 import json
 import signal
@@ -220,7 +220,7 @@ def processes_of(stack):
     return found
 
 
-def test_after_a_power_cut_up_starts_anew_on_the_same_data(checkout):
+def test_after_a_power_cut_up_restarts_on_the_same_data(checkout):
     """Every process is killed and every file stays: pids, lock, addresses and what agents leave are stale."""
     checkout("up")
     make = "import json; from clearml import Task; print(json.dumps(Task.create('cut', 'before').id))"

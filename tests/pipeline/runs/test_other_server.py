@@ -33,13 +33,13 @@ def test_up_starts_nothing_beside_a_named_server(checkout):
     assert "nothing is started here" in checkout("up", code=1)
 
 
-def test_wrong_keys_are_told_as_wrong_keys(checkout, exports):
+def test_wrong_keys_are_reported_as_wrong_keys(checkout, exports):
     wrong = exports | {"CLEARML_API_SECRET_KEY": "wrong"}
     printed = checkout("run", environment=wrong, code=1)
     assert "error:" in printed
     assert "refuses the login" in printed
 
 
-def test_a_server_that_is_not_there_is_told_at_once(checkout, exports):
+def test_an_unreachable_server_is_reported_at_once(checkout, exports):
     printed = checkout("run", environment=exports | {"CLEARML_API_HOST": "http://127.0.0.1:9"}, code=1)
     assert "error: no ClearML server answers at http://127.0.0.1:9" in printed

@@ -1,4 +1,4 @@
-"""Runs told of, repeated from a step on, resumed, read, and started by a new dataset version."""
+"""Runs that notify, are repeated from a step on, resumed, read, and started by a new dataset version."""
 
 import json
 import re
@@ -19,8 +19,8 @@ PATIENCE = 900
 
 @pytest.fixture(scope="module")
 def receiver():
-    """A webhook on loopback: `told` has every document; it refuses the first attempt of each."""
-    told, refused = Queue(), set()
+    """A webhook on loopback: `received` has every document; it refuses the first attempt of each."""
+    received, refused = Queue(), set()
 
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self):
@@ -28,7 +28,7 @@ def receiver():
             first = text not in refused
             refused.add(text)
             if not first:
-                told.put(json.loads(text) | {"path": self.path})
+                received.put(json.loads(text) | {"path": self.path})
             self.send_response(503 if first else 200)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -37,7 +37,7 @@ def receiver():
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
-        server.told = told
+        server.received = received
         Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -72,8 +72,8 @@ def ran(checkout):
     return {step["name"] for step in checkout.report()["steps"] if not step["cached"]}
 
 
-def test_a_webhook_is_told_of_the_new_best_and_of_the_failure(receiver, broken, names):
-    best, failed = (receiver.told.get(timeout=PATIENCE) for _ in range(2))
+def test_a_webhook_receives_the_new_best_and_the_failure(receiver, broken, names):
+    best, failed = (receiver.received.get(timeout=PATIENCE) for _ in range(2))
     assert best["path"] == failed["path"] == f"/{TOKEN}"
     assert (best["event"], failed["event"]) == ("new_best", "run_failed")
     assert best["run_id"] == failed["run_id"] == broken["pipeline_id"]
@@ -142,11 +142,11 @@ def test_a_run_that_completed_is_not_resumed(checkout, resumed):
     assert "has no run 0" in checkout("resume", "0" * 32, code=1)
 
 
-def test_from_a_step_on_everything_runs_anew_and_an_equal_model_is_not_published(
+def test_from_a_step_on_everything_runs_again_and_an_equal_model_is_not_published(
     checkout, receiver, resumed, names
 ):
-    while not receiver.told.empty():
-        receiver.told.get()
+    while not receiver.received.empty():
+        receiver.received.get()
     printed = checkout("run", "--models", names[0], "--from", f"evaluate_{names[0]}")
     assert ran(checkout) == {f"evaluate_{names[0]}", "select"}
     publication = checkout.report()["publication"]
@@ -154,12 +154,12 @@ def test_from_a_step_on_everything_runs_anew_and_an_equal_model_is_not_published
     assert publication["compared"]["difference"] <= 0 or publication["compared"]["p"] >= 0.1
     assert publication["rival_run_id"] in printed
     assert "not published: the published best remains" in printed
-    assert receiver.told.empty()
+    assert receiver.received.empty()
     assert "no step splitt; the steps are: ingest" in checkout("run", "--from", "splitt", code=1)
 
 
 def test_a_run_whose_controller_was_killed_is_resumed_and_followed(checkout, names):
-    """What was left of the run is stopped, and goes on; its split is another, and so its line of models."""
+    """What was left of the run is stopped, then resumed; another split starts another line of models."""
     # Epochs enough for the training to be at work still when the killed controller has been noticed.
     words = ("run", "--models", names[0], "--epochs", "300", "--set", "split.seed=7")
     run = checkout.start(*words)
@@ -217,9 +217,9 @@ api = Api()
 *_, state = states(api, sys.argv[1])
 args = api.call("tasks.get_all", id=[sys.argv[1]], search_hidden=True)["tasks"][0]["hyperparams"]["Args"]
 split = next(step for step in state.steps if step.name == "split")
-told = api.call("tasks.get_all", id=[split.task_id], search_hidden=True)["tasks"][0]["hyperparams"]["kwargs"]
+used = api.call("tasks.get_all", id=[split.task_id], search_hidden=True)["tasks"][0]["hyperparams"]["kwargs"]
 print(json.dumps({"good": state.good, "dataset_id": args["dataset_id"]["value"],
-                  "trained_on": told["dataset_id"]["value"], "models": args["models"]["value"]}))
+                  "trained_on": used["dataset_id"]["value"], "models": args["models"]["value"]}))
 """
 
 

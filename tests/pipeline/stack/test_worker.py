@@ -18,7 +18,7 @@ def machine_with(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("there", "gpus", "count", "names"),
+    ("available", "gpus", "count", "names"),
     [
         (0, "auto", 2, ["cpu0", "cpu1"]),
         (2, "auto", 1, ["gpu0", "gpu1"]),
@@ -27,8 +27,8 @@ def machine_with(monkeypatch):
         (3, "2,0", 1, ["gpu0", "gpu2"]),
     ],
 )
-def test_there_is_an_agent_for_each_device(machine_with, there, gpus, count, names):
-    machine_with(there)
+def test_there_is_an_agent_for_each_device(machine_with, available, gpus, count, names):
+    machine_with(available)
     chosen = worker.devices(gpus, count)
     assert [device.name for device in chosen] == names
     for device in chosen:
@@ -36,7 +36,7 @@ def test_there_is_an_agent_for_each_device(machine_with, there, gpus, count, nam
 
 
 @pytest.mark.parametrize(
-    ("there", "gpus", "count", "told"),
+    ("available", "gpus", "count", "message"),
     [
         (0, "all", 1, "this machine has 0 NVIDIA GPUs.*--gpus none"),
         (2, "0,5", 1, "--gpus 0,5: this machine has 2 NVIDIA GPUs"),
@@ -44,9 +44,9 @@ def test_there_is_an_agent_for_each_device(machine_with, there, gpus, count, nam
         (2, "all", 3, "a GPU has one worker"),
     ],
 )
-def test_what_cannot_be_is_refused(machine_with, there, gpus, count, told):
-    machine_with(there)
-    with pytest.raises(WorkerError, match=told):
+def test_impossible_devices_are_refused(machine_with, available, gpus, count, message):
+    machine_with(available)
+    with pytest.raises(WorkerError, match=message):
         worker.devices(gpus, count)
 
 

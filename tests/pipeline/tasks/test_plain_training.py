@@ -65,9 +65,9 @@ def test_a_plain_training_is_one_task_that_has_everything(checkout, printed, tas
 
 def test_it_tells_each_epoch_and_starts_no_worker(checkout, printed):
     assert re.findall(r"test_resnet  epoch (\d)/2 ", printed) == ["1", "2"]
-    told = checkout("status")
-    assert told.startswith("server ")
-    assert "cpu-0" not in told
+    printed = checkout("status")
+    assert printed.startswith("server ")
+    assert "cpu-0" not in printed
 
 
 def test_ctrl_c_leaves_a_stopped_task(checkout, task):
@@ -101,7 +101,7 @@ def test_a_training_that_fails_is_a_failed_task_that_says_why(checkout, task):
         (["--dataset-id", "nope"], "no dataset nope"),
     ],
 )
-def test_mistakes_are_told_before_there_is_a_task(checkout, task, words, said):
+def test_mistakes_are_reported_before_a_task_exists(checkout, task, words, said):
     printed = checkout("train", *words, code=1)
     assert said in printed
     assert "ClearML Task" not in printed

@@ -145,7 +145,7 @@ print(json.dumps(["".join(task.get_reported_console_output(100)), task.get_param
 """
 
 
-def test_wrong_keys_are_told_and_leave_no_task(checkout, kaggle, downloaded):
+def test_wrong_keys_are_reported_and_leave_no_task(checkout, kaggle, downloaded):
     _, environment = kaggle
     before = checkout.python(TASKS)
     printed = upload(checkout, environment | {"KAGGLE_KEY": "wrong"}, code=1)
@@ -153,6 +153,6 @@ def test_wrong_keys_are_told_and_leave_no_task(checkout, kaggle, downloaded):
     assert checkout.python(TASKS) == before
 
 
-def test_a_folder_that_is_not_there_is_told(checkout, tmp_path):
+def test_a_missing_folder_is_reported(checkout, tmp_path):
     printed = upload(checkout, local(tmp_path / "none"), code=1)
     assert "error: dataset.path: no folder" in printed
