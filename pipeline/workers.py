@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipeline.clearml_tasks import TaskRecord
-from pipeline.connection import Api
+from pipeline.clearml_tasks import TaskRecord, fetch
+from pipeline.connection import Api, ApiError
 
 WORKER_LOST = "worker lost"
 """Prefix of the reason of a failure that is not the step's own; the embedded watchdog writes the same."""
@@ -74,13 +74,17 @@ def unattended(api: Api, tasks: Iterable[TaskRecord], last_seen: int = EXECUTING
 def mark_lost(api: Api, task: TaskRecord, why: str) -> None:
     """Mark an unfinished task as failed because its worker is gone; a controller then tries it again.
 
-    A task that a person is stopping is stopped. Force is used for a queued task only: a running one may have
-    ended in the meantime, and the server then refuses.
+    A task that a person is stopping is stopped, and one that ended in the meantime stays as it is. So force
+    is used for a queued task only, which the server would not let fail.
     """
     reason = f"{WORKER_LOST}: {task.worker or 'unknown'}, {why}"
     call = "tasks.stopped" if STOPPING in task.message else "tasks.failed"
     force = task.status == "queued"
-    api.call(call, task=task.id, force=force, status_reason=reason, status_message=reason)
+    try:
+        api.call(call, task=task.id, force=force, status_reason=reason, status_message=reason)
+    except ApiError:
+        if fetch(api, [task.id])[task.id].status == task.status:
+            raise
 
 
 class Watch:
@@ -126,3 +130,9 @@ class Watch:
 def is_nonresponsive(task: TaskRecord) -> bool:
     """Return True for a task that a server's watchdog stopped because its worker was silent."""
     return task.status == "stopped" and NON_RESPONSIVE.lower() in f"{task.message} {task.reason}".lower()
+
+
+def failed_by_loss(task: TaskRecord) -> bool:
+    """Return True for a task that ended because its worker was lost."""
+    lost = task.status == "failed" and WORKER_LOST in f"{task.reason} {task.message}"
+    return lost or is_nonresponsive(task)

@@ -14,6 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.stack.processes import Process, remember
 from pipeline.stack.stack import Stack, folder, shell_exports
 from pipeline.stack.worker import Device, Worker, asked_to_end, check, devices, unit, watch
+from planets.config.project import Config
 
 
 def up(profile: Profile = "sample", set_: Set = None) -> None:
@@ -24,7 +25,8 @@ def up(profile: Profile = "sample", set_: Set = None) -> None:
             f"{named.origin} names a server: nothing is started here, that server's workers run the steps"
         )
     config = settings(profile, set_)
-    connect(config, start=True)
+    api = connect(config, start=True)
+    _take_up(api, config, Stack(folder()).workers())
     for process in Stack(folder()).running():
         console.print(f"{process.name:12} pid {process.pid:<8} {process.log}")
 
@@ -55,11 +57,19 @@ def worker(
         typer.echo(unit(queue, gpus, count), nl=False)
         return
     chosen = devices(gpus, count)
-    api = connect(settings(profile, set_), start=False)
-    _serve(api, Worker(Stack(folder()), queue), chosen)
+    config = settings(profile, set_)
+    api = connect(config, start=False)
+    _serve(api, config, Worker(Stack(folder()), queue), chosen)
 
 
-def _serve(api: Api, worker: Worker, chosen: Sequence[Device]) -> None:
+def _take_up(api: Api, config: Config, workers: Sequence[str]) -> None:
+    from pipeline.dag.launch import take_up_runs
+
+    for run in take_up_runs(api, config, workers):
+        console.print(f"run     {run} lost its controller's worker: it is enqueued again")
+
+
+def _serve(api: Api, config: Config, worker: Worker, chosen: Sequence[Device]) -> None:
     from pipeline.stack.queues import await_workers, create_queues, held_tasks, sign_off
 
     create_queues(api, [worker.queue])
@@ -68,6 +78,8 @@ def _serve(api: Api, worker: Worker, chosen: Sequence[Device]) -> None:
         for name, agent in zip(names, agents, strict=True):
             console.print(f"worker  {name}  on {_device(agent)}, log {agent.log}")
         await_workers(api, names, lambda: check(agents) and not asked.is_set())
+        if worker.queue == config.queues.controller:
+            _take_up(api, config, names)
         remember(agents, worker.ready)
         console.print(f"ready   takes steps from the queue {worker.queue!r}; Ctrl-C ends it")
         watch(agents, asked)
@@ -76,6 +88,8 @@ def _serve(api: Api, worker: Worker, chosen: Sequence[Device]) -> None:
     api = Api()
     for task in sign_off(api, names, held_tasks(api, names)):
         console.print(f"task {task} was not finished: another worker takes it over")
+    if worker.queue == config.queues.controller:
+        _take_up(api, config, names)
 
 
 def _device(agent: Process) -> str:

@@ -1,7 +1,8 @@
 """Starting a run: what it needs from the server, the controller's task, and its queue."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
@@ -10,14 +11,17 @@ from clearml import PipelineController, Task
 from pipeline.clearml_tasks import DONE, TaskRecord, TaskUnavailable, exactly, fetch, find
 from pipeline.config.parameters import CONFIG, RUN_PARAMETERS, WHY, Run, dump
 from pipeline.connection import Api
-from pipeline.runs.state import PLAN
+from pipeline.runs.state import PLAN, runs_of
 from pipeline.stack.queues import NoWorker
-from pipeline.workers import UNFINISHED, mark_lost
+from pipeline.workers import ALIVE_SECONDS, UNFINISHED, abandoned, failed_by_loss, mark_lost
 from planets.config.project import Config
 
 ENTRY = Path(__file__).resolve().parents[1] / "entries" / "run.py"
 SCRIPT = "run_planets_pipeline.py"
 """Name under which an agent runs the entry; no module may share it, for the script's folder comes first."""
+
+TAKE_UP_SECONDS = 24 * 3600
+"""Time in which a run that lost its controller is taken up by itself; later, only `resume` continues it."""
 
 TRAININGS = 100
 """Earlier trainings that are searched for names that timm knows."""
@@ -81,6 +85,30 @@ def enqueue_again(api: Api, run: TaskRecord, queue: str) -> None:
     # By force, for a controller that completed although a step failed.
     api.call("tasks.enqueue", task=run.id, queue=queues[0]["id"], force=True)
     api.call("tasks.delete_configuration", task=run.id, configuration=[PLAN, WHY], force=True)
+
+
+def take_up_runs(api: Api, config: Config, workers: Collection[str]) -> list[str]:
+    """Enqueue the runs again whose controller lost its worker; return their ids.
+
+    Args:
+        api: the server.
+        config: names the pipeline and the controllers' queue.
+        workers: live workers. A run that one of them executed and no longer does is lost at once; other runs
+            after some silence, for a worker that is just starting them reports within it.
+    """
+    now = datetime.now(UTC)
+
+    def silent(run: TaskRecord, seconds: float) -> bool:
+        return run.updated is None or (now - run.updated).total_seconds() > seconds
+
+    statuses = [*UNFINISHED, "failed", "stopped"]
+    runs = list(runs_of(api, config.clearml.project, config.clearml.pipeline, status=statuses))
+    suspects = [run for run in runs if run.worker in workers or silent(run, ALIVE_SECONDS)]
+    ended = [run for run in runs if failed_by_loss(run) and not silent(run, TAKE_UP_SECONDS)]
+    lost = [*abandoned(api, suspects), *ended]
+    for run in lost:
+        enqueue_again(api, run, config.queues.controller)
+    return [run.id for run in lost]
 
 
 def require_dataset(api: Api, dataset_id: str) -> None:

@@ -189,18 +189,15 @@ def states(api: Api, run_id: str, interrupted: Event | None = None) -> Iterator[
 
 def last_run(api: Api, project: str, pipeline: str) -> str | None:
     """Return the id of the run that was created last, if there is one."""
+    return next((run.id for run in runs_of(api, project, pipeline, limit=1)), None)
+
+
+def runs_of(api: Api, project: str, pipeline: str, **conditions: Any) -> Iterator[TaskRecord]:
+    """Yield the runs of a pipeline that are not archived and meet the conditions of `find`, newest first."""
     projects = project_ids(api, exactly(f"{project}/.pipelines/{pipeline}"))
-    if not projects:
-        return None
-    runs = find(
-        api,
-        project=projects,
-        type=["controller"],
-        system_tags=["-archived"],
-        order_by=["-created"],
-        limit=1,
-    )
-    return next((run.id for run in runs), None)
+    if projects:
+        conditions |= {"project": projects, "type": ["controller"], "system_tags": ["-archived"]}
+        yield from find(api, order_by=["-created"], **conditions)
 
 
 def chosen_run(api: Api, project: str, pipeline: str, run_id: str) -> str:

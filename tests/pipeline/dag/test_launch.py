@@ -138,3 +138,47 @@ def test_a_run_is_resumed_in_the_order_that_clearmls_server_demands(call, status
     result = call(resumed, status)
     assert result["edits"] == [["tasks.delete_configuration", "queued", True]]
     assert (result["status"], result["waiting"], result["kept"]) == ("queued", 1, ["config"])
+
+
+def taken_up():
+    """Return the runs that are enqueued again when the worker `mine` starts, of one in each situation."""
+    from pipeline.clearml_tasks import fetch
+    from pipeline.config.settings import load_config
+    from pipeline.connection import Api
+    from pipeline.dag.launch import take_up_runs
+    from pipeline.stack.queues import create_queues
+
+    api = Api()
+    config = load_config("sample", [("clearml.project", "taken up")])
+    create_queues(api, [config.queues.controller])
+    name = f"taken up/.pipelines/{config.clearml.pipeline}"
+    project = api.call("projects.create", name=name, system_tags=["hidden"])["id"]
+    runs = {}
+
+    def run(situation, worker):
+        task = api.call("tasks.create", name=situation, type="controller", project=project)["id"]
+        api.call("tasks.started", task=task)
+        api.call("workers.register", worker=worker, queues=[])
+        api.call("workers.status_report", worker=worker, task=task, timestamp=1)
+        runs[situation] = task
+        return task
+
+    run("executed before", "mine")
+    api.call("workers.status_report", worker="mine", timestamp=1)
+    run("executed elsewhere", "theirs")
+    run("just started elsewhere", "starting")
+    api.call("workers.status_report", worker="starting", timestamp=1)
+    for situation, reason in {"lost": "worker lost: gone, it was ended", "broken": "exit code 1"}.items():
+        api.call("tasks.failed", task=run(situation, situation), status_reason=reason)
+    api.call("tasks.completed", task=run("completed", "other"))
+    names = {task: situation for situation, task in runs.items()}
+    taken = sorted(names[task] for task in take_up_runs(api, config, ["mine"]))
+    return {
+        "taken": taken,
+        "queued": sorted(r.name for r in fetch(api, names).values() if r.status == "queued"),
+    }
+
+
+def test_a_worker_that_starts_takes_up_the_runs_that_lost_theirs(call):
+    result = call(taken_up)
+    assert result["taken"] == result["queued"] == ["executed before", "lost"]
