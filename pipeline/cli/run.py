@@ -50,7 +50,7 @@ def run(
     require_dataset(api, dataset_id)
     require_names(api, planned)
     require_workers(api, config)
-    raise typer.Exit(follow(api, submit(config, arguments), console, OUTPUT))
+    raise typer.Exit(follow(api, submit(config, arguments), console, OUTPUT, config.stack.worker_timeout))
 
 
 def resume(
@@ -81,7 +81,7 @@ def resume(
     else:
         require_workers(api, config)
         enqueue_again(api, state.task, config.queues.controller)
-    raise typer.Exit(follow(api, run_id, console, OUTPUT))
+    raise typer.Exit(follow(api, run_id, console, OUTPUT, config.stack.worker_timeout))
 
 
 def status(profile: Profile = "sample", set_: Set = None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import requests
 from clearml import PipelineController
 
-from pipeline.clearml_tasks import DONE, find
+from pipeline.clearml_tasks import DONE, fetch, find
 from pipeline.config.parameters import CODE, CONFIG, RUN_PARAMETERS, Run
 from pipeline.connection import Api, ApiError
 from pipeline.controller import Step, steps_of, steps_to_refresh
@@ -18,7 +18,9 @@ from pipeline.dag.incumbent import fill_in_champion
 from pipeline.dag.launch import stored_inputs
 from pipeline.dag.webhook import report_failure, report_new_best
 from pipeline.errors import PipelineError
+from pipeline.runs.failure import Failure, failure_of
 from pipeline.runs.state import GOOD
+from pipeline.runs.state import Step as StepState
 from pipeline.runs.stop import stop_steps
 from pipeline.workers import UNFINISHED, WORKER_LOST, Watch
 from planets.errors import PlanetsError
@@ -58,21 +60,20 @@ def main() -> None:
     )
     aborted, reported = _handle_aborts(pipe)
     try:
-        bad = _run_to_end(pipe, aborted)
+        failures = _run_to_end(pipe, aborted)
     except (PipelineError, PlanetsError) as error:
         report_failure(pipe, str(error))
         raise
-    if bad:
-        reached = {name: status for name, status in bad.items() if status != "skipped"}
-        reason = ", ".join(f"{name} {status}" for name, status in (reached or bad).items())
+    if failures:
+        reason = "; ".join(map(str, failures))
         report_failure(pipe, reason)
         reported.set()
         pipe.stop(mark_failed=True)
         raise SystemExit(f"run failed: {reason}")
 
 
-def _run_to_end(pipe: PipelineController, aborted: Event) -> dict[str, str]:
-    """Run the DAG to its end; return the steps that ended badly, with their statuses."""
+def _run_to_end(pipe: PipelineController, aborted: Event) -> list[Failure]:
+    """Run the DAG to its end; return why it failed, step by step."""
     api = Api()
     config, arguments = stored_inputs(pipe.task, RUN_PARAMETERS)
     for name, value in arguments.items():
@@ -90,7 +91,18 @@ def _run_to_end(pipe: PipelineController, aborted: Event) -> dict[str, str]:
         Event().wait(2 * ABORT_SECONDS)
     nodes = pipe.get_pipeline_dag().values()
     report_new_best(pipe, nodes)
-    return {node.name: node.status for node in nodes if node.status not in GOOD}
+    return _failures(api, [node for node in nodes if node.status not in GOOD])
+
+
+def _failures(api: Api, bad: list[PipelineController.Node]) -> list[Failure]:
+    """Return why the nodes failed, without those that did not start if others did."""
+    reached = [node for node in bad if node.status != "skipped"] or bad
+    ids = {node.name: node.job.task_id() for node in reached if node.job}
+    tasks = fetch(api, ids.values())
+    return [
+        failure_of(api, StepState(node.name, node.status, task=tasks.get(ids.get(node.name, ""))))
+        for node in reached
+    ]
 
 
 def build(pipe: PipelineController, api: Api, run: Run) -> PipelineController:
@@ -151,15 +163,15 @@ def watched(run_id: str, timeout: float) -> Iterator[None]:
     A step whose worker is lost is marked as failed, and then ClearML retries it: see `worker_was_lost`.
     """
     over = Event()
-    Thread(target=_watch_steps, args=(run_id, timeout, over), daemon=True).start()
+    api = Api()  # a session serves one thread
+    Thread(target=_watch_steps, args=(api, run_id, timeout, over), daemon=True).start()
     try:
         yield
     finally:
         over.set()
 
 
-def _watch_steps(run_id: str, timeout: float, over: Event) -> None:
-    api = Api()  # a session serves one thread
+def _watch_steps(api: Api, run_id: str, timeout: float, over: Event) -> None:
     watch = Watch(api, timeout)
     while not over.wait(watch.interval):
         try:

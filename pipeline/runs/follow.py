@@ -18,6 +18,7 @@ from pipeline.errors import INTERRUPTED
 from pipeline.runs.outcome import Outcome, gain_text, install_bundle, judge
 from pipeline.runs.state import RunState, Step, read_run, states
 from pipeline.runs.stop import stop_run
+from pipeline.workers import Watch, abandoned, failed_by_loss
 from planets.system import atomic_write
 
 STYLES = {
@@ -35,15 +36,18 @@ PROGRESS_SCALARS = {"f2_at_0.2", "lr", "chips_per_second", "seconds"}
 """Scalars that a training reports after each epoch."""
 
 
-def follow(api: Api, run_id: str, console: Console, output: Path) -> int:
+def follow(api: Api, run_id: str, console: Console, output: Path, worker_timeout: float) -> int:
     """Watch the run to its end, write its files to `output`, and return the exit code.
+
+    A controller that no live worker executes and that is silent for `worker_timeout` seconds is marked as
+    failed, and with it ends the run.
 
     Returns:
         0 if the run completed, 1 if it failed, 130 after Ctrl-C.
     """
     console.print(f"run     {read_run(api, run_id).address(api.web)}")
     with _interrupts() as interrupted:
-        state = _watch(api, run_id, console, interrupted)
+        state = _watch(api, run_id, console, interrupted, worker_timeout)
     if interrupted.is_set():
         console.print("stopping the steps of this run ...")
         state = stop_run(api, run_id)
@@ -51,6 +55,8 @@ def follow(api: Api, run_id: str, console: Console, output: Path) -> int:
     outcome = judge(api, state)
     _write_report(outcome, api.host, output / "run.json")
     _print(outcome, api, console)
+    if failed_by_loss(state.task):
+        console.print(f"to continue: python -m pipeline resume {run_id}")
     _install(outcome, console, output / "best")
     if interrupted.is_set():
         return INTERRUPTED
@@ -59,14 +65,20 @@ def follow(api: Api, run_id: str, console: Console, output: Path) -> int:
 
 def show(api: Api, run_id: str, console: Console) -> None:
     """Print the steps, scores and failures of a run, which may be in progress."""
-    _print(judge(api, read_run(api, run_id)), api, console)
+    state = read_run(api, run_id)
+    _print(judge(api, state), api, console)
+    if abandoned(api, [state.task]):
+        console.print(f"no live worker executes this run; to continue it: python -m pipeline resume {run_id}")
 
 
-def _watch(api: Api, run_id: str, console: Console, interrupted: Event) -> RunState:
+def _watch(api: Api, run_id: str, console: Console, interrupted: Event, worker_timeout: float) -> RunState:
     """Show the run until it is over or `interrupted` is set; return its last state."""
     printed: dict[str, str] = {}
+    controllers = Watch(api, worker_timeout)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         for state in states(api, run_id, interrupted):
+            if controllers.due():
+                controllers.fail_lost([state.task])
             if console.is_terminal:
                 live.update(_step_table(state), refresh=True)
             else:
@@ -140,7 +152,7 @@ def _print(outcome: Outcome, api: Api, console: Console) -> None:
     if outcome.models:
         console.print(_score_table(outcome))
     for failure in outcome.failures:
-        console.print(f"[red]{failure.step.name} {failure.step.status}[/red]; the end of its log:")
+        console.print(f"[red]{escape(str(failure))}[/red]")
         for line in failure.lines:
             console.print(f"    {escape(line)}")
         console.print(f"    {outcome.state.log_address(api.web, failure.step)}")

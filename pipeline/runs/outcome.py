@@ -10,19 +10,14 @@ from typing import Any
 
 from clearml import Task
 
-from pipeline.clearml_tasks import TaskRecord, TaskUnavailable, fetch
+from pipeline.clearml_tasks import TaskUnavailable, fetch
 from pipeline.connection import Api
+from pipeline.runs.failure import Failure, failure_of
 from pipeline.runs.state import GOOD, RunState, Step
 from planets.bundle.card import CARD, model_card
 from planets.bundle.manifest import METRICS, BundleInfo
 from planets.config.project import ENSEMBLE
 from planets.metrics.significance import Comparison, format_p
-
-AGENT_LINES = ("Leaving process id", "DONE: Running task", "Process failed, exit code")
-"""Beginnings of the lines that the agent itself appends to a step's log."""
-
-LAST_LINES = 8
-"""Number of lines of a failed step's log that are shown."""
 
 Comparisons = Mapping[str, Mapping[str, Comparison]]
 """Gain of the selected model over another, by the other's name and by split (`valid`, `test`)."""
@@ -64,14 +59,6 @@ class Best:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A step that failed or was aborted, with the last lines of its log."""
-
-    step: Step
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Outcome:
     """Results of a run, read from what its steps returned."""
 
@@ -98,6 +85,7 @@ class Outcome:
             "best": _fields(best, "name", "valid_f2", "test_f2", "model_id") if best else None,
             "comparisons": _comparison_documents(best.comparisons) if best else {},
             "publication": best.publication if best else None,
+            "failures": [_failure_document(failure) for failure in self.failures],
         }
 
 
@@ -167,6 +155,11 @@ def _step_document(step: Step) -> dict[str, Any]:
     return document | {"seconds": round(step.seconds, 3)}
 
 
+def _failure_document(failure: Failure) -> dict[str, Any]:
+    document = _fields(failure.step, "name", "status", "task_id")
+    return document | {"reason": failure.reason, "lines": list(failure.lines)}
+
+
 def _scores(state: RunState, returned: Mapping[str, Mapping[str, str]]) -> list[Score]:
     """Return the scores in the order of the DAG."""
     scores = []
@@ -203,15 +196,4 @@ def _failures(api: Api, state: RunState) -> list[Failure]:
     bad = [step for step in state.steps if step.status in ("failed", "aborted")]
     if not bad and not state.good:
         bad = [state.controller]
-    return [Failure(step, _last_lines(api, step.task)) for step in bad]
-
-
-def _last_lines(api: Api, task: TaskRecord | None) -> tuple[str, ...]:
-    """Return the last lines that a task printed, without blank lines and the agent's own."""
-    if task is None:
-        return ()
-    events = api.call("events.get_task_log", task=task.id, batch_size=100, navigate_earlier=True)["events"]
-    text = "\n".join(event["msg"] for event in sorted(events, key=lambda event: event["timestamp"]))
-    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    own = [line for line in lines if not line.startswith(AGENT_LINES)]
-    return tuple(own[-LAST_LINES:])
+    return [failure_of(api, step) for step in bad]

@@ -92,8 +92,8 @@ def test_a_failed_run_begins_with_its_error(page: Page, failed: seed.Run) -> Non
     page.goto(failed.path)
     failure = page.get_by_role("region", name="What went wrong")
     expect(failure).to_contain_text("train_small failed")
-    expect(failure).to_contain_text("task failed")
-    expect(failure).to_contain_text("RuntimeError: out of chips")
+    expect(failure.get_by_role("paragraph")).to_have_text("RuntimeError: out of chips")
+    expect(failure).to_contain_text('File "train.py", line 1')
     expect(failure).not_to_contain_text("Process failed")
     assert failure.bounding_box()["y"] < page.get_by_role("heading", name="Steps").bounding_box()["y"]
     failure.get_by_role("link", name="train_small").click()

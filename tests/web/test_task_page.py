@@ -152,8 +152,8 @@ def test_a_failed_task_begins_with_its_error(page: Page, failed: seed.Run) -> No
     for tab in ("", "/output/log", "/artifacts"):
         page.goto(failed.step("train_small", tab))
         failure = page.get_by_role("region", name="What went wrong")
-        expect(failure).to_contain_text("task failed")
-        expect(failure).to_contain_text("RuntimeError: out of chips")
+        expect(failure.get_by_role("heading")).to_have_text("Failed: RuntimeError: out of chips")
+        expect(failure).to_contain_text('File "train.py", line 1')
 
 
 def test_unknown_addresses_get_404(page: Page, run: seed.Run) -> None:

@@ -12,6 +12,7 @@ from server.web.shell.section import Form, Section, Shown, Visit
 from server.web.tasks import console, summary
 from server.web.tasks import pages as tasks
 from server.web.tasks.actions import path_of
+from server.web.tasks.failure import Failure, failure_of
 
 PAGE = 30
 LOG_WIDTH = 26
@@ -48,13 +49,12 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A failed step, or the controller: the reason, and the end of its log."""
+class FailedStep:
+    """A failed step, or the controller, and why it failed."""
 
     step: str
     path: str
-    reason: str
-    text: str
+    why: Failure
 
 
 @section.page("/", link="Runs")
@@ -181,18 +181,9 @@ def _artifacts(
     return found
 
 
-def _failures(db: sqlite3.Connection, run: Document, steps: list[nodes.Node]) -> list[Failure]:
+def _failures(db: sqlite3.Connection, run: Document, steps: list[nodes.Node]) -> list[FailedStep]:
     """Return the failed steps, or the controller if it failed and no step did."""
     failed = [node for node in steps if node.status == "failed"]
     if not failed and run["status"] == "failed":
-        reason = run.get("status_reason") or run.get("status_message") or ""
-        return [Failure("controller", "", reason, console.last_error(db, run["id"]))]
-    return [
-        Failure(
-            node.name,
-            node.path or "",
-            node.task["status_reason"] or "",
-            console.last_error(db, node.task["id"]),
-        )
-        for node in failed
-    ]
+        return [FailedStep("controller", "", failure_of(db, run))]
+    return [FailedStep(node.name, node.path or "", failure_of(db, node.task)) for node in failed]

@@ -1,4 +1,4 @@
-"""Console of a task: its log reports in colour, its last line, and its last error."""
+"""Console of a task: its log reports in colour, and its last line."""
 
 import json
 import re
@@ -12,8 +12,6 @@ from rich.text import Text
 
 PAGE = 500
 MAX_FOUND = 200
-ERROR_REPORTS = 60
-ERROR_LINES = 60
 LAST_REPORTS = 12
 FOLDED_LINES = 30
 
@@ -26,11 +24,13 @@ CONTROL = re.compile(
     r"|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
-# The agent and the SDK write into a task's log, but theirs are not the task's own lines.
-AGENT = ("Leaving process id", "DONE: Running task", "Process failed, exit code", "Process completed success")
-SDK = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - clearml|ClearML (?:Task|results|Monitor|new)")
+# Lines that the agent and the SDK write into a task's log; errors of the SDK are not among them.
+NOT_OWN = re.compile(
+    r"Leaving process id|DONE: Running task|Process (?:failed, exit code|completed success|aborted by user)"
+    r"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - clearml[\w.]* - (?:DEBUG|INFO|WARNING)"
+    r"|ClearML (?:Task|results|Monitor|new)"
+)
 SDK_SETTINGS = "Current configuration"
-TRACEBACK = "Traceback (most recent call last)"
 
 
 @dataclass(frozen=True)
@@ -104,15 +104,6 @@ def last_lines(db: sqlite3.Connection, tasks: list[str]) -> dict[str, str]:
     return {task: _last_line(db, task) for task in tasks}
 
 
-def last_error(db: sqlite3.Connection, task: str) -> str:
-    """Return the last traceback in the log, or the last lines if there is none."""
-    text = "\n".join(reversed(_last_reports(db, task, ERROR_REPORTS)))
-    lines = [line.rstrip() for line in text.splitlines() if line.strip() and not line.startswith(AGENT)]
-    starts = [index for index, line in enumerate(lines) if TRACEBACK in line]
-    shown = lines[starts[-1] :] if starts else lines[-12:]
-    return "\n".join([*shown[:2], "  …", *shown[-ERROR_LINES:]] if len(shown) > ERROR_LINES else shown)
-
-
 def plain(text: object) -> str:
     """Return the text without escape sequences, and of an overwritten line what stood there last."""
     return CONTROL.sub("", _settled(str(text or "")))
@@ -131,7 +122,8 @@ def pieces(text: str) -> Iterator[Piece]:
         yield Piece(decoded.plain[position:], "")
 
 
-def _last_reports(db: sqlite3.Connection, task: str, count: int) -> list[str]:
+def last_reports(db: sqlite3.Connection, task: str, count: int) -> list[str]:
+    """Return the last reports to the log as plain text, the newest first."""
     rows = db.execute(
         "SELECT json_extract(doc, '$.msg') AS msg FROM events WHERE task = ? AND type = 'log'"
         " ORDER BY timestamp DESC, number DESC LIMIT ?",
@@ -141,9 +133,9 @@ def _last_reports(db: sqlite3.Connection, task: str, count: int) -> list[str]:
 
 
 def _last_line(db: sqlite3.Connection, task: str) -> str:
-    reports = _last_reports(db, task, LAST_REPORTS)
+    reports = last_reports(db, task, LAST_REPORTS)
     lines = (line.strip() for report in reports for line in reversed(report.splitlines()))
-    return next((line for line in lines if line and not line.startswith(AGENT) and not SDK.match(line)), "")
+    return next((line for line in lines if line and not NOT_OWN.match(line)), "")
 
 
 def _entry(row: sqlite3.Row, wanted: str = "") -> Entry:

@@ -11,6 +11,7 @@ from server.stores.tasks import STATUSES
 from server.web.shell import text
 from server.web.shell.section import Section, Shown, Values, Visit
 from server.web.tasks import console, figures, summary
+from server.web.tasks.failure import failure_of
 
 PAGE = 50
 CHOICES = ("in_progress", "queued", "completed", "failed", "stopped", "published", "created")
@@ -84,7 +85,7 @@ def head(visit: Visit, task: Document) -> Values:
         "parent": summary.find(visit.db, task.get("parent")),
         "queues": queue_choices(visit),
         "queue": task["execution"].get("queue"),
-        "error": console.last_error(visit.db, task["id"]) if task["status"] == "failed" else "",
+        "failure": failure_of(visit.db, task) if task["status"] in ("failed", "stopped") else None,
         "archived": "archived" in task["system_tags"],
     }
 

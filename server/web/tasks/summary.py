@@ -14,7 +14,7 @@ MAX_PREVIEW = 20_000
 # A task can be large and a list has many: read only what a line of a list needs.
 FIELDS = (
     "id", "name", "project", "parent", "status", "type", "created", "started", "completed", "last_update",
-    "status_reason", "comment",
+    "status_reason", "status_message", "comment",
 )  # fmt: skip
 
 
