@@ -29,24 +29,19 @@ class Layers:
     tree: Tree = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict)
 
-    def merge(self, tree: Mapping[str, Any], origin: str, prefix: str = "") -> None:
+    def merge(self, tree: Mapping[str, Any], origin: str) -> None:
         """Lay `tree` over the current one; mappings are merged, other values replaced."""
-        for key, value in tree.items():
-            dotted = f"{prefix}{key}"
-            self.origin[dotted] = origin
-            if isinstance(value, Mapping):
-                self._at(prefix).setdefault(key, {})
-                self.merge(value, origin, f"{dotted}.")
-            else:
-                self._at(prefix)[key] = value
+        self._merge(tree, origin, self.tree, "")
 
-    def _at(self, prefix: str) -> Tree:
-        node = self.tree
-        for part in filter(None, prefix.split(".")):
-            if not isinstance(node.get(part), dict):
-                node[part] = {}
-            node = node[part]
-        return node
+    def _merge(self, tree: Mapping[str, Any], origin: str, node: Tree, prefix: str) -> None:
+        for key, value in tree.items():
+            self.origin[f"{prefix}{key}"] = origin
+            if isinstance(value, Mapping):
+                if not isinstance(node.get(key), dict):
+                    node[key] = {}
+                self._merge(value, origin, node[key], f"{prefix}{key}.")
+            else:
+                node[key] = value
 
     def place(self, dotted: str) -> str:
         """Return the file (or the command line) that set `dotted`, or its nearest parent."""
