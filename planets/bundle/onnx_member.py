@@ -13,7 +13,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as faults
 
 from planets.bundle import BundleError
 from planets.bundle.manifest import MemberInfo, read_member
-from planets.evaluation.scores import TTA_VIEWS, dihedral_view, mean_over_views
+from planets.evaluation.scores import TTA_VIEWS, dihedral_view, mean_over_views, padded_batches
 from planets.system import usable_cores
 
 INPUT, OUTPUT = "chips", "logits"
@@ -93,8 +93,6 @@ def session_scores(
 ) -> NDArray[np.float32]:
     """Return the sigmoid of a graph's logits on chips `(N, size, size, 3)`, float32 `(N, L)`, 0 to 1.
 
-    The last of several batches is padded, so that a chip's scores do not depend on its place.
-
     Args:
         session: result of `open_session`.
         pixels: the chips.
@@ -104,20 +102,12 @@ def session_scores(
     Raises:
         ValueError: there are no chips.
     """
-    if not len(pixels):
-        raise ValueError("no chips to predict")
     views = range(TTA_VIEWS if tta else 1)
     logits = [
         np.stack([session.run([OUTPUT], {INPUT: dihedral_view(batch, element)})[0] for element in views])
-        for batch in (_batch(pixels, start, batch_size) for start in range(0, len(pixels), batch_size))
+        for batch in padded_batches(pixels, np.arange(len(pixels)), batch_size)
     ]
     return mean_over_views(_sigmoid(np.concatenate(logits, axis=1)[:, : len(pixels)]))
-
-
-def _batch(pixels: NDArray[np.uint8], start: int, size: int) -> NDArray[np.uint8]:
-    chips = pixels[start : start + size]
-    missing = size - len(chips) if start else 0
-    return np.pad(chips, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else chips
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,10 +6,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -85,22 +84,6 @@ class ChipStore:
     def size(self) -> int:
         """Pixels a side."""
         return int(self.pixels.shape[1])
-
-    @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {name: row for row, name in enumerate(self.names)}
-
-    def index(self, names: Iterable[str]) -> NDArray[np.int64]:
-        """Return the rows of `names` in `pixels`, int64, in the order given.
-
-        Raises:
-            ArchiveError: the store has no chip of such a name.
-        """
-        asked = list(names)
-        unknown = [name for name in asked if name not in self._rows]
-        if unknown:
-            raise ArchiveError(f"{len(unknown)} chips are not in the store, such as {unknown[0]!r}")
-        return np.array([self._rows[name] for name in asked], dtype=np.int64)
 
 
 def _mapped(names: tuple[str, ...], file: Path) -> ChipStore:

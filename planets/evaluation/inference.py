@@ -19,6 +19,7 @@ from planets.evaluation.scores import (
     ModelScores,
     SplitScores,
     mean_over_views,
+    padded_batches,
 )
 from planets.labels import LABELS
 from planets.training.augment import normalize, turn
@@ -112,21 +113,19 @@ def predict_views(
 ) -> NDArray[np.float32]:
     """Return the scores of `predict_scores` for each of the first `views` views, `(views, len(rows), L)`.
 
-    Each chip travels to the device once and is flipped there. A chip's scores do not depend on its place:
-    convolutions round differently for other batch sizes, so the last of several batches is padded, and
-    everything is computed in float32, without TF32.
+    Each chip travels to the device once and is flipped there. Everything is computed in float32, without
+    TF32.
     """
     selected = np.arange(len(pixels)) if rows is None else rows
-    if not len(selected):
-        raise ValueError("no chips to predict")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     network.eval().to(device).to(memory_format=torch.channels_last)
     exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     with torch.inference_mode(), exact:
-        logits = [
-            torch.stack([network(normalize(view, mean, std)).float() for view in _views(chips, views)]).cpu()
-            for chips in (batch.to(device) for batch in _batches(pixels, selected, batch_size))
-        ]
+        logits = []
+        for batch in padded_batches(pixels, selected, batch_size):
+            views_of_batch = _views(torch.from_numpy(batch).to(device), views)
+            by_view = [network(normalize(view, mean, std)).float() for view in views_of_batch]
+            logits.append(torch.stack(by_view).cpu())
     # The vectorised float32 sigmoid rounds an array's remainder differently; float64 hides that.
     return np.asarray(torch.cat(logits, dim=1)[:, : len(selected)].double().sigmoid().float())
 
@@ -134,10 +133,3 @@ def predict_views(
 def _views(chips: Tensor, count: int) -> Iterator[Tensor]:
     for element in range(count):
         yield turn(chips, torch.full((len(chips),), element, device=chips.device)) if element else chips
-
-
-def _batches(pixels: NDArray[np.uint8], rows: NDArray[np.int64], size: int) -> Iterator[Tensor]:
-    for start in range(0, len(rows), size):
-        chips = torch.from_numpy(pixels[rows[start : start + size]])
-        missing = size - len(chips) if start else 0
-        yield torch.cat([chips, chips.new_zeros((missing, *chips.shape[1:]))]) if missing else chips

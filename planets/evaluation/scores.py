@@ -5,7 +5,7 @@ They are stored once per network, so that an ensemble needs no second pass over 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +88,24 @@ def dihedral_view(chips: NDArray[np.uint8], element: int) -> NDArray[np.uint8]:
     view = chips.transpose(0, 2, 1, 3) if element & 4 else chips
     axes = tuple(axis for axis, bit in ((1, 2), (2, 1)) if element & bit)
     return np.ascontiguousarray(np.flip(view, axes))
+
+
+def padded_batches(
+    pixels: NDArray[np.uint8], rows: NDArray[np.int64], size: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the chips `rows` of `pixels` in batches of `size`; the last of several is padded with zeros.
+
+    Networks round differently for other batch sizes: so a chip's scores do not depend on its place.
+
+    Raises:
+        ValueError: there are no chips.
+    """
+    if not len(rows):
+        raise ValueError("no chips to predict")
+    for start in range(0, len(rows), size):
+        chips = pixels[rows[start : start + size]]
+        missing = size - len(chips) if start else 0
+        yield np.pad(chips, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else chips
 
 
 def mean_over_views(scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,17 +8,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from planets.archive.layout import COLUMNS, LAYOUTS
+from planets.archive.layout import COLUMNS, LAYOUTS, SUBMISSION, TEST_CHIPS
 from planets.chips import ArchiveError
+
+_TEST, _ADDITIONAL = TEST_CHIPS
 
 SUFFIXES = (".jpg", ".jpeg")
 """Suffixes of chips, case-insensitive."""
 
 Stamp = tuple[int, int]
 """Size in bytes and mtime in ns of a file."""
-
-NAMES, TEST, ADDITIONAL = "sample_submission.csv", "test-jpg", "test-jpg-additional"
-"""Names in Kaggle's archive: the table of all test pictures, and the two folders that hold them."""
 
 _SHOWN = 5
 
@@ -66,13 +65,13 @@ def find_test(folder: Path) -> tuple[list[Picture], int]:
     if not folder.is_dir():
         raise ArchiveError(f"{folder} is not a folder; name the one that Kaggle's archive was unpacked to")
     base = _base(folder)
-    names = read_names(base / NAMES)
-    files = [*_jpegs(base / TEST), *_jpegs(_additional(folder, base))]
+    names = read_names(base / SUBMISSION)
+    files = [*_jpegs(base / _TEST), *_jpegs(_additional(folder, base))]
     pictures = {picture.name: picture for picture in named_pictures(files)}
     missing = [name for name in names if name not in pictures]
     if missing:
         raise ArchiveError(
-            f"{len(missing):,} of the {len(names):,} pictures that {base / NAMES} names are missing: "
+            f"{len(missing):,} of the {len(names):,} pictures that {base / SUBMISSION} names are missing: "
             f"{_first(missing)}; unpack the archive again"
         )
     return [pictures[name] for name in names], len(pictures) - len(names)
@@ -120,12 +119,12 @@ def _base(folder: Path) -> Path:
     """Return the folder that holds the table and the first folder of pictures."""
     candidates = [folder / layout for layout in LAYOUTS]
     for place in candidates:
-        if (place / NAMES).is_file() and (place / TEST).is_dir():
+        if (place / SUBMISSION).is_file() and (place / _TEST).is_dir():
             return place
     searched = ", ".join(str(place) for place in candidates)
     raise ArchiveError(
-        f"no {NAMES} beside {TEST}/ in any of: {searched}; set DATASET_PATH to the folder that Kaggle's "
-        "archive was unpacked to"
+        f"no {SUBMISSION} beside {_TEST}/ in any of: {searched}; set DATASET_PATH to the folder that "
+        "Kaggle's archive was unpacked to"
     )
 
 
@@ -133,10 +132,10 @@ def _additional(folder: Path, base: Path) -> Path:
     """Return the folder of the additional pictures, at the archive's root beside `planet/`."""
     roots = dict.fromkeys([folder, base, base.parent, base.parent.parent])
     for root in roots:
-        for place in (root / ADDITIONAL / ADDITIONAL, root / ADDITIONAL):
+        for place in (root / _ADDITIONAL / _ADDITIONAL, root / _ADDITIONAL):
             if any(path.suffix.lower() in SUFFIXES for path in place.glob("*")):
                 return place
-    searched = ", ".join(str(root / ADDITIONAL) for root in roots)
+    searched = ", ".join(str(root / _ADDITIONAL) for root in roots)
     raise ArchiveError(f"no pictures in any of: {searched}; unpack the whole archive")
 
 

@@ -49,16 +49,6 @@ class TrainedModel:
     best_epoch: int
     history: list[dict[str, float]]
 
-    @property
-    def epochs(self) -> int:
-        """Number of epochs that were run."""
-        return len(self.history)
-
-    @property
-    def seconds(self) -> float:
-        """Duration of all epochs, including those before a resume."""
-        return sum(row["seconds"] for row in self.history)
-
     def description(self) -> dict[str, Any]:
         """Return everything but the weights, ready for JSON."""
         return {field.name: getattr(self, field.name) for field in fields(self)[1:]}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 from support.bundles import PARTS, PLAIN, SIZES, TARGETS, WHOLE, Made, make
-from support.synthetic import jpeg, make_pixels, write_chips
+from support.synthetic import jpeg
 
 from planets.bundle import BundleError
 from planets.bundle.bundle import Bundle
@@ -17,12 +17,6 @@ from planets.chips import ArchiveError
 from planets.config.project import EvaluationSettings
 from planets.labels import LABELS, to_vector
 from planets.metrics.f2 import f2_score
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path]]:
-    """The chips that are evaluated; they are scaled down on the way."""
-    return write_chips(tmp_path_factory.mktemp("made") / "chips", make_pixels(TARGETS, size=64))
 
 
 @pytest.fixture(scope="module")

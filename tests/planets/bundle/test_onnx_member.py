@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.bundles import PARTS, PLAIN, SIZES, TARGETS, WHOLE, make, network
-from support.synthetic import make_labels, make_pixels, write_chips
+from support.bundles import PARTS, PLAIN, SIZES, WHOLE, make, network
+from support.synthetic import make_labels, make_pixels
 from torch import nn
 
 from planets.bundle import BundleError
@@ -22,16 +22,6 @@ from planets.training.model import restore
 
 MEAN, STD = (0.3, 0.35, 0.4), (0.1, 0.15, 0.2)
 SAMPLE = ("test_resnet", "test_efficientnet", "mobilenetv3_small_050")
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path]]:
-    return write_chips(tmp_path_factory.mktemp("made") / "chips", make_pixels(TARGETS, size=64))
-
-
-@pytest.fixture
-def saved(bundle_folder: Path) -> Path:
-    return bundle_folder
 
 
 @pytest.mark.parametrize("element", range(TTA_VIEWS))
@@ -84,24 +74,24 @@ def test_a_graph_holds_no_trace_of_the_machine_that_exported_it() -> None:
         assert trace not in graph
 
 
-def test_scores_do_not_depend_on_the_place_in_the_batches(saved: Path) -> None:
-    member = Bundle.load(saved, OnnxMember.load).members[0]
+def test_scores_do_not_depend_on_the_place_in_the_batches(bundle_folder: Path) -> None:
+    member = Bundle.load(bundle_folder, OnnxMember.load).members[0]
     pixels = make_pixels(make_labels(40))
     order = np.random.default_rng(0).permutation(40)
     straight = member.scores(pixels, tta=True, batch_size=16)
     np.testing.assert_array_equal(member.scores(pixels[order], tta=True, batch_size=16), straight[order])
 
 
-def test_no_chips(saved: Path) -> None:
+def test_no_chips(bundle_folder: Path) -> None:
     with pytest.raises(ValueError, match="no chips"):
-        Bundle.load(saved, OnnxMember.load).members[0].scores(make_pixels(make_labels(0)), False, 4)
+        Bundle.load(bundle_folder, OnnxMember.load).members[0].scores(make_pixels(make_labels(0)), False, 4)
 
 
-def test_a_bundle_of_its_networks_holds_the_same_files(saved: Path, tmp_path: Path) -> None:
+def test_a_bundle_of_its_networks_holds_the_same_files(bundle_folder: Path, tmp_path: Path) -> None:
     """So an ensemble is put together without torch."""
-    Bundle.load(saved, OnnxMember.load).save(tmp_path / "copy")
-    for file in filter(Path.is_file, saved.rglob("*")):
-        assert (tmp_path / "copy" / file.relative_to(saved)).read_bytes() == file.read_bytes()
+    Bundle.load(bundle_folder, OnnxMember.load).save(tmp_path / "copy")
+    for file in filter(Path.is_file, bundle_folder.rglob("*")):
+        assert (tmp_path / "copy" / file.relative_to(bundle_folder)).read_bytes() == file.read_bytes()
 
 
 WITHOUT = """
@@ -115,14 +105,14 @@ print(json.dumps([tags, [name for name in heavy if name in sys.modules]]))
 """
 
 
-def test_needs_no_torch(saved: Path, files: list[tuple[str, Path]]) -> None:
+def test_needs_no_torch(bundle_folder: Path, files: list[tuple[str, Path]]) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", WITHOUT, saved, files[0][1]],
+        [sys.executable, "-W", "error", "-c", WITHOUT, bundle_folder, files[0][1]],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert json.loads(done.stdout) == [Bundle.load(saved).predict([files[0][1]])[1], []]
+    assert json.loads(done.stdout) == [Bundle.load(bundle_folder).predict([files[0][1]])[1], []]
     assert done.stderr == ""
 
 
@@ -150,8 +140,8 @@ class TestRefuses:
         with pytest.raises(ExportError, match="_Shapely cannot be exported to ONNX"):
             export_onnx(_Shapely(), MEAN, STD, make_pixels(make_labels(4)))
 
-    def test_a_graph_of_another_bundle(self, saved: Path, tmp_path: Path) -> None:
-        Bundle.load(saved).save(tmp_path)
+    def test_a_graph_of_another_bundle(self, bundle_folder: Path, tmp_path: Path) -> None:
+        Bundle.load(bundle_folder).save(tmp_path)
         (tmp_path / "members" / "tiny.onnx").write_bytes(b"other")
         with pytest.raises(BundleError, match=r"tiny\.onnx is not the file"):
             Bundle.load(tmp_path, OnnxMember.load)
@@ -161,7 +151,7 @@ class TestRefuses:
         with pytest.raises(BundleError, match="cannot open the graph"):
             open_session(graph)
 
-    def test_a_graph_with_other_outputs(self, saved: Path) -> None:
-        info = Bundle.load(saved).members[0].info
+    def test_a_graph_with_other_outputs(self, bundle_folder: Path) -> None:
+        info = Bundle.load(bundle_folder).members[0].info
         with pytest.raises(BundleError, match="returns 17 scores, not 16"):
-            OnnxMember.load(saved, info, 16)
+            OnnxMember.load(bundle_folder, info, 16)

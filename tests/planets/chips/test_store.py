@@ -114,14 +114,6 @@ class TestChipStore:
         with pytest.raises(ValueError, match="read-only"):
             store.pixels[0] = 0
 
-    def test_index(self, tmp_path: Path) -> None:
-        store = ChipStore.open(tmp_path, "hash", 16, write_chips(tmp_path / "chips", 3))
-        rows = store.index(["train_2", "train_0"])
-        assert rows.dtype == np.int64
-        assert rows.tolist() == [2, 0]
-        with pytest.raises(ArchiveError, match="'train_9'"):
-            store.index(["train_0", "train_9"])
-
     def test_progress(self, tmp_path: Path) -> None:
         seen: list[tuple[int, int]] = []
         files = write_chips(tmp_path / "chips", 300, size=8)
