@@ -18,12 +18,12 @@ case $1 in
     ;;
 esac
 shift
-if [ -f .env.local ]; then
-  set -a
-  # shellcheck source=/dev/null
-  . ./.env.local
-  set +a
-fi
+# The shell's variables come before those of .env.local and .env.
+settings=$("${PYTHON:-python3}" -m pipeline.config.env_files)
+while IFS= read -r setting; do
+  name=${setting%%=*}
+  [ -z "$name" ] || [ -n "${!name:-}" ] || export "$setting"
+done <<<"$settings"
 
 "${compose[@]}" build
 "${compose[@]}" up --detach

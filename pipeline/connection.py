@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dotenv import dotenv_values
-
+from pipeline.config.env_files import LOCAL, local_variables
 from pipeline.errors import PipelineError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,8 +33,8 @@ def use_kaggle_credentials(folder: Path = ROOT) -> None:
 
     Variables that are set already keep their values.
     """
-    for name, value in dotenv_values(folder / ".env.local").items():
-        if name.startswith("KAGGLE_") and value:
+    for name, value in local_variables(folder).items():
+        if name.startswith("KAGGLE_"):
             os.environ.setdefault(name, value)
 
 
@@ -57,8 +56,7 @@ def named_server(environment: Mapping[str, str], folder: Path = ROOT) -> Connect
     Raises:
         NoServer: a host is named without keys, or keys without a host.
     """
-    local = {name: value for name, value in dotenv_values(folder / ".env.local").items() if value}
-    for origin, values in (("the environment", environment), (".env.local", local)):
+    for origin, values in (("the environment", environment), (LOCAL, local_variables(folder))):
         variables = {name: values[name] for name in NAMES if values.get(name)}
         missing = [name for name in (HOST, KEY, SECRET) if name not in variables]
         if variables and missing:

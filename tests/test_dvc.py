@@ -25,6 +25,8 @@ class Repository:
         self.environment = os.environ | nowhere | person | {"DVC_REMOTE": str(remote)}
         for name in FILES:
             shutil.copy(ROOT / name, folder / name)
+        for name in ("pipeline", "planets"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         self.git("init", "--quiet")
 
     @property

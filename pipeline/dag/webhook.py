@@ -14,8 +14,8 @@ import requests
 import stamina
 import yaml
 from clearml import PipelineController, Task
-from dotenv import dotenv_values
 
+from pipeline.config.env_files import local_variables
 from pipeline.connection import ROOT, Api
 
 VARIABLE = "PLANETS_WEBHOOK"
@@ -55,7 +55,7 @@ def webhook(environment: Mapping[str, str] = os.environ, folder: Path = ROOT) ->
 
     It may hold a token, so it does not travel with a run: the controller's machine has it.
     """
-    local = dotenv_values(folder / ".env.local")
+    local = local_variables(folder)
     project = yaml.safe_load((folder / "configs" / "project.yaml").read_text(encoding="utf-8"))
     return environment.get(VARIABLE) or local.get(VARIABLE) or str(project["notify"]["webhook"])
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dotenv import dotenv_values
+
+from pipeline.config.env_files import read_env_file
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()
@@ -37,7 +38,7 @@ def test_a_profile_has_its_services(profile):
 
 def test_every_variable_stands_in_env_with_a_comment():
     used = set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT))
-    assert used <= dotenv_values(ROOT / ".env").keys()
+    assert used <= read_env_file(ROOT / ".env").keys()
     told = False
     for line in (ROOT / ".env").read_text().splitlines():
         assert not line or line.startswith("#") or told, f"no comment above {line}"
@@ -45,7 +46,7 @@ def test_every_variable_stands_in_env_with_a_comment():
 
 
 def test_no_secret_stands_in_env_and_none_gets_into_an_image():
-    names = dotenv_values(ROOT / ".env").keys()
+    names = read_env_file(ROOT / ".env").keys()
     assert [name for name in names if re.search("KEY|SECRET|TOKEN|PASSWORD", name)] == []
     assert "KAGGLE_KEY" in HANDED_THROUGH
     assert HANDED_THROUGH & names == set()
@@ -56,7 +57,7 @@ def test_no_secret_stands_in_env_and_none_gets_into_an_image():
 
 
 def test_defaults_in_the_compose_file_are_those_of_env():
-    env = dotenv_values(ROOT / ".env")
+    env = read_env_file(ROOT / ".env")
     for name, default in re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE_TEXT):
         assert env[name] == default, name
 
