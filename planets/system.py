@@ -1,10 +1,10 @@
-"""Services of the host: processor cores, disk space, files that appear whole, and progress lines."""
+"""Services of the host: processor cores, disk space, files that appear whole, and lines for people."""
 
 import errno
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,6 +77,12 @@ def megabytes(count: int) -> str:
     if count < 1e6:
         return f"{count / 1e3:,.0f} kB"
     return f"{count / 1e6:,.0f} MB" if count >= 1e7 else f"{count / 1e6:,.1f} MB"
+
+
+def first_names(names: Sequence[str], shown: int = 5) -> str:
+    """Join the first few names for a person, and count the others."""
+    more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 class ByteProgress:

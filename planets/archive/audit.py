@@ -18,7 +18,7 @@ from planets.archive.table import Archive, label_matrix
 from planets.chips import ArchiveError
 from planets.chips.jpeg import decode
 from planets.labels import LABELS, WEATHER
-from planets.system import usable_cores
+from planets.system import first_names, usable_cores
 
 _LISTED = 100
 """Names per finding in a report; the rest is only counted, to keep the report small."""
@@ -146,7 +146,7 @@ class Audit:
             ),
             ("without a weather label, kept", self.without_weather),
         ]
-        lines += [f"{len(names):,} {finding}: {_first(names)}" for finding, names in findings if names]
+        lines += [f"{len(names):,} {finding}: {first_names(names)}" for finding, names in findings if names]
         return lines
 
 
@@ -201,7 +201,7 @@ def _inspect(path: Path) -> Inspection:
 def _complaint(archive: Archive, audit: Audit, allowed: float) -> str:
     unreadable = [f"{name} ({fault})" for name, fault in audit.unreadable]
     findings = [
-        f"{len(names):,} {finding}: {_first(names)}"
+        f"{len(names):,} {finding}: {first_names(names)}"
         for finding, names in (("missing", audit.missing), ("unreadable", unreadable))
         if names
     ]
@@ -214,12 +214,6 @@ def _complaint(archive: Archive, audit: Audit, allowed: float) -> str:
 
 def _frequencies(values: "pd.Series[str]") -> dict[str, int]:
     return {str(value): int(count) for value, count in values.value_counts().items()}
-
-
-def _first(names: Sequence[str], shown: int = 5) -> str:
-    """Join the first few names, and count the others."""
-    more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -26,13 +26,7 @@ def errors_figure(
     """Draw the number of chips on which two labels are wrong together.
 
     Left, errors of one kind: both missed below the diagonal, both false above it. Right, one label missed and
-    the other false: the two are confused.
-
-    Args:
-        targets: 0/1 of shape `(N, L)`.
-        predictions: 0/1 of shape `(N, L)`.
-        labels: the L labels.
-        title: headline.
+    the other false: the two are confused. Arrays are 0/1 of shape `(N, L)`.
     """
     true, predicted = targets.astype(bool), predictions.astype(bool)
     missed, false = (true & ~predicted).astype(int), (predicted & ~true).astype(int)
@@ -88,16 +82,12 @@ def mistakes_figure(
     title: str = "Lowest F2",
     count: int = 12,
 ) -> Figure:
-    """Draw the chips with the lowest F2, each with its correct, missed and false labels.
+    """Draw the `count` chips with the lowest F2, each with its correct, missed and false labels.
 
     Args:
         pixels: uint8, such as a store's; only the chips drawn are read.
         rows: int64 of shape `(N,)`, positions of the chips in `pixels`.
-        targets: 0/1 of shape `(N, L)`.
-        predictions: 0/1 of shape `(N, L)`.
-        labels: the L labels.
-        title: headline.
-        count: maximum number of chips.
+        targets: 0/1 of shape `(N, L)`, as are the predictions.
     """
     scores = f2_per_sample(targets, predictions)
     worst = np.argsort(scores, kind="stable")[:count]

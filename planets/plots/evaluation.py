@@ -77,9 +77,7 @@ def _figures(name: str, evaluation: Evaluation, store: ChipStore) -> dict[str, F
 def label_figure(report: Mapping[str, Any], title: str = "F2 of each label") -> Figure:
     """Draw the F2 of each label as a bar, with precision and recall on it, the most frequent label on top.
 
-    Args:
-        report: result of `metrics.f2.summary`.
-        title: headline.
+    `report` is a result of `metrics.f2.summary`.
     """
     rows = sorted(report["per_label"].items(), key=lambda item: item[1]["support"])
     with styled():
@@ -174,11 +172,7 @@ def calibration_figure(
 ) -> Figure:
     """Draw a reliability diagram: the observed frequency of labels by score, and a histogram of the scores.
 
-    Args:
-        targets: 0/1 of shape `(N, L)`.
-        scores: shape `(N, L)`, 0 to 1; all labels are pooled.
-        probabilities: the scores after calibration; None: they are not calibrated.
-        title: headline.
+    All labels are pooled. Arrays are `(N, L)`; `probabilities` are the scores after calibration, if any.
     """
     lines = [("scores", scores, FOREST, "o")]
     if probabilities is not None:

@@ -27,14 +27,7 @@ def batch_figure(
     labels: Sequence[str],
     title: str = "Training chips, as the network sees them",
 ) -> Figure:
-    """Draw chips with their tags.
-
-    Args:
-        chips: uint8 of shape `(N, size, size, 3)`, such as images after `augment.denormalize`.
-        targets: 0/1 of shape `(N, L)`.
-        labels: the L labels.
-        title: headline.
-    """
+    """Draw chips, uint8 `(N, size, size, 3)`, with the tags of their targets, 0/1 `(N, L)`."""
     rows = -(-len(chips) // _COLUMNS)
     with styled():
         figure = blank(1.42 * _COLUMNS, 1.66 * rows + 0.6)
@@ -64,11 +57,7 @@ def label_histogram(
 ) -> Figure:
     """Draw the number of chips that carry each label, by split, the most frequent label on top.
 
-    Args:
-        labels: 0/1 of shape `(N, L)`.
-        splits: "train", "valid" or "test" of each chip, shape `(N,)`.
-        names: the L labels.
-        title: headline.
+    `labels` are 0/1 of shape `(N, L)`; `splits` has "train", "valid" or "test" for each chip.
     """
     order = np.argsort(labels.sum(0))
     places = np.arange(len(names))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from planets.archive.layout import COLUMNS, LAYOUTS, SUBMISSION, TEST_CHIPS
 from planets.chips import ArchiveError
+from planets.system import first_names
 
 _TEST, _ADDITIONAL = TEST_CHIPS
 
@@ -18,8 +19,6 @@ SUFFIXES = (".jpg", ".jpeg")
 
 Stamp = tuple[int, int]
 """Size in bytes and mtime in ns of a file."""
-
-_SHOWN = 5
 
 
 class Picture(NamedTuple):
@@ -72,7 +71,7 @@ def find_test(folder: Path) -> tuple[list[Picture], int]:
     if missing:
         raise ArchiveError(
             f"{len(missing):,} of the {len(names):,} pictures that {base / SUBMISSION} names are missing: "
-            f"{_first(missing)}; unpack the archive again"
+            f"{first_names(missing)}; unpack the archive again"
         )
     return [pictures[name] for name in names], len(pictures) - len(names)
 
@@ -94,7 +93,9 @@ def read_names(file: Path) -> list[str]:
     if not names:
         raise ArchiveError(f"{file} names no picture; unpack the archive again")
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise ArchiveError(f"{file} names pictures more than once: {_first(twice)}; unpack the archive again")
+        raise ArchiveError(
+            f"{file} names pictures more than once: {first_names(twice)}; unpack the archive again"
+        )
     return names
 
 
@@ -141,8 +142,3 @@ def _additional(folder: Path, base: Path) -> Path:
 
 def _jpegs(folder: Path) -> list[tuple[str, Path]]:
     return [(path.stem, path) for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
-
-
-def _first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

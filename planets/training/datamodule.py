@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -61,37 +62,27 @@ class Batch(NamedTuple):
     mix: Mix | None
 
 
+@dataclass(frozen=True, eq=False)
 class Batches:
-    """One pass over rows of a store: in order, or shuffled and augmented for an epoch of training."""
+    """One pass over rows of a store: in order, or shuffled and augmented for an epoch of training.
 
-    def __init__(
-        self,
-        store: ChipStore,
-        labels: NDArray[np.uint8],
-        rows: NDArray[np.int64],
-        batch_size: int,
-        training: tuple[TrainingSettings, int] | None = None,
-        gathered: bool = True,
-        rank: Rank = ALONE,
-    ) -> None:
-        """Take `rows` of `store` and `labels` `(N, L)`.
+    Attributes:
+        store: the chips.
+        labels: 0/1 of shape `(N, L)`, rows as in `store`.
+        rows: int64, the rows of the pass.
+        batch_size: chips per batch, over all ranks.
+        training: settings and epoch (from 0); None yields chips in order and unchanged.
+        gathered: prefetch the chips; without it, batches hold only their rows.
+        rank: this process, which gets its share of every batch.
+    """
 
-        Args:
-            store: the chips.
-            labels: 0/1, rows as in `store`.
-            rows: int64, the rows of the pass.
-            batch_size: chips per batch, over all ranks.
-            training: settings and epoch (from 0); None yields chips in order and unchanged.
-            gathered: prefetch the chips; without it, batches hold only their rows.
-            rank: this process, which gets its share of every batch.
-        """
-        self.store = store
-        self.labels = labels
-        self.rows = rows
-        self.batch_size = batch_size
-        self.training = training
-        self.gathered = gathered
-        self.rank = rank
+    store: ChipStore
+    labels: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+    batch_size: int
+    training: tuple[TrainingSettings, int] | None = None
+    gathered: bool = True
+    rank: Rank = ALONE
 
     def __len__(self) -> int:
         """Return the batches of a pass; training drops an incomplete last one, whose statistics are noise."""
