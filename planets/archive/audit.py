@@ -7,13 +7,14 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 from PIL import Image
 
+from planets.archive.layout import is_chip
 from planets.archive.table import Archive, label_matrix
 from planets.chips import ArchiveError
 from planets.chips.jpeg import decode
@@ -161,10 +162,12 @@ def audit(archive: Archive, max_bad_fraction: float, threads: int | None = None)
     Raises:
         BadChips: more than that are missing or unreadable, or no chip is good.
     """
-    rows = archive.rows.sort_values("image_name", ignore_index=True)
-    rows["path"] = pd.Series([archive.chips / f"{name}.jpg" for name in rows["image_name"]], dtype=object)
+    rows = archive.rows.assign(path=pd.Series(archive.files, index=archive.rows.index, dtype=object))
+    rows = rows.sort_values("image_name", ignore_index=True)
+    others = _other_files(archive.chips)
     with ThreadPoolExecutor(threads or usable_cores()) as pool:
-        inspections = pd.DataFrame(list(pool.map(_inspect, rows["path"])), columns=list(Inspection._fields))
+        inspected = pool.map(partial(_inspect, others=others), rows["image_name"], rows["path"])
+        inspections = pd.DataFrame(list(inspected), columns=list(Inspection._fields))
     chips = rows.join(inspections)
     is_missing = chips["fault"].isna()
     faulty = chips[~is_missing & (chips["fault"] != "")]
@@ -179,7 +182,12 @@ def audit(archive: Archive, max_bad_fraction: float, threads: int | None = None)
     return result
 
 
-def _inspect(path: Path) -> Inspection:
+def _other_files(chips: Path) -> dict[str, str]:
+    """Return the files in a folder of chips that are none, by stem, such as `train_0.png`."""
+    return {file.stem: file.name for file in chips.iterdir() if not is_chip(file.name)}
+
+
+def _inspect(name: str, path: Path, others: Mapping[str, str]) -> Inspection:
     try:
         with path.open("rb") as file:
             # Before reading: a later change of the file shows in either number.
@@ -187,6 +195,8 @@ def _inspect(path: Path) -> Inspection:
             data = file.read()
         height, width, _ = decode(data).shape
     except FileNotFoundError:
+        if name in others:
+            return Inspection(f"its file is {others[name]}; convert it to {path.name}")
         return Inspection(None)
     except OSError as error:
         return Inspection(f"cannot be read: {error.strerror}")

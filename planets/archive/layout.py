@@ -1,38 +1,117 @@
-"""The Kaggle layout: names of its folders and files, and where they lie in an unpacked folder."""
+"""The Kaggle layout: the file of a chip, the names of folders and tables, and where they lie."""
 
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from planets.chips import ArchiveError
 
 CHIPS = "train-jpg"
-TABLE = "train_classes.csv"
 TEST_CHIPS = ("test-jpg", "test-jpg-additional")
-SUBMISSION = "sample_submission.csv"
+
+TABLE = "train_classes.csv"
+TABLES = (TABLE, "train_v2.csv")
+"""Names of the label table: in the dataset, and in Kaggle's competition, where the data come from."""
+
+SUBMISSIONS = ("sample_submission.csv", "sample_submission_v2.csv")
+"""Names of the table of all test chips, likewise."""
 
 COLUMNS = ("image_name", "tags")
 """Columns of every table of the dataset: labels, submission and predictions."""
 
 LAYOUTS = (Path(), Path("planet"), Path("planet/planet"))
-"""Where `CHIPS` and `TABLE` may lie: in the folder, in the archive's `planet/`, or in the whole archive."""
+"""Where chips and table may lie: in the folder, in the archive's `planet/`, or in the whole archive."""
+
+SUFFIXES = (".jpg", ".jpeg")
+"""Suffixes of chips, case-insensitive. Models are trained on JPEG files, so other formats are refused."""
+
+
+def is_chip(name: str) -> bool:
+    """Return True for the name of a chip's file; hidden files, such as macOS's `._train_0.jpg`, are none."""
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def chip_name(text: str) -> str:
+    """Return the name of a chip, written in a table with or without the suffix of its file."""
+    return text[: -len(Path(text).suffix)] if is_chip(text) else text
+
+
+def chip_files(folder: Path) -> dict[str, Path]:
+    """Return the chips in a folder, by name.
+
+    Raises:
+        ArchiveError: two files belong to one name, such as `train_0.jpg` and `train_0.JPG`.
+    """
+    return by_name((chip_name(file.name), file) for file in folder.iterdir() if is_chip(file.name))
+
+
+def by_name(files: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    """Return named files as a dictionary, sorted by name. Raises ArchiveError if two files share a name."""
+    named: dict[str, Path] = {}
+    for name, path in sorted(files):
+        if name in named:
+            raise ArchiveError(
+                f"{named[name]} and {path} would both be {name!r} in the table; rename one of them"
+            )
+        named[name] = path
+    return named
 
 
 def locate(folder: Path) -> tuple[Path, Path]:
     """Return the folder of chips and the label table below `folder`; neither is opened.
 
     Raises:
-        ArchiveError: they are missing; the message names every place that was searched.
+        ArchiveError: they are missing or ambiguous; the message names every place that was searched.
     """
     if folder.is_file():
         raise ArchiveError(f"{folder} is a file; unpack it and name the folder it was unpacked to")
     if not folder.is_dir():
         raise ArchiveError(f"{folder} does not exist; name the folder that the archive was unpacked to")
     for base in (folder / layout for layout in LAYOUTS):
-        if (base / CHIPS).is_dir() and (base / TABLE).is_file():
-            return base / CHIPS, base / TABLE
+        chips, table = find_folder(base, CHIPS), find_table(base, TABLES)
+        if chips and table:
+            return chips, table
     searched = "; ".join(_contents(folder / layout) for layout in LAYOUTS)
-    raise ArchiveError(f"no chips found in {folder}; looked for {CHIPS}/ beside {TABLE} in: {searched}")
+    raise ArchiveError(
+        f"no chips found in {folder}; looked for {CHIPS}/ beside {' or '.join(TABLES)} in: {searched}"
+    )
+
+
+def find_folder(base: Path, name: str) -> Path | None:
+    """Return the folder of chips `base/name`, or the one of the same name in it; None if there is neither.
+
+    Tools that unpack into a folder of the archive's name double it.
+
+    Raises:
+        ArchiveError: both hold chips.
+    """
+    outer, inner = base / name, base / name / name
+    if not inner.is_dir():
+        return outer if outer.is_dir() else None
+    if not holds_chips(outer):
+        return inner
+    if holds_chips(inner):
+        raise ArchiveError(f"both {outer} and {inner} hold chips; keep one of the two folders")
+    return outer
+
+
+def find_table(base: Path, names: Iterable[str]) -> Path | None:
+    """Return the one table of these names in `base`, if there is one.
+
+    Raises:
+        ArchiveError: there are several, and their contents differ.
+    """
+    tables = [base / name for name in names if (base / name).is_file()]
+    if len({table.read_bytes() for table in tables}) > 1:
+        raise ArchiveError(f"{' and '.join(map(str, tables))} differ; keep one of them")
+    return tables[0] if tables else None
+
+
+def holds_chips(folder: Path) -> bool:
+    """Return True if a chip's file lies directly in the folder."""
+    with os.scandir(folder) as entries:
+        return any(is_chip(entry.name) for entry in entries)
 
 
 def source_stamp(folder: Path) -> str:
@@ -49,7 +128,7 @@ def source_stamp(folder: Path) -> str:
             stamps = [_stamp(entry.name, entry) for entry in entries]
     except OSError as error:
         raise ArchiveError(f"{chips} cannot be listed: {error.strerror}; make it readable") from error
-    stamps.append(_stamp(f"../{TABLE}", table))
+    stamps.append(_stamp(f"../{table.name}", table))
     return hashlib.sha256("".join(sorted(stamps)).encode(errors="surrogateescape")).hexdigest()
 
 
@@ -57,7 +136,7 @@ def _contents(base: Path) -> str:
     if not base.is_dir():
         return f"{base} (no such folder)"
     chips = "is there" if (base / CHIPS).is_dir() else "is missing"
-    table = "is there" if (base / TABLE).is_file() else "is missing"
+    table = "is there" if any((base / name).is_file() for name in TABLES) else "is missing"
     return f"{base} ({CHIPS}/ {chips}, {TABLE} {table})"
 
 

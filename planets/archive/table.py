@@ -1,10 +1,10 @@
 """The label table of an archive: `image_name,tags` as CSV, read strictly into a DataFrame."""
 
-import csv
 import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from planets.archive.layout import COLUMNS, locate
+from planets.archive.cells import read_cells
+from planets.archive.layout import COLUMNS, chip_files, chip_name, locate
 from planets.chips import ArchiveError
 from planets.labels import LABELS, UnknownTag, parse_tags
 
@@ -38,6 +39,16 @@ class Archive:
     table: Path
     rows: pd.DataFrame
 
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The file of each row; where there is none, the path that it should have.
+
+        Raises:
+            ArchiveError: two files belong to one chip.
+        """
+        files = chip_files(self.chips)
+        return tuple(files.get(name, self.chips / f"{name}.jpg") for name in self.rows["image_name"])
+
 
 def find_archive(folder: Path) -> Archive:
     """Find the chips and the label table in `folder`, and read the table.
@@ -53,8 +64,8 @@ def find_archive(folder: Path) -> Archive:
 def read_table(path: Path) -> pd.DataFrame:
     """Read a label table: one row per chip, in the file's order.
 
-    Accepts a byte-order mark, any line ending, quoted cells, blank lines, additional columns, a `.jpg` suffix
-    of names, repeated tags within a row, and repeated rows with equal tags.
+    Accepts what `read_cells` does, additional columns, names with the suffix of their file, repeated tags
+    within a row, and repeated rows with equal tags.
 
     Returns:
         Columns `image_name` (without suffix) and `tags` (distinct, in `LABELS` order, separated by a space),
@@ -64,11 +75,10 @@ def read_table(path: Path) -> pd.DataFrame:
         UnknownTag: a tag is none of the 17 labels; the message names file, line and value.
         ArchiveError: the file is no such table, or gives one chip two different sets of tags.
     """
-    # Not pandas.read_csv: it pads short rows, and knows no line numbers after blank lines.
-    header_line, header, lines, rows = _cells(path)
-    name_column, tags_column = _columns(path, header_line, [cell.strip() for cell in header])
-    names = [_name(path, line, cells[name_column]) for line, cells in zip(lines, rows, strict=True)]
-    tags = [_tags(path, line, cells[tags_column]) for line, cells in zip(lines, rows, strict=True)]
+    cells = read_cells(path)
+    names = [_name(path, line, cell) for line, cell in cells.column(COLUMNS[0])]
+    tags = [_tags(path, line, cell) for line, cell in cells.column(COLUMNS[1])]
+    lines = [line for line, _ in cells.rows]
     table = pd.DataFrame({"image_name": names, "tags": tags}, index=pd.Index(lines, name="line"), dtype="str")
     if table.empty:
         raise ArchiveError(f"{path} has no rows; each line after the header names a chip and its tags")
@@ -95,46 +105,8 @@ def join_tags(tags: Iterable[str]) -> str:
     return " ".join(sorted(set(tags), key=_ORDER.__getitem__))
 
 
-def _cells(path: Path) -> tuple[int, list[str], list[int], list[list[str]]]:
-    """Return the header's line number and cells, and those of every other line that is not blank."""
-    lines: list[int] = []
-    rows: list[list[str]] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    lines.append(reader.line_num)
-                    rows.append(cells)
-    except UnicodeDecodeError as error:
-        raise ArchiveError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8 CSV") from error
-    except csv.Error as error:
-        raise ArchiveError(f"{path}, line {reader.line_num}: not CSV ({error}); fix the quotes") from error
-    except OSError as error:
-        raise ArchiveError(f"{path} cannot be read: {error.strerror}") from error
-    if not rows:
-        raise ArchiveError(f"{path} is empty; it must start with the line {','.join(COLUMNS)!r}")
-    for line, cells in zip(lines, rows, strict=True):
-        if len(cells) != len(rows[0]):
-            raise ArchiveError(
-                f"{path}, line {line}: {len(cells)} cells where the header has {len(rows[0])}: "
-                f"{','.join(cells)!r}; separate the tags with spaces, not commas"
-            )
-    return lines[0], rows[0], lines[1:], rows[1:]
-
-
-def _columns(path: Path, line: int, header: list[str]) -> tuple[int, int]:
-    for column in COLUMNS:
-        if column not in header:
-            raise ArchiveError(
-                f"{path}, line {line}: no column {column!r} in {','.join(header)!r}; "
-                f"the header must be {','.join(COLUMNS)!r}"
-            )
-    return header.index(COLUMNS[0]), header.index(COLUMNS[1])
-
-
 def _name(path: Path, line: int, cell: str) -> str:
-    name = cell.strip().removesuffix(".jpg")
+    name = chip_name(cell.strip())
     if not _NAME.fullmatch(name):
         raise ArchiveError(
             f"{path}, line {line}: {cell!r} is not a chip's name; write the bare name, such as 'train_0'"

@@ -18,6 +18,9 @@ DECODER = "pillow-rgb"
 RESIZER = "pillow-bilinear"
 """Identifies `resize`; stored and checked like `DECODER`."""
 
+_FORMATS = {"PNG": b"\x89PNG", "TIFF": (b"II*\0", b"MM\0*"), "GIF": b"GIF8", "WebP": b"RIFF"}
+"""First bytes of the formats that people rename to `.jpg`."""
+
 
 def decode(data: bytes) -> NDArray[np.uint8]:
     """Decode a JPEG file to RGB, uint8 of shape `(height, width, 3)`.
@@ -32,6 +35,11 @@ def decode(data: bytes) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
             return np.asarray(picture.convert("RGB"))
     except UnidentifiedImageError:
+        for format_name, magic in _FORMATS.items():
+            if data.startswith(magic):
+                raise ArchiveError(
+                    f"the chip is a {format_name} file, whatever its name is; convert it to JPEG"
+                ) from None
         what = "is not a JPEG picture" if data else "is empty"
         raise ArchiveError(f"the chip {what} ({len(data)} bytes); fetch it again") from None
     # Pillow's errors for damaged files have no common base class.

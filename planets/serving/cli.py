@@ -26,7 +26,7 @@ from planets.serving.batch import (
     write_submission,
     write_unreadable,
 )
-from planets.serving.pictures import Picture, find_pictures, find_test
+from planets.serving.pictures import Picture, count_others, find_pictures, find_test
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -57,7 +57,8 @@ def predict(
     require_writable(table)
     model = _open(bundle, runtime)
     pictures, others = find_pictures(folder)
-    console.print(f"{len(pictures):,} pictures in {folder}" + (f", {others:,} other files" if others else ""))
+    skipped = f", {others.total():,} other files ({count_others(others)})" if others else ""
+    console.print(f"{len(pictures):,} pictures in {folder}" + skipped)
     with ResumeLog(beside(table, "unfinished.jsonl"), job_of(Path(bundle), runtime, folder)) as log:
         unreadable = _run(model, pictures, log)
         write_predictions(table, model.info.labels, pictures, log)

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from planets.archive.layout import COLUMNS, LAYOUTS, SUBMISSION, TEST_CHIPS
+from planets.archive.cells import read_cells
+from planets.archive.layout import (
+    COLUMNS,
+    LAYOUTS,
+    SUBMISSIONS,
+    SUFFIXES,
+    TEST_CHIPS,
+    by_name,
+    chip_files,
+    chip_name,
+    find_folder,
+    find_table,
+    holds_chips,
+    is_chip,
+)
 from planets.chips import ArchiveError
 from planets.system import first_names
 
-_TEST, _ADDITIONAL = TEST_CHIPS
-
-SUFFIXES = (".jpg", ".jpeg")
-"""Suffixes of chips, case-insensitive."""
-
 Stamp = tuple[int, int]
 """Size in bytes and mtime in ns of a file."""
+
+_TEST, _ADDITIONAL = TEST_CHIPS
 
 
 class Picture(NamedTuple):
@@ -29,8 +39,8 @@ class Picture(NamedTuple):
     stamp: Stamp
 
 
-def find_pictures(folder: Path) -> tuple[list[Picture], int]:
-    """Return the JPEG files below a folder, sorted by name, and the number of other files there.
+def find_pictures(folder: Path) -> tuple[list[Picture], Counter[str]]:
+    """Return the JPEG files below a folder, sorted by name, and the numbers of other files by suffix.
 
     The name is the path below the folder, without the suffix, with `/` as separator.
 
@@ -41,14 +51,16 @@ def find_pictures(folder: Path) -> tuple[list[Picture], int]:
         what = "is a file" if folder.exists() else "does not exist"
         raise ArchiveError(f"{folder} {what}; name a folder of pictures ({', '.join(SUFFIXES)})")
     files = [path for path in folder.rglob("*") if path.is_file()]
-    pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
+    pictures = [path for path in files if is_chip(path.name)]
+    others = Counter(path.suffix.lower() or path.name for path in files if not is_chip(path.name))
     if not pictures:
+        found = f" ({count_others(others)})" if others else ""
         raise ArchiveError(
-            f"{folder} holds {len(files)} files, none of them a picture; pictures end with "
-            f"{' or '.join(SUFFIXES)}"
+            f"{folder} holds {len(files)} files{found}, none of them a picture; pictures end with "
+            f"{' or '.join(SUFFIXES)}: convert others to JPEG"
         )
-    named = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in pictures]
-    return named_pictures(named), len(files) - len(pictures)
+    named = by_name((path.relative_to(folder).with_suffix("").as_posix(), path) for path in pictures)
+    return _stamped(named), others
 
 
 def find_test(folder: Path) -> tuple[list[Picture], int]:
@@ -63,33 +75,25 @@ def find_test(folder: Path) -> tuple[list[Picture], int]:
     """
     if not folder.is_dir():
         raise ArchiveError(f"{folder} is not a folder; name the one that Kaggle's archive was unpacked to")
-    base = _base(folder)
-    names = read_names(base / SUBMISSION)
-    files = [*_jpegs(base / _TEST), *_jpegs(_additional(folder, base))]
-    pictures = {picture.name: picture for picture in named_pictures(files)}
-    missing = [name for name in names if name not in pictures]
+    chips, table = _base(folder)
+    names = read_names(table)
+    files = by_name([*chip_files(chips).items(), *chip_files(_additional(folder, table.parent)).items()])
+    missing = [name for name in names if name not in files]
     if missing:
         raise ArchiveError(
-            f"{len(missing):,} of the {len(names):,} pictures that {base / SUBMISSION} names are missing: "
+            f"{len(missing):,} of the {len(names):,} pictures that {table} names are missing: "
             f"{first_names(missing)}; unpack the archive again"
         )
-    return [pictures[name] for name in names], len(pictures) - len(names)
+    return _stamped({name: files[name] for name in names}), len(files) - len(names)
 
 
 def read_names(file: Path) -> list[str]:
-    """Return the names in the first column of Kaggle's table, in its order.
+    """Return the names in Kaggle's table of test pictures, in its order.
 
     Raises:
         ArchiveError: it is not such a table, is empty, or repeats a name.
     """
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            rows = [row for row in csv.reader(opened) if row]
-    except (OSError, ValueError, csv.Error) as error:
-        raise ArchiveError(f"{file} cannot be read ({error}); unpack the archive again") from error
-    if not rows or rows[0][0] != COLUMNS[0]:
-        raise ArchiveError(f"{file} must begin with the line {','.join(COLUMNS)!r}; unpack the archive again")
-    names = [row[0] for row in rows[1:]]
+    names = [chip_name(cell.strip()) for _, cell in read_cells(file).column(COLUMNS[0])]
     if not names:
         raise ArchiveError(f"{file} names no picture; unpack the archive again")
     if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -99,33 +103,22 @@ def read_names(file: Path) -> list[str]:
     return names
 
 
-def named_pictures(files: Iterable[tuple[str, Path]]) -> list[Picture]:
-    """Return named files as pictures, sorted by name.
-
-    Raises:
-        ArchiveError: two files share a name.
-    """
-    pictures: dict[str, Picture] = {}
-    for name, path in sorted(files):
-        if name in pictures:
-            raise ArchiveError(
-                f"{pictures[name].path} and {path} would both be {name!r} in the table; rename one of them"
-            )
-        status = path.stat()
-        pictures[name] = Picture(name, path, (status.st_size, status.st_mtime_ns))
-    return list(pictures.values())
+def _stamped(files: Mapping[str, Path]) -> list[Picture]:
+    statuses = ((name, path, path.stat()) for name, path in files.items())
+    return [Picture(name, path, (status.st_size, status.st_mtime_ns)) for name, path, status in statuses]
 
 
-def _base(folder: Path) -> Path:
-    """Return the folder that holds the table and the first folder of pictures."""
+def _base(folder: Path) -> tuple[Path, Path]:
+    """Return the first folder of pictures and the table beside it."""
     candidates = [folder / layout for layout in LAYOUTS]
     for place in candidates:
-        if (place / SUBMISSION).is_file() and (place / _TEST).is_dir():
-            return place
+        chips, table = find_folder(place, _TEST), find_table(place, SUBMISSIONS)
+        if chips and table:
+            return chips, table
     searched = ", ".join(str(place) for place in candidates)
     raise ArchiveError(
-        f"no {SUBMISSION} beside {_TEST}/ in any of: {searched}; set DATASET_PATH to the folder that "
-        "Kaggle's archive was unpacked to"
+        f"no {' or '.join(SUBMISSIONS)} beside {_TEST}/ in any of: {searched}; set DATASET_PATH to the folder "
+        "that Kaggle's archive was unpacked to"
     )
 
 
@@ -133,12 +126,13 @@ def _additional(folder: Path, base: Path) -> Path:
     """Return the folder of the additional pictures, at the archive's root beside `planet/`."""
     roots = dict.fromkeys([folder, base, base.parent, base.parent.parent])
     for root in roots:
-        for place in (root / _ADDITIONAL / _ADDITIONAL, root / _ADDITIONAL):
-            if any(path.suffix.lower() in SUFFIXES for path in place.glob("*")):
-                return place
+        place = find_folder(root, _ADDITIONAL)
+        if place and holds_chips(place):
+            return place
     searched = ", ".join(str(root / _ADDITIONAL) for root in roots)
     raise ArchiveError(f"no pictures in any of: {searched}; unpack the whole archive")
 
 
-def _jpegs(folder: Path) -> list[tuple[str, Path]]:
-    return [(path.stem, path) for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+def count_others(others: Mapping[str, int]) -> str:
+    """Return the numbers of other files for a person: `2 .png, 1 .txt`."""
+    return ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(others.items()))

@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError as TransportError
 from urllib3.exceptions import InvalidHeader as InvalidRetryAfter
 from urllib3.util import Retry
 
-from planets.archive.layout import CHIPS, SUBMISSION, TABLE, TEST_CHIPS, locate
+from planets.archive.layout import CHIPS, SUBMISSIONS, TABLES, TEST_CHIPS, is_chip, locate
 from planets.sources import BadDownload, SourceError
 from planets.sources.kaggle_credentials import (
     BY_HAND,
@@ -265,7 +265,8 @@ class KaggleSource:
 def is_needed(path: PurePosixPath) -> bool:
     """Return True for the archive's members that this project uses: chips and the two tables."""
     folders = {CHIPS, *TEST_CHIPS}
-    return path.name in (TABLE, SUBMISSION) or (path.suffix == ".jpg" and not folders.isdisjoint(path.parts))
+    is_table = path.name in (*TABLES, *SUBMISSIONS)
+    return is_table or (is_chip(path.name) and not folders.isdisjoint(path.parts))
 
 
 def sign_in() -> Any:

@@ -66,7 +66,26 @@ class TestAudit:
 
     def test_a_picture_of_another_kind_is_unreadable(self, folder: Path) -> None:
         Image.new("RGB", (16, 16)).save(folder / "train-jpg/train_0.jpg", "PNG")
-        assert audit(find_archive(folder), 0.25).unreadable[0][0] == "train_0"
+        assert audit(find_archive(folder), 0.25).unreadable == (
+            ("train_0", "the chip is a PNG file, whatever its name is; convert it to JPEG"),
+        )
+
+    def test_chips_of_every_suffix_are_good(self, folder: Path) -> None:
+        chips = folder / "train-jpg"
+        expected = audit(find_archive(folder), 0).content_hash
+        (chips / "train_0.jpg").rename(chips / "train_0.JPG")
+        (chips / "train_1.jpg").rename(chips / "train_1.jpeg")
+        found = audit(find_archive(folder), 0)
+        assert (found.content_hash, found.stray) == (expected, ())
+        copy = write_archive(found.chips, folder.parent / "copy")
+        assert audit(find_archive(copy), 0).content_hash == expected
+
+    def test_a_chip_in_another_format_is_named(self, folder: Path) -> None:
+        (folder / "train-jpg/train_0.jpg").unlink()
+        Image.new("RGB", (16, 16)).save(folder / "train-jpg/train_0.png")
+        found = audit(find_archive(folder), 0.25)
+        assert found.missing == ()
+        assert found.unreadable == (("train_0", "its file is train_0.png; convert it to train_0.jpg"),)
 
     def test_a_folder_in_a_chips_place_is_unreadable(self, folder: Path) -> None:
         (folder / "train-jpg/train_0.jpg").unlink()

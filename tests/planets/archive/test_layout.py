@@ -35,6 +35,41 @@ class TestFindArchive:
         assert f"{tmp_path / 'planet'} (train-jpg/ is there, train_classes.csv is missing)" in message
         assert f"{tmp_path / 'planet/planet'} (no such folder)" in message
 
+    def test_the_table_of_kaggles_competition(self, folder: Path) -> None:
+        (folder / "train_classes.csv").rename(folder / "train_v2.csv")
+        assert find_archive(folder).table == folder / "train_v2.csv"
+        (folder / "train_classes.csv").write_text("image_name,tags\ntrain_0,clear\n")
+        with pytest.raises(ArchiveError, match=r"train_classes\.csv and .*train_v2\.csv differ; keep one"):
+            find_archive(folder)
+        (folder / "train_v2.csv").write_bytes((folder / "train_classes.csv").read_bytes())
+        assert find_archive(folder).table == folder / "train_classes.csv"
+
+    def test_a_doubled_folder_of_chips(self, folder: Path) -> None:
+        doubled = folder / "train-jpg" / "train-jpg"
+        (folder / "train-jpg").rename(folder / "chips")
+        (folder / "train-jpg").mkdir()
+        (folder / "chips").rename(doubled)
+        archive = find_archive(folder)
+        assert archive.chips == doubled
+        assert all(file.is_file() for file in archive.files)
+        stamp = source_stamp(folder)
+        os.utime(doubled / "train_0.jpg", ns=(1, 1))
+        assert source_stamp(folder) != stamp
+        (folder / "train-jpg/train_0.jpg").touch()
+        with pytest.raises(ArchiveError, match=r"both .*train-jpg and .*train-jpg/train-jpg hold chips"):
+            find_archive(folder)
+
+    @pytest.mark.parametrize("name", ["train_0.JPG", "train_0.jpeg", "train_0.JPEG"])
+    def test_every_suffix_of_a_chip(self, folder: Path, name: str) -> None:
+        (folder / "train-jpg/train_0.jpg").rename(folder / "train-jpg" / name)
+        (folder / "train-jpg/._train_0.jpg").touch()
+        assert find_archive(folder).files[0] == folder / "train-jpg" / name
+
+    def test_two_files_of_one_chip(self, folder: Path) -> None:
+        (folder / "train-jpg/train_0.JPEG").touch()
+        with pytest.raises(ArchiveError, match=r"train_0\.JPEG and .*train_0\.jpg would both be 'train_0'"):
+            _ = find_archive(folder).files
+
     def test_a_folder_that_does_not_exist(self, tmp_path: Path) -> None:
         with pytest.raises(ArchiveError, match=r"nowhere does not exist; name the folder"):
             find_archive(tmp_path / "nowhere")

@@ -35,6 +35,13 @@ class TestReadTable:
             b'"image_name","tags"\n"train_0","clear primary"\n',
             b"image_name,tags\ntrain_0,clear primary",
             b"image_name,tags\ntrain_0.jpg,clear primary\n",
+            b"image_name,tags\ntrain_0.JPEG,clear primary\n",
+            b"image_name;tags\ntrain_0;clear primary\n",
+            b"sep=;\r\nimage_name;tags\r\ntrain_0;clear primary\r\n",
+            b'"image_name";"tags"\n"train_0";"clear primary"\n',
+            b"image_name\ttags\ntrain_0\tclear primary\n",
+            "\ufeffimage_name\ttags\r\ntrain_0\tclear primary\r\n".encode("utf-16-le"),
+            "\ufeffimage_name;tags\ntrain_0;clear primary\n".encode("utf-16-be"),
             b"image_name,tags\ntrain_0,clear primary clear primary\n",
             b"image_name,tags\ntrain_0,  primary\t clear \n",
             b"image_name , tags\n train_0 ,clear primary\n",
@@ -49,6 +56,13 @@ class TestReadTable:
             "quotes",
             "no last end",
             "extension",
+            "capital extension",
+            "semicolons",
+            "Excel's separator line",
+            "quoted semicolons",
+            "tabs",
+            "Excel's Unicode text",
+            "UTF-16 big-endian",
             "repeated",
             "blanks",
             "padded",
@@ -109,7 +123,14 @@ class TestReadTable:
 
     def test_another_encoding(self, tmp_path: Path) -> None:
         with pytest.raises(ArchiveError, match=r"train_classes\.csv is not UTF-8 text .*; save it as UTF-8"):
-            read_table(table(tmp_path, "image_name,tags\n".encode("utf-16")))
+            read_table(table(tmp_path, "image_name,tags,été\n".encode("latin-1")))
+        with pytest.raises(ArchiveError, match=r"train_classes\.csv is UTF-16 without a byte-order mark"):
+            read_table(table(tmp_path, "image_name,tags\n".encode("utf-16-le")))
+
+    def test_lines_are_counted_from_the_top_of_the_file(self, tmp_path: Path) -> None:
+        path = table(tmp_path, "sep=;\nimage_name;tags\n\ntrain_0;clear;x\n")
+        with pytest.raises(ArchiveError, match=r"line 4: 3 cells where the header has 2: 'train_0;clear;x'"):
+            read_table(path)
 
     def test_no_table(self, tmp_path: Path) -> None:
         with pytest.raises(ArchiveError, match=r"none\.csv cannot be read: No such file"):

@@ -28,6 +28,7 @@ def images(tmp_path: Path) -> Path:
     (folder / "broken.jpg").write_bytes((folder / "train_0.jpg").read_bytes()[:500])
     (folder / "deep" / "empty.jpg").touch()
     (folder / "notes.txt").write_text("not a picture")
+    (folder / "train_0.png").write_text("a picture of another format")
     return folder
 
 
@@ -49,7 +50,7 @@ def test_writes_a_row_for_each_picture_and_lists_those_that_cannot_be_read(
     assert list(faults) == ["broken", "deep/empty"]
     assert "cannot be decoded" in faults["broken"]
     assert "is empty" in faults["deep/empty"]
-    assert "11 pictures in images, 1 other files" in printed
+    assert "11 pictures in images, 2 other files (1 .png, 1 .txt)" in printed
     assert "11 of 11" in printed
     assert "2 unreadable pictures in all, listed in made/p.unreadable.csv" in printed
     assert "9 predictions by tiny in made/p.csv" in printed
@@ -134,6 +135,10 @@ class TestRefuses:
             (["nowhere"], "nowhere does not exist"),
             (["images/train_0.jpg"], "is a file; name a folder"),
             (["none"], "none holds 0 files, none of them a picture"),
+            (
+                ["scans"],
+                "scans holds 2 files (2 .png), none of them a picture; pictures end with .jpg or .jpeg",
+            ),
             (["images", "--bundle", "nowhere"], "no model in nowhere: make one with `make train.pipeline`"),
             (["images", "--out", "images"], "images is a folder; name a file in it"),
             (["images", "--runtime", "tflite"], "no runtime 'tflite'; the runtimes are: onnx, torch"),
@@ -143,6 +148,9 @@ class TestRefuses:
         self, words: list[str], message: str, images: Path, bundle_folder: Path, tmp_path: Path
     ) -> None:
         (tmp_path / "none").mkdir()
+        (tmp_path / "scans").mkdir()
+        for name in ("1.png", "2.PNG"):
+            (tmp_path / "scans" / name).touch()
         bundle = [] if "--bundle" in words else ["--bundle", bundle_folder]
         printed = run(tmp_path, "predict", *words, *bundle, code=1)
         assert printed.startswith("error: ")

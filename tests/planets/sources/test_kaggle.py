@@ -27,7 +27,9 @@ MEMBERS = {
     "planet/planet/train-jpg/train_0.jpg": b"a chip" * 20_000,
     "planet/planet/train-jpg/train_1.jpg": b"another" * 20_000,
     "planet/planet/train_classes.csv": TABLE,
+    "planet/planet/train-jpg/train_2.JPEG": b"of another suffix" * 100,
     "planet/planet/train-tif-v2.torrent": b"not for us",
+    "__MACOSX/planet/train-jpg/._train_0.jpg": b"not for us",
     "test-jpg-additional/test-jpg-additional/file_0.jpg": b"one more" * 100,
     "test-jpg-additional/test-jpg-additional/.DS_Store": b"not for us",
 }
