@@ -25,9 +25,11 @@ def ingest_chips(
     from planets.archive.audit import audit
     from planets.archive.table import find_archive
     from planets.archive.writer import write_archive
+    from planets.system import require_space
     from steps.clearml import datasets, sources
     from steps.clearml.code_version import require_code
-    from steps.clearml.task import current_task, is_refreshed
+    from steps.clearml.task import is_refreshed
+    from steps.clearml.uploads import upload_artifact
 
     require_code("ingest", code_version)
     version = sources.RegisteredVersion(path) if source == "clearml" else None
@@ -40,7 +42,7 @@ def ingest_chips(
 
     audited = audit(find_archive(chosen.fetch()), max_bad_fraction)
     print("\n".join(audited.summary()))
-    current_task().upload_artifact("audit", audited.to_json(), extension_name=".json")
+    upload_artifact("audit", audited.to_json(), ".json")
 
     dataset_id = datasets.find_content(dataset_project, dataset_name, audited.content_hash)
     if dataset_id:
@@ -50,6 +52,8 @@ def ingest_chips(
         print(f"dataset {dataset_id} has no bad chip and is used as is")
     else:
         with tempfile.TemporaryDirectory() as staging:
+            # ClearML packs a second copy there; it hangs if it cannot.
+            require_space(Path(staging), 2 * int(audited.chips["size"].sum()), "packing the dataset")
             folder = write_archive(audited.chips, Path(staging) / "chips")
             origin_tag = f"kaggle:{kaggle}" if source == "kaggle" else source
             dataset_id = datasets.upload(

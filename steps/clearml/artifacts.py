@@ -10,7 +10,7 @@ from clearml import Task
 from numpy.typing import NDArray
 
 from steps.clearml.errors import StepError
-from steps.clearml.task import current_task
+from steps.clearml.uploads import upload_artifact
 
 
 def artifact_file(task_id: str, name: str) -> Path:
@@ -21,17 +21,12 @@ def artifact_file(task_id: str, name: str) -> Path:
     return Path(artifacts[name].get_local_copy(raise_on_error=True))
 
 
-def store_folder(name: str, folder: Path) -> None:
-    """Upload a folder as the artifact `name` of this task."""
-    current_task().upload_artifact(name, folder, wait_on_upload=True)
-
-
 def store_arrays(name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Upload arrays as the artifact `name` of this task, one npz file."""
     with tempfile.TemporaryDirectory() as workdir:
         file = Path(workdir) / f"{name}.npz"
         np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
-        current_task().upload_artifact(name, file, wait_on_upload=True)
+        upload_artifact(name, file)
 
 
 def load_arrays(task_id: str, name: str) -> dict[str, NDArray[Any]]:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from planets.archive.table import find_archive, label_matrix
 from planets.chips.store import ChipStore
 from steps.clearml.artifacts import artifact_file
-from steps.clearml.task import CONTENT, current_task, host_cache
+from steps.clearml.errors import StepError
+from steps.clearml.task import CONTENT, host_cache
+from steps.clearml.uploads import require_readable, upload_artifact
 
 SOURCE = "source"
 """Kind of the tag that names the origin of a dataset's chips, as in `source:kaggle`."""
@@ -66,7 +68,7 @@ class RegisteredChips:
         """Upload the table of each chip's part as this task's artifact `split`, and return its text."""
         table = pd.DataFrame({"name": self.names, "part": parts})
         text = str(table.to_csv(index=False, lineterminator="\n"))
-        current_task().upload_artifact(SPLIT, text, extension_name=".csv", wait_on_upload=True)
+        upload_artifact(SPLIT, text, ".csv")
         return text
 
 
@@ -78,7 +80,7 @@ def read_chips(dataset_id: str) -> RegisteredChips:
         dataset_id=dataset_id,
         folder=folder,
         names=tuple(archive.rows["image_name"]),
-        files=tuple(archive.chips / f"{name}.jpg" for name in archive.rows["image_name"]),
+        files=archive.files,
         labels=label_matrix(archive.rows["tags"]),
         content=tag_value(dataset_id, CONTENT),
         source=tag_value(dataset_id, SOURCE) or "unknown",
@@ -95,12 +97,29 @@ def local_copy(dataset_id: str) -> Path:
     """Return a read-only copy of a dataset on this host.
 
     The lock is ours: without it two workers of a host can delete each other's half-extracted copy.
+
+    Raises:
+        StepError: files are missing in the copy; ClearML reports no failure to unpack, such as a full disk.
+        NotStored: files of the dataset are missing on the server.
     """
     cache = host_cache()
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f"dataset-{dataset_id}.lock"):
-        dataset = Dataset.get(dataset_id=dataset_id, alias="chips", silence_alias_warnings=True)
-        return Path(dataset.get_local_copy())
+        try:
+            dataset = Dataset.get(dataset_id=dataset_id, alias="chips", silence_alias_warnings=True)
+            folder = Path(dataset.get_local_copy())
+        except ValueError:
+            require_readable(dataset_id)
+            raise
+        for name, entry in dataset.file_entries_dict.items():
+            file = folder / name
+            if not file.is_file() or file.stat().st_size != entry.size:
+                require_readable(dataset_id)
+                raise StepError(
+                    f"the copy of dataset {dataset_id} lacks {file}: free some space on the disk of {cache} "
+                    "and run again"
+                )
+        return folder
 
 
 def tag_value(dataset_id: str, kind: str) -> str:

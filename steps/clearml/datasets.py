@@ -1,24 +1,29 @@
 """Versions of the ClearML dataset: lookup by content or origin, upload, finalization."""
 
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
-from zipfile import ZIP_STORED
 
 from clearml import Dataset, Task
 
+from planets.archive.layout import is_chip
 from steps.clearml.chips import SOURCE, tag_value
-from steps.clearml.task import (
-    CONTENT,
-    DONE,
-    content_tag,
-    controller_of,
-    current_task,
-    exactly,
-    storage,
+from steps.clearml.task import CONTENT, DONE, content_tag, controller_of, current_task, exactly
+from steps.clearml.uploads import (
+    NotStored,
+    close_dataset,
+    dataset_fault,
+    new_dataset,
+    require_readable,
+    upload_dataset,
 )
 
 MADE_BY_RUN = "made-by-run"
 """Tag of the versions that a run registers: the run has trained on them, so they start no other run."""
+
+
+UNREADABLE = "unreadable"
+"""Tag of a version whose files are lost. It has no other tag, so no run finds it by content or origin."""
 
 
 class Registered(NamedTuple):
@@ -45,55 +50,74 @@ def finished(project: str, name: str, tag: str) -> list[str]:
 
 
 def find_content(project: str, name: str, content_hash: str) -> str | None:
-    """Return the id of the oldest finished dataset of this name with this content, if there is one."""
-    return next(iter(finished(project, name, content_tag(content_hash))), None)
+    """Return the id of the oldest readable dataset of this name with this content, if there is one."""
+    return next(_readable(finished(project, name, content_tag(content_hash))), None)
 
 
 def find_registered(project: str, name: str, origin: str) -> Registered | None:
-    """Return the newest finished dataset of this name that came from `origin`, if there is one."""
-    known = finished(project, name, origin)
-    if not known:
+    """Return the newest readable dataset of this name that came from `origin`, if there is one."""
+    dataset_id = next(_readable(reversed(finished(project, name, origin))), None)
+    if dataset_id is None:
         return None
-    dataset_id = known[-1]
     entries = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True).file_entries_dict
-    chips = sum(path.endswith(".jpg") for path in entries)
+    chips = sum(is_chip(PurePosixPath(path).name) for path in entries)
     return Registered(dataset_id, tag_value(dataset_id, CONTENT), chips)
 
 
 def remember_origin(project: str, name: str, origin: str, dataset_id: str) -> None:
     """Tag the dataset `dataset_id`, draft or finished, with `origin`, and no other dataset any more."""
-    before = find_registered(project, name, origin)
-    if before is not None and before.dataset_id != dataset_id:
-        task = Task.get_task(task_id=before.dataset_id)
-        task.set_tags([tag for tag in task.get_tags() if tag != origin])
+    for before in finished(project, name, origin):
+        if before != dataset_id:
+            task = Task.get_task(task_id=before)
+            task.set_tags([tag for tag in task.get_tags() if tag != origin])
     Task.get_task(task_id=dataset_id).add_tags([origin])
 
 
 def upload(project: str, name: str, content_hash: str, folder: Path, source: str) -> str:
     """Upload `folder` as a new version of a dataset, still a draft, and return its id.
 
-    `source` is the origin of the chips: sample, local, clearml or kaggle:owner/name.
+    Args:
+        project: ClearML project of the dataset.
+        name: its name.
+        content_hash: hash of its content, see `planets.archive.audit.Audit`.
+        folder: the chips and their table.
+        source: origin of the chips: sample, local, clearml or kaggle:owner/name.
 
-    The chips are JPEGs: they are stored, not compressed. Chunks are large, because every chunk writes the
-    state of the whole dataset again.
+    Raises:
+        NotStored: a file was refused or lost; the draft is marked as failed.
     """
     tags = [content_tag(content_hash), f"{SOURCE}:{source}"]
-    dataset = Dataset.create(dataset_name=name, dataset_project=project, dataset_tags=tags)
-    dataset.add_files(folder, verbose=False)
-    dataset.upload(
-        show_progress=False,
-        compression=ZIP_STORED,
-        chunk_size=1024,
-        preview=False,
-        output_url=storage(),
-    )
+    dataset = new_dataset(project, name, tags)
+    try:
+        upload_dataset(dataset, folder)
+    except NotStored as error:
+        Task.get_task(task_id=dataset.id).mark_failed(
+            force=True, status_reason="not stored", status_message=str(error)
+        )
+        raise
     if controller_of(current_task()):
         Task.get_task(task_id=dataset.id).add_tags([MADE_BY_RUN])
     return str(dataset.id)
 
 
 def finalize(dataset_id: str) -> None:
-    """End the draft `dataset_id`, if it is one: its content can be read and never changes again."""
+    """End the draft `dataset_id`, if it is one: its content can be read and never changes again.
+
+    Raises:
+        NotStored: a file of it is not stored, or its state was refused.
+    """
+    require_readable(dataset_id)
     dataset = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True)
     if not dataset.is_final():
-        dataset.finalize()
+        close_dataset(dataset)
+
+
+def _readable(dataset_ids: Iterable[str]) -> Iterator[str]:
+    """Yield the versions whose files are stored, and void the others, so that they are made again."""
+    for dataset_id in dataset_ids:
+        fault = dataset_fault(dataset_id)
+        if fault:
+            print(f"dataset {dataset_id} cannot be read: {fault}; it is void, and will not be found again")
+            Task.get_task(task_id=dataset_id).set_tags([UNREADABLE])
+        else:
+            yield dataset_id

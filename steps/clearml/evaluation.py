@@ -10,9 +10,10 @@ from planets.bundle.manifest import FIGURES
 from planets.chips.store import ChipStore
 from planets.evaluation.evaluation import Evaluation
 from planets.plots.evaluation import save_figures
-from steps.clearml.artifacts import store_arrays, store_folder
+from steps.clearml.artifacts import store_arrays
 from steps.clearml.models import register_model
 from steps.clearml.reports import report_evaluation, report_figures, report_subject
+from steps.clearml.uploads import upload_artifact
 
 
 def store_evaluation(
@@ -47,7 +48,7 @@ def store_evaluation(
         figures = save_figures(folder / FIGURES, info.name, evaluation, store, history, best_epoch)
         report_evaluation(info.name, bundle.metrics)
         report_figures(figures, "evaluation")
-        store_folder("bundle", folder)
+        upload_artifact("bundle", folder)
     for trial in evaluation.trials:
         print(trial)
     valid_f2, test_f2, constant_f2 = (evaluation.report[key]["f2"] for key in ("valid", "test", "constant"))

@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import Logger
 
 from steps.clearml.models import CHECKPOINT
 from steps.clearml.task import current_task
+from steps.clearml.uploads import NotStored, upload_artifact
 
 UPLOAD_SECONDS = 60
 """A lost worker costs at most this much work; uploading more often would slow small trainings down."""
@@ -50,10 +51,16 @@ class TaskLogger(Logger):
         """Report nothing: the step's parameters are in the task already."""
 
     def after_save_checkpoint(self, checkpoint_callback: Checkpoint) -> None:
-        """Upload the checkpoint as an artifact of the task if the last upload is long enough ago."""
+        """Upload the checkpoint as an artifact of the task if the last upload is long enough ago.
+
+        A checkpoint that cannot be stored is reported and does not end the training: it only insures it.
+        """
         if time.monotonic() - self._uploaded < UPLOAD_SECONDS:
             return
         self._uploaded = time.monotonic()
         # Without a monitored metric, Lightning's "best" checkpoint is the latest.
         file = Path(cast(ModelCheckpoint, checkpoint_callback).best_model_path)
-        current_task().upload_artifact(CHECKPOINT, file, wait_on_upload=True)
+        try:
+            upload_artifact(CHECKPOINT, file)
+        except NotStored as error:
+            print(f"{error}; the training continues, and tries again in {UPLOAD_SECONDS} s", flush=True)

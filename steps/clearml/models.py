@@ -1,5 +1,6 @@
 """Models in ClearML: registration, lookup with their evaluations, and the checkpoint of a training."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,7 +8,8 @@ from clearml import Model, OutputModel, Task
 
 from steps.clearml.artifacts import artifact_file
 from steps.clearml.errors import StepError
-from steps.clearml.task import ParentFailed, current_task, require_completed, storage
+from steps.clearml.task import ParentFailed, current_task, require_completed
+from steps.clearml.uploads import artifact_is_stored, upload_model
 
 CHECKPOINT = "checkpoint"
 """Artifact of a training: its checkpoint, for a worker that takes the training over."""
@@ -36,12 +38,7 @@ def register_model(name: str, weights: Path, settings: dict[str, object], labels
         config_dict=settings,
         label_enumeration={label: index for index, label in enumerate(labels)},
     )
-    model.update_weights(
-        str(weights),
-        upload_uri=storage(),
-        auto_delete_file=False,
-        async_enable=False,
-    )
+    upload_model(model, weights)
     return str(model.id)
 
 
@@ -61,16 +58,23 @@ def trained_model(train_id: str) -> str:
 
 
 def earlier_checkpoint() -> Path | None:
-    """Return the checkpoint of an earlier attempt at this task, or of a stopped task that it repeats."""
+    """Return the checkpoint of an earlier attempt at this task, or of a stopped task that it repeats.
+
+    A checkpoint that is not stored whole is passed over: the worker may have been lost while it replaced it.
+    """
     task = current_task()
     # Our epochs continue by themselves; ClearML would add them to the last iteration that it knows.
     task.set_initial_iteration(0)
-    holder = task.id if CHECKPOINT in task.artifacts else _stopped_equal(task)
-    return artifact_file(holder, CHECKPOINT) if holder else None
+    for holder in (task, *_stopped_equal(task)):
+        if CHECKPOINT in holder.artifacts:
+            if artifact_is_stored(holder, CHECKPOINT):
+                return artifact_file(holder.id, CHECKPOINT)
+            print(f"the checkpoint of task {holder.id} is not stored whole and is passed over")
+    return None
 
 
-def _stopped_equal(task: Task) -> str | None:
-    """Return the latest stopped task of the same run, inputs and code that left a checkpoint.
+def _stopped_equal(task: Task) -> Iterator[Task]:
+    """Yield the stopped tasks of the same run, inputs and code, the latest first.
 
     A resumed run creates a new task for a training that was stopped. ClearML stores the digest of a step's
     inputs and code in its task; its cache finds equal steps by the same digest.
@@ -85,9 +89,8 @@ def _stopped_equal(task: Task) -> str | None:
             "search_hidden": True,
         },
     )
-    return next(
-        (task_id for task_id in equal if CHECKPOINT in Task.get_task(task_id=task_id).artifacts), None
-    )
+    for task_id in equal:
+        yield Task.get_task(task_id=task_id)
 
 
 def completed_of(candidates: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from steps.clearml.task import current_task
+from steps.clearml.uploads import upload_artifact, upload_figure
 
 SPLITS = ("valid", "test")
 
@@ -59,10 +60,9 @@ def report_comparisons(best: str, comparisons: Mapping[str, Mapping[str, Mapping
 
 
 def report_figures(figures: Mapping[str, Path], series: str) -> None:
-    """Show pictures with this task, and wait for their upload: their folder may be a temporary one."""
+    """Show pictures with this task; when it returns, they are stored and their files may go."""
     for title, file in figures.items():
-        current_task().get_logger().report_image(title, series, iteration=0, local_path=str(file))
-    current_task().flush(wait_for_uploads=True)
+        upload_figure(title, series, file)
 
 
 def per_label_table(report: Mapping[str, Any]) -> pd.DataFrame:
@@ -111,7 +111,7 @@ def show_table(title: str, series: str, table: pd.DataFrame) -> None:
 def store_table(name: str, table: pd.DataFrame) -> None:
     """Upload a table as the artifact `name` of this task, unless it is empty."""
     if not table.empty:
-        current_task().upload_artifact(name, table, wait_on_upload=True)
+        upload_artifact(name, table)
 
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:

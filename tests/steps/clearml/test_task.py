@@ -12,8 +12,9 @@ def storage(folder):
 
     from steps.clearml import models
     from steps.clearml import task as tasks
-    from steps.clearml.artifacts import artifact_file, load_arrays, store_arrays, store_folder
+    from steps.clearml.artifacts import artifact_file, load_arrays, store_arrays
     from steps.clearml.logger import TaskLogger
+    from steps.clearml.uploads import upload_artifact
 
     folder = Path(folder)
     facts = {"outside": error_of(tasks.current_task)}
@@ -26,7 +27,7 @@ def storage(folder):
         task.set_parameter("return/model_id", model_id)
         facts["own_model"] = models.trained_model(task.id) == model_id
         store_arrays("scores", {"test_f2": np.array([0.25, 0.5])})
-        store_folder("bundle", folder / "bundle")
+        upload_artifact("bundle", folder / "bundle")
         logger = TaskLogger()
         logger.log_metrics({"train_loss": 0.5, "valid_loss": 0.75, "lr": 0.1}, step=1)
         saved = ModelCheckpoint()

@@ -1,0 +1,213 @@
+"""Uploads: all files that steps leave with ClearML pass here, and count as stored once they are looked up.
+
+The SDK only logs some failures: a refused chunk of a dataset, a file that it could not pack, a figure. And a
+storage that acknowledges a file may keep a part of it, or nothing.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+from zipfile import ZIP_STORED
+
+import pandas as pd
+from clearml import Dataset, Model, OutputModel, StorageManager, Task
+from clearml.backend_api import Session
+from clearml.backend_api.utils import get_http_session_with_retry
+
+from steps.clearml.errors import StepError
+from steps.clearml.task import current_task, storage
+
+STATE = "state"
+"""Artifact of a dataset's task: the JSON list of its files and of the chunks that hold them."""
+
+_REMEDY = "check the disks of the file server and of this worker (`make doctor`), then run again"
+_SECONDS = 30
+_TRANSIENT = [429, 502, 503, 504]
+
+
+class NotStored(StepError):
+    """A file was refused, or the storage does not hold what was sent."""
+
+
+def upload_artifact(name: str, content: Path | str | pd.DataFrame, suffix: str | None = None) -> None:
+    """Store a file, a folder (zipped), a text or a table as the artifact `name` of this task.
+
+    Args:
+        name: an artifact of that name is replaced.
+        content: what to store; a text becomes a file with `suffix`.
+        suffix: such as ".csv"; None for ClearML's choice.
+
+    Raises:
+        NotStored: it was refused, or is not stored as it was sent.
+    """
+    task = current_task()
+    with _refusals(f"the artifact {name!r}"):
+        task.upload_artifact(name, content, extension_name=suffix, wait_on_upload=True)
+    artifact = task.artifacts[name]
+    _require_stored(task, f"the artifact {name!r}", artifact.url, artifact.size)
+
+
+def upload_model(model: OutputModel, weights: Path) -> None:
+    """Store the weights of a model of this task. Raises NotStored; the model is then removed again."""
+    what = f"the model {model.name!r}"
+    try:
+        with _refusals(what):
+            # By default the SDK returns before the upload ends, and deletes the file.
+            model.update_weights(
+                str(weights), upload_uri=storage(), auto_delete_file=False, async_enable=False
+            )
+        _require_stored(current_task(), what, model.url, weights.stat().st_size)
+    except NotStored:
+        Model.remove(model.id, delete_weights_file=False, force=True)
+        raise
+
+
+def upload_figure(title: str, series: str, file: Path) -> None:
+    """Show a picture among this task's debug samples. Raises NotStored."""
+    task = current_task()
+    logger = task.get_logger()
+    folder = f"{logger.get_default_upload_destination().rstrip('/')}/figures/{task.id}"
+    what = f"the figure {title!r}"
+    name = quote(f"{title}-{series}{file.suffix}".replace("/", "-"))
+    with _refusals(what):
+        # Uploaded here and reported by its address: the SDK's own upload only logs a failure.
+        url = StorageManager.upload_file(str(file), f"{folder}/{name}")
+    _require_stored(task, what, url, file.stat().st_size)
+    logger.report_image(title, series, iteration=0, url=url)
+
+
+def new_dataset(project: str, name: str, tags: Sequence[str]) -> Dataset:
+    """Create the draft of a new version, which stores its state. Raises NotStored."""
+    with _refusals(f"the dataset {name!r}"):
+        return Dataset.create(dataset_name=name, dataset_project=project, dataset_tags=list(tags))
+
+
+def upload_dataset(dataset: Dataset, folder: Path) -> None:
+    """Store all files of a folder in a draft. Raises NotStored if any is missing.
+
+    The chips are JPEGs: they are stored, not compressed. Chunks are large, because every chunk writes the
+    state of the whole dataset again.
+    """
+    what = f"the dataset {dataset.id}"
+    dataset.add_files(folder, verbose=False)
+    expected = len(dataset.file_entries_dict)
+    with _logged_errors() as errors, _refusals(what):
+        dataset.upload(
+            show_progress=False, compression=ZIP_STORED, chunk_size=1024, preview=False, output_url=storage()
+        )
+    # A file that could not be packed is left out of the dataset, with a line in the console.
+    lacking = expected - len(dataset.file_entries_dict)
+    fault = f"{lacking:,} of its {expected:,} files were left out" if lacking else dataset_fault(dataset.id)
+    if fault:
+        raise NotStored(f"{what} was not stored: {'; '.join([fault, *dict.fromkeys(errors)])}; {_REMEDY}")
+
+
+def close_dataset(dataset: Dataset) -> None:
+    """Finalize a draft, which stores its state anew. Raises NotStored."""
+    what = f"the dataset {dataset.id}"
+    with _refusals(what):
+        dataset.finalize()
+    if fault := dataset_fault(dataset.id):
+        raise NotStored(f"{what} was not stored: {fault}; {_REMEDY}")
+
+
+def dataset_fault(dataset_id: str) -> str:
+    """Return why a dataset cannot be read, or "": its state and all its chunks are stored at their full size.
+
+    No chunk is downloaded. Files that a version only links to are not looked up.
+
+    Raises:
+        NotStored: the storage does not answer, so that nothing is known.
+    """
+    task = Task.get_task(task_id=dataset_id)
+    if fault := _artifact_fault(task, STATE):
+        return fault
+    dataset = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True)
+    files = dataset.file_entries_dict.values()
+    if not files and not dataset.link_entries_dict:
+        return "it holds no file"
+    chunks = sorted({(entry.parent_dataset_id, entry.artifact_name or "") for entry in files})
+    tasks: Mapping[str, Task] = {
+        holder: Task.get_task(task_id=holder) for holder in {holder for holder, _ in chunks}
+    }
+    faults = (_artifact_fault(tasks[holder], name) for holder, name in chunks)
+    return next(filter(None, faults), "")
+
+
+def require_readable(dataset_id: str) -> None:
+    """Check that the files of a dataset are stored. Raises NotStored with the way to make them again."""
+    if fault := dataset_fault(dataset_id):
+        raise NotStored(f"dataset {dataset_id} cannot be read: {fault}; run again with `--refresh ingest`")
+
+
+def artifact_is_stored(task: Task, name: str) -> bool:
+    """Return True if the artifact's file is stored at its full size. Raises NotStored without an answer."""
+    return not _artifact_fault(task, name)
+
+
+def _artifact_fault(task: Task, name: str) -> str:
+    artifact = task.artifacts.get(name)
+    if artifact is None:
+        return f"its part {name!r} was never stored"
+    size = _stored_size(task, artifact.url)
+    if size is None:
+        return f"its part {name!r} is missing at {artifact.url}"
+    if size != artifact.size:
+        return f"its part {name!r} has {size:,} of {artifact.size:,} bytes at {artifact.url}"
+    return ""
+
+
+def _require_stored(task: Task, what: str, url: str, size: int) -> None:
+    stored = _stored_size(task, url)
+    if stored != size:
+        held = "nothing is" if stored is None else f"{stored:,} of {size:,} bytes are"
+        raise NotStored(f"{what} was not stored: {held} at {url}; {_REMEDY}")
+
+
+def _stored_size(task: Task, url: str) -> int | None:
+    """Return the size in bytes of a stored file, None if there is none.
+
+    Raises:
+        NotStored: an HTTP server does not answer or refuses the question.
+    """
+    if not url.startswith(("http://", "https://")):
+        size: int | None = StorageManager.get_file_size_bytes(url, silence_errors=True)
+        return size
+    # The SDK asks with GET and reads no size from a server that compresses what it sends.
+    headers = {"Accept-Encoding": "identity"}
+    if url.startswith(str(Session.get_files_server_host())):
+        headers = task.session.add_auth_headers(headers)
+    try:
+        with get_http_session_with_retry(total=3, backoff_factor=0.5, status_forcelist=_TRANSIENT) as session:
+            answer = session.head(url, headers=headers, timeout=_SECONDS, allow_redirects=True)
+            if answer.status_code in (404, 410):
+                return None
+            answer.raise_for_status()
+            return int(answer.headers["Content-Length"])
+    except (OSError, KeyError) as error:
+        raise NotStored(f"{url} cannot be checked: {error}; {_REMEDY}") from error
+
+
+@contextmanager
+def _refusals(what: str) -> Iterator[None]:
+    """Turn the SDK's errors of a failed upload into NotStored; those of `requests` are OSErrors."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise NotStored(f"{what} was not stored: {error}; {_REMEDY}") from error
+
+
+@contextmanager
+def _logged_errors() -> Iterator[list[str]]:
+    """Collect the errors that the SDK logs in the block: reasons that it does not raise."""
+    messages: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("clearml")
+    log.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        log.removeHandler(handler)
