@@ -4,8 +4,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.config.parameters import Run
 from pipeline.connection import ROOT, Api, Connection
@@ -17,6 +19,9 @@ from planets.config.project import Config
 
 DISK_GIGABYTES = 5
 """The sample needs 1 GB with its stores, the real data and a few models 5 GB."""
+
+TEMPORARY_GIGABYTES = 2
+"""A dataset on its way to the server needs twice its size: 1.3 GB for the real chips."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Check:
 def examine(config: Config, stack: Stack, named: Connection | None) -> Iterator[Check]:
     """Yield all checks; server checks are skipped when it is unreachable."""
     yield _python()
-    yield _disk()
+    yield from _disks(stack)
     yield from _importable(config)
     if named is None and stack.connection() is None:
         yield from _ports(config)
@@ -52,14 +57,19 @@ def _python() -> Check:
     )
 
 
-def _disk() -> Check:
-    free = shutil.disk_usage(ROOT).free / 1e9
-    return Check(
-        "disk",
-        free >= DISK_GIGABYTES,
-        f"{free:.0f} GB free",
-        f"free {DISK_GIGABYTES} GB on the disk of {ROOT}",
-    )
+def _disks(stack: Stack) -> Iterator[Check]:
+    """Check each disk once: that of the stack (server, cache), of the checkout, and of temporary files."""
+    stack_folder = next(folder for folder in (stack.home, *stack.home.parents) if folder.exists())
+    temporary = Path(tempfile.gettempdir())
+    # The folder that needs most comes first, and stands for the others on its disk.
+    needs = {stack_folder: DISK_GIGABYTES, temporary: TEMPORARY_GIGABYTES, ROOT: 1}
+    checked: set[int] = set()
+    for folder, gigabytes in needs.items():
+        if folder.stat().st_dev not in checked:
+            checked.add(folder.stat().st_dev)
+            free = shutil.disk_usage(folder).free / 1e9
+            seen = f"{free:.1f} GB free in {folder}"
+            yield Check("disk", free >= gigabytes, seen, f"free {gigabytes} GB on the disk of {folder}")
 
 
 def _importable(config: Config) -> Iterator[Check]:

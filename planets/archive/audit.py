@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pandas as pd
 from PIL import Image
 
-from planets.archive.layout import is_chip
+from planets.archive.layout import other_files
 from planets.archive.table import Archive, label_matrix
 from planets.chips import ArchiveError
 from planets.chips.jpeg import decode
@@ -164,7 +164,7 @@ def audit(archive: Archive, max_bad_fraction: float, threads: int | None = None)
     """
     rows = archive.rows.assign(path=pd.Series(archive.files, index=archive.rows.index, dtype=object))
     rows = rows.sort_values("image_name", ignore_index=True)
-    others = _other_files(archive.chips)
+    others = other_files(archive.chips)
     with ThreadPoolExecutor(threads or usable_cores()) as pool:
         inspected = pool.map(partial(_inspect, others=others), rows["image_name"], rows["path"])
         inspections = pd.DataFrame(list(inspected), columns=list(Inspection._fields))
@@ -180,11 +180,6 @@ def audit(archive: Archive, max_bad_fraction: float, threads: int | None = None)
     if result.bad > max_bad_fraction * result.rows or result.chips.empty:
         raise BadChips(_complaint(archive, result, max_bad_fraction))
     return result
-
-
-def _other_files(chips: Path) -> dict[str, str]:
-    """Return the files in a folder of chips that are none, by stem, such as `train_0.png`."""
-    return {file.stem: file.name for file in chips.iterdir() if not is_chip(file.name)}
 
 
 def _inspect(name: str, path: Path, others: Mapping[str, str]) -> Inspection:

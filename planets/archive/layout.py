@@ -46,6 +46,11 @@ def chip_files(folder: Path) -> dict[str, Path]:
     return by_name((chip_name(file.name), file) for file in folder.iterdir() if is_chip(file.name))
 
 
+def other_files(folder: Path) -> dict[str, str]:
+    """Return the names of the files in a folder that are no chips, such as `train_0.png`, by stem."""
+    return {file.stem: file.name for file in folder.iterdir() if not is_chip(file.name)}
+
+
 def by_name(files: Iterable[tuple[str, Path]]) -> dict[str, Path]:
     """Return named files as a dictionary, sorted by name. Raises ArchiveError if two files share a name."""
     named: dict[str, Path] = {}

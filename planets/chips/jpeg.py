@@ -18,7 +18,7 @@ DECODER = "pillow-rgb"
 RESIZER = "pillow-bilinear"
 """Identifies `resize`; stored and checked like `DECODER`."""
 
-_FORMATS = {"PNG": b"\x89PNG", "TIFF": (b"II*\0", b"MM\0*"), "GIF": b"GIF8", "WebP": b"RIFF"}
+_FORMATS = {"PNG": (b"\x89PNG",), "TIFF": (b"II*\0", b"MM\0*"), "GIF": (b"GIF8",), "WebP": (b"RIFF",)}
 """First bytes of the formats that people rename to `.jpg`."""
 
 

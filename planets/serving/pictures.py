@@ -21,6 +21,7 @@ from planets.archive.layout import (
     find_table,
     holds_chips,
     is_chip,
+    other_files,
 )
 from planets.chips import ArchiveError
 from planets.system import first_names
@@ -77,12 +78,14 @@ def find_test(folder: Path) -> tuple[list[Picture], int]:
         raise ArchiveError(f"{folder} is not a folder; name the one that Kaggle's archive was unpacked to")
     chips, table = _base(folder)
     names = read_names(table)
-    files = by_name([*chip_files(chips).items(), *chip_files(_additional(folder, table.parent)).items()])
-    missing = [name for name in names if name not in files]
+    folders = (chips, _additional(folder, table.parent))
+    files = by_name(item for place in folders for item in chip_files(place).items())
+    others = {stem: f"{stem} ({name})" for place in folders for stem, name in other_files(place).items()}
+    missing = [others.get(name, name) for name in names if name not in files]
     if missing:
         raise ArchiveError(
             f"{len(missing):,} of the {len(names):,} pictures that {table} names are missing: "
-            f"{first_names(missing)}; unpack the archive again"
+            f"{first_names(missing)}; unpack the archive again, and convert other formats to JPEG"
         )
     return _stamped({name: files[name] for name in names}), len(files) - len(names)
 
@@ -117,8 +120,8 @@ def _base(folder: Path) -> tuple[Path, Path]:
             return chips, table
     searched = ", ".join(str(place) for place in candidates)
     raise ArchiveError(
-        f"no {' or '.join(SUBMISSIONS)} beside {_TEST}/ in any of: {searched}; set DATASET_PATH to the folder "
-        "that Kaggle's archive was unpacked to"
+        f"no {' or '.join(SUBMISSIONS)} beside {_TEST}/ in any of: {searched}; set DATASET_PATH to the "
+        "folder that Kaggle's archive was unpacked to"
     )
 
 

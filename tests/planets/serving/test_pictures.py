@@ -94,7 +94,8 @@ def test_takes_the_tables_and_files_that_training_takes(names: str, content: str
 class TestRefuses:
     def test_missing_pictures_by_name(self, archive: Path) -> None:
         write_names(archive, [*NAMES, "test_7", "file_8"])
-        with pytest.raises(ArchiveError, match=r"2 of the 7 pictures .* are missing: test_7, file_8;"):
+        (archive / "planet/planet/test-jpg/test_7.png").touch()
+        with pytest.raises(ArchiveError, match=r"2 of the 7 .* are missing: test_7 \(test_7\.png\), file_8;"):
             find_test(archive)
 
     def test_names_twice(self, archive: Path) -> None:
