@@ -2,10 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+from planets.environment import prepare
+
 if TYPE_CHECKING:
     from planets.serving.predictor import Prediction, Predictor
 
 __all__ = ["Prediction", "Predictor"]
+
+prepare()  # before any runtime is imported
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,7 @@
 """The container files say what they should: checked without an engine; no image is built here."""
 
+import http.server
+import json
 import re
 import subprocess
 import sys
@@ -91,6 +93,23 @@ def test_an_image_has_no_root_a_health_check_and_its_code_last(name):
     last, before = text.strip().splitlines()[-1], text.strip().splitlines()[-2]
     assert before == f"COPY --from={name}-packages /opt/venv /opt/venv"
     assert last in ("COPY server server", "COPY . .")
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (500, 1)])
+def test_the_servers_health_check_wants_more_than_an_open_port(tmp_path, status, code):
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.end_headers()
+
+    check = json.loads(re.search(r"HEALTHCHECK .*\\\n\s+CMD (\[.*\])", stage("server")).group(1))
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+        announced = tmp_path / "server.json"
+        announced.write_text(json.dumps({"api": f"http://localhost:{server.server_port}"}))
+        words = [word.replace("/data/server/server.json", str(announced)) for word in check[1:]]
+        with subprocess.Popen([sys.executable, *words]) as process:
+            server.handle_request()
+        assert process.returncode == code
 
 
 def test_our_containers_have_few_rights_and_share_the_servers_address():

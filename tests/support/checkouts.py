@@ -16,6 +16,8 @@ from pathlib import Path
 
 import yaml
 from filelock import FileLock
+from PIL import Image
+from support import outgoing
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("configs", "pipeline", "planets", "server", "steps")
@@ -142,7 +144,8 @@ def _free_ports(count):
 class FirstRun:
     """A finished first run: its output, its report, and its checkout as the run left it, with the stack down.
 
-    Tests work on copies. All test processes of a session share one first run.
+    Tests work on copies. All test processes of a session share one first run. It is made behind proxies that
+    record all requests; as root, where only loopback answers.
     """
 
     kept: Checkout
@@ -156,11 +159,21 @@ class FirstRun:
         with FileLock(folder / "lock"):
             if not printed.exists():
                 checkout = make_checkout(folder / "checkout")
-                try:
-                    printed.write_text(checkout("run"))
-                finally:
-                    checkout("down")
+                with outgoing.recorded(folder) as place:
+                    checkout.environment |= place.environment
+                    checkout.inside = place.inside
+                    try:
+                        report = checkout("run")
+                        checkout("predict", str(_one_picture(folder / "picture")))
+                    finally:
+                        checkout("down")
+                printed.write_text(report)
         return cls(Checkout(folder / "checkout"), printed.read_text())
+
+    @property
+    def outgoing(self):
+        """What it sent: requests to the proxy, names, packets."""
+        return (self.kept.folder.parent / outgoing.FILE).read_text().splitlines()
 
     @cached_property
     def report(self):
@@ -176,6 +189,12 @@ class FirstRun:
         report = folder / "output" / "run.json"
         report.write_text(_replaced(report.read_text(), replacements))
         return Checkout(folder, _environment(folder))
+
+
+def _one_picture(folder):
+    folder.mkdir()
+    Image.new("RGB", (64, 64)).save(folder / "picture.jpg")
+    return folder
 
 
 def _ports(checkout):

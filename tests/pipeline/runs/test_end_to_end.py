@@ -54,6 +54,11 @@ def test_the_first_run_runs_everything_and_says_what_came_of_it(checkout, first_
     assert str(first_run.kept.output / "best") in first_run.printed
 
 
+def test_a_run_and_a_prediction_send_nothing_off_the_machine(first_run):
+    """Behind proxies: no request reached these, no name was looked up, no packet left."""
+    assert first_run.outgoing == []
+
+
 def test_the_best_is_compared_with_every_other_model(first_run):
     report = first_run.report
     others = [score for score in report["models"] if score["name"] != report["best"]["name"]]
