@@ -5,6 +5,7 @@ import sys
 import typer
 
 from planets.errors import PlanetsError
+from planets.redaction import redact
 from planets.serving.cli import predict, submission
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -17,7 +18,7 @@ def main() -> None:
     try:
         app()
     except PlanetsError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {redact(str(error))}\n")
         raise SystemExit(1) from None
 
 

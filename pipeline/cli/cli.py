@@ -12,6 +12,7 @@ from pipeline.connection import ROOT, use_kaggle_credentials
 from pipeline.errors import INTERRUPTED, Interrupted, PipelineError
 from planets.config.project import CONFIGS
 from planets.errors import PlanetsError
+from planets.redaction import redact
 from steps.clearml.errors import StepError
 
 PAGE = ROOT / "docs" / "configuration.md"
@@ -53,7 +54,9 @@ def main() -> None:
     try:
         app()
     except (PipelineError, PlanetsError, StepError) as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}")
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"[red]error:[/red] {escape(redact(str(error)))}"
+        )
         raise SystemExit(1) from None
     except Interrupted:
         console.print("stopped by Ctrl-C; the task is marked as stopped")
