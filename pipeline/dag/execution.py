@@ -6,12 +6,11 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from typing import Any
 
-import requests
 from clearml import PipelineController
 
 from pipeline.clearml_tasks import DONE, fetch, find
 from pipeline.config.parameters import CODE, CONFIG, RUN_PARAMETERS, Run
-from pipeline.connection import Api, ApiError
+from pipeline.connection import Api, ApiError, NoServer
 from pipeline.controller import Step, steps_of, steps_to_refresh
 from pipeline.dag.explain import LOST, Reasons
 from pipeline.dag.incumbent import fill_in_champion
@@ -74,7 +73,7 @@ def main() -> None:
 
 def _run_to_end(pipe: PipelineController, aborted: Event) -> list[Failure]:
     """Run the DAG to its end; return why it failed, step by step."""
-    api = Api()
+    api = Api(wait=True)
     config, arguments = stored_inputs(pipe.task, RUN_PARAMETERS)
     for name, value in arguments.items():
         pipe.add_parameter(name, default=value, description=RUN_PARAMETERS[name])
@@ -163,7 +162,7 @@ def watched(run_id: str, timeout: float) -> Iterator[None]:
     A step whose worker is lost is marked as failed, and then ClearML retries it: see `worker_was_lost`.
     """
     over = Event()
-    api = Api()  # a session serves one thread
+    api = Api(wait=True)  # a session serves one thread
     Thread(target=_watch_steps, args=(api, run_id, timeout, over), daemon=True).start()
     try:
         yield
@@ -178,7 +177,7 @@ def _watch_steps(api: Api, run_id: str, timeout: float, over: Event) -> None:
             steps = find(api, parent=run_id, status=[*UNFINISHED, "stopped"])
             for task in watch.fail_lost(task for task in steps if task.type != "controller"):
                 print(f"{task.name}: worker {task.worker} is lost", flush=True)
-        except (ApiError, requests.RequestException) as error:
+        except (ApiError, NoServer) as error:
             print(f"the workers of the steps could not be checked, trying again: {error}", flush=True)
 
 

@@ -19,7 +19,7 @@ def fill_in_champion(
     The registry's state thus is a part of the step's cache key: a repeated run takes the decision from the
     cache until somebody publishes another model.
     """
-    api = Api()
+    api = Api(wait=True)
     candidates = [word.partition("=")[2] for word in str(parameters["kwargs/candidates"]).split()]
     test = _test_chips(api, candidates)
     best = _published_best(api, test) if test else None

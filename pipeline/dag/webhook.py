@@ -92,6 +92,6 @@ def _post(url: str, document: Mapping[str, Any]) -> None:
 def _document(pipe: PipelineController, event: str, text: str, details: dict[str, Any]) -> dict[str, Any]:
     """Return what a receiver gets: `text` for Slack and its like, the rest for programs."""
     task = pipe.task
-    address = f"{Api().web}/pipelines/{task.project}/experiments/{task.id}"
+    address = f"{Api(wait=True).web}/pipelines/{task.project}/experiments/{task.id}"
     subject = {"event": event, "run": task.name, "run_id": task.id, "url": address}
     return {"text": f"{task.name} {text} {address}", **subject, **details}

@@ -2,8 +2,8 @@
 
 import json
 import signal
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
@@ -46,9 +46,12 @@ def follow(api: Api, run_id: str, console: Console, output: Path, worker_timeout
         0 if the run completed, 1 if it failed, 130 after Ctrl-C.
     """
     console.print(f"run     {read_run(api, run_id).address(api.web)}")
-    with _interrupts() as interrupted:
+    with api.interrupts(signal.SIGINT) as interrupted, suppress(KeyboardInterrupt):
         state = _watch(api, run_id, console, interrupted, worker_timeout)
     if interrupted.is_set():
+        if not api.answers():
+            console.print("the server does not answer, so the run was not stopped; see `make status` later")
+            return INTERRUPTED
         console.print("stopping the steps of this run ...")
         state = stop_run(api, run_id)
         console.print(f"to continue later: python -m pipeline resume {run_id}")
@@ -129,21 +132,11 @@ def clock(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02d}" if seconds else ""
 
 
-@contextmanager
-def _interrupts() -> Iterator[Event]:
-    """Record Ctrl-C in an event; an exception could be lost inside the SDK."""
-    interrupted = Event()
-    before = signal.signal(signal.SIGINT, lambda _number, _frame: interrupted.set())
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _write_report(outcome: Outcome, server: str, path: Path) -> None:
-    """Write run.json, whole or not at all."""
+    """Write run.json, whole or not at all, for its owner alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as partial:
+        partial.touch(mode=0o600)
         partial.write_text(json.dumps(outcome.document(server), indent=2) + "\n", encoding="utf-8")
 
 

@@ -53,7 +53,7 @@ def scheduler_of(task: Task) -> TriggerScheduler:
 
 def start_on(config: Config, arguments: Mapping[str, str], dataset_id: str) -> str | None:
     """Start a run on the version `dataset_id` and return its id, or None for a dataset of another project."""
-    api = Api()
+    api = Api(wait=True)
     dataset = api.call("tasks.get_by_id", task=dataset_id)["task"]
     project = api.call("projects.get_by_id", project=dataset["project"])["project"]["name"]
     if project != f"{config.clearml.project}/.datasets/{config.clearml.dataset}":
