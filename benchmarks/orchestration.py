@@ -89,7 +89,7 @@ def main() -> None:
         try:
             measure(settings_of(home, stack), rounds)
         finally:
-            processes.end(plain)
+            processes.end(member for agent in plain for member in processes.family(agent))
             stack.down()
 
 
@@ -113,9 +113,8 @@ def start_default_agents(home: Path, stack: Stack) -> list[processes.Process]:
             "CLEARML_WORKER_ID": f"bench:{queue}",
             "HOME": str(home),
         }
-        agents.append(
-            processes.start(queue, [*command, "--queue", queue], home / "logs" / f"{queue}.log", environment)
-        )
+        log = home / "logs" / f"{queue}.log"
+        agents.append(processes.start(queue, [*command, "--queue", queue], log, environment, home))
     return agents
 
 

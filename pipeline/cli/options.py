@@ -1,6 +1,7 @@
 """Options that commands share, the settings they make, the console, and the connection to the server."""
 
 import os
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -67,8 +68,14 @@ def connect(config: Config, start: bool, quiet: bool = False) -> Api:
     api = Api()
     if start and not named:
         from pipeline.stack.queues import await_workers
+        from pipeline.workers import ALIVE_SECONDS
 
-        await_workers(api, stack.workers(), stack.check)
+        # Agents that outlived their server report every half minute; until then it does not know their tasks.
+        since = stack.server_start()
+        fresh = time.time() - since < ALIVE_SECONDS
+        if fresh and any(process.created < since for process in stack.running()):
+            console.print("waiting for the agents to report to the restarted server ...")
+        await_workers(api, stack.workers(), stack.check, since)
     if quiet:
         return api
     console.print(f"server  {api.web}  ({connection.origin})")

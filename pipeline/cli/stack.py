@@ -1,8 +1,11 @@
 """`up`, `down`, `env`, `worker`, `doctor`: the embedded server, this machine's workers, and their checks."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -13,7 +16,7 @@ from pipeline.connection import Api, named_server
 from pipeline.errors import PipelineError
 from pipeline.stack.processes import Process, remember
 from pipeline.stack.stack import Stack, folder, shell_exports
-from pipeline.stack.worker import Device, Worker, asked_to_end, check, devices, unit, watch
+from pipeline.stack.worker import Device, Worker, check, devices, unit, watch
 from planets.config.project import Config
 
 
@@ -34,7 +37,7 @@ def up(profile: Profile = "sample", set_: Set = None) -> None:
 def down() -> None:
     """Stop the embedded server, the agents and the steps that they run."""
     ended = Stack(folder()).down()
-    console.print(f"ended: {', '.join(process.name for process in ended) or 'nothing ran'}")
+    console.print(f"ended: {', '.join(ended) or 'nothing ran'}")
 
 
 def env() -> None:
@@ -70,18 +73,22 @@ def _take_up(api: Api, config: Config, workers: Sequence[str]) -> None:
 
 
 def _serve(api: Api, config: Config, worker: Worker, chosen: Sequence[Device]) -> None:
-    from pipeline.stack.queues import await_workers, create_queues, held_tasks, sign_off
+    from pipeline.stack.queues import await_workers, create_queues, held_tasks, release, sign_off
 
     create_queues(api, [worker.queue])
-    with asked_to_end() as asked, worker.agents(chosen) as agents:
+    # Ctrl-C; systemd and containers send the other one.
+    ends = (signal.SIGINT, signal.SIGTERM)
+    with api.interrupts(*ends) as asked, worker.agents(chosen, partial(release, api)) as agents:
         names = [worker.worker_id(agent) for agent in agents]
         for name, agent in zip(names, agents, strict=True):
             console.print(f"worker  {name}  on {_device(agent)}, log {agent.log}")
-        await_workers(api, names, lambda: check(agents) and not asked.is_set())
-        if worker.queue == config.queues.controller:
-            _take_up(api, config, names)
-        remember(agents, worker.ready)
-        console.print(f"ready   takes steps from the queue {worker.queue!r}; Ctrl-C ends it")
+        with suppress(KeyboardInterrupt):
+            await_workers(api, names, lambda: check(agents) and not asked.is_set())
+            if worker.queue == config.queues.controller:
+                _take_up(api, config, names)
+        if not asked.is_set():
+            remember(agents, worker.ready)
+            console.print(f"ready   takes steps from the queue {worker.queue!r}; Ctrl-C ends it")
         watch(agents, asked)
         console.print("ending ...")
     # Their steps have ended, so nothing keeps running here if the server does not answer.

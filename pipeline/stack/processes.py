@@ -1,6 +1,8 @@
 """Processes of the local stack: started in their own sessions, recorded in a file, and ended by it.
 
 A recorded pid may belong to another process later, so the creation time is recorded and compared too.
+A process also carries a mark in its environment, which its descendants inherit: a step whose agent was
+killed is found by it.
 """
 
 import json
@@ -17,6 +19,12 @@ from planets.system import atomic_write
 
 GRACE_SECONDS = 10
 """Time between SIGTERM and SIGKILL."""
+
+END_SECONDS = 20
+"""Time for killed processes to disappear."""
+
+MARK = "PLANETS_STARTED_AS"
+"""Environment variable `NAME@OWNER` of every started process and of its descendants."""
 
 _children: list[subprocess.Popen[bytes]] = []
 """Children of this process: subprocess warns if one is garbage-collected while it runs."""
@@ -47,20 +55,55 @@ class Process:
         return "\n".join(lines[-count:])
 
 
-def start(name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Process:
-    """Start `command` in a session of its own, so that a Ctrl-C in the terminal does not reach it."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+def start(
+    name: str, command: Sequence[str], log: Path, environment: Mapping[str, str], owner: Path
+) -> Process:
+    """Start `command` in a session of its own, so that a Ctrl-C in the terminal does not reach it.
+
+    What it writes is private to the user: its log and its files may hold keys.
+
+    Args:
+        name: unique among the processes of `owner`.
+        command: program and arguments.
+        log: file to which its output is appended.
+        environment: variables added to those of this process.
+        owner: folder of the stack or of the worker that the process belongs to.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with open(log, "ab", opener=_open_private) as output:
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | dict(environment),
+            env=os.environ | dict(environment) | {MARK: f"{name}@{owner}"},
             start_new_session=True,
+            umask=0o077,
         )
     _children.append(child)
     return Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log))
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def marked(owner: Path) -> dict[str, list[psutil.Process]]:
+    """Return the live processes that `owner` started and their descendants, by the name in their mark.
+
+    Never this process, which may run in a step.
+    """
+    suffix = f"@{owner}"
+    members: dict[str, list[psutil.Process]] = {}
+    for process in psutil.process_iter():
+        try:
+            mark = process.environ().get(MARK, "")
+            member = mark.endswith(suffix) and process.pid != os.getpid()
+            if member and process.status() != psutil.STATUS_ZOMBIE:
+                members.setdefault(mark.removesuffix(suffix), []).append(process)
+        except psutil.Error:  # another user's, or it has just ended
+            continue
+    return members
 
 
 def remember(processes: Iterable[Process], file: Path) -> None:
@@ -81,20 +124,8 @@ def remembered(file: Path) -> list[Process]:
     return [process for process in known(file) if process.handle()]
 
 
-def end(processes: Sequence[Process]) -> None:
-    """Terminate the processes and their descendants; kill those alive after `GRACE_SECONDS`."""
-    family = [member for process in processes for member in _family(process)]
-    for member in family:
-        _signal(member, signal.SIGTERM)
-    _, alive = psutil.wait_procs(family, timeout=GRACE_SECONDS)
-    for member in alive:
-        _signal(member, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=GRACE_SECONDS)
-    _children[:] = [child for child in _children if child.poll() is None]
-
-
-def _family(process: Process) -> list[psutil.Process]:
-    """Return the process and its descendants, the youngest generation last."""
+def family(process: Process) -> list[psutil.Process]:
+    """Return the process and its descendants, the youngest generation last; empty if it has ended."""
     handle = process.handle()
     if handle is None:
         return []
@@ -102,6 +133,19 @@ def _family(process: Process) -> list[psutil.Process]:
         return [handle, *handle.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def end(processes: Iterable[psutil.Process], grace: float = GRACE_SECONDS) -> None:
+    """Terminate the processes; kill those alive after `grace` seconds, or at once if that is 0."""
+    members = list(dict.fromkeys(processes))
+    if grace:
+        for member in members:
+            _signal(member, signal.SIGTERM)
+        _, members = psutil.wait_procs(members, timeout=grace)
+    for member in members:
+        _signal(member, signal.SIGKILL)
+    psutil.wait_procs(members, timeout=END_SECONDS)
+    _children[:] = [child for child in _children if child.poll() is None]
 
 
 def _signal(process: psutil.Process, number: int) -> None:

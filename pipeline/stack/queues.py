@@ -7,7 +7,7 @@ from dataclasses import replace
 from pipeline.clearml_tasks import fetch
 from pipeline.connection import Api
 from pipeline.errors import PipelineError
-from pipeline.workers import POLL_SECONDS, UNFINISHED, live_workers, mark_lost
+from pipeline.workers import ALIVE_SECONDS, POLL_SECONDS, UNFINISHED, live_workers, mark_lost
 from planets.config.project import Config
 
 
@@ -44,6 +44,12 @@ def sign_off(api: Api, workers: Collection[str], held: Mapping[str, str]) -> lis
     return [task.id for task in lost]
 
 
+def release(api: Api, workers: Collection[str]) -> list[str]:
+    """Mark the tasks of workers that are not running as lost, and return them."""
+    held = held_tasks(api, workers)
+    return sign_off(api, set(held.values()), held)
+
+
 def workers_of(api: Api, queues: Sequence[str]) -> dict[str, list[str]]:
     """Return for each queue the ids of the live workers that serve it."""
     serving: dict[str, list[str]] = {queue: [] for queue in queues}
@@ -54,10 +60,20 @@ def workers_of(api: Api, queues: Sequence[str]) -> dict[str, list[str]]:
     return serving
 
 
-def await_workers(api: Api, names: Collection[str], still_starting: Callable[[], bool]) -> None:
-    """Wait until the server knows the workers `names`, or `still_starting` returns False."""
+def await_workers(
+    api: Api, names: Collection[str], still_starting: Callable[[], bool], since: float = 0.0
+) -> None:
+    """Wait until the workers `names` have reported to the server, or `still_starting` returns False.
+
+    Args:
+        api: the server.
+        names: ids of the workers.
+        still_starting: called before each look.
+        since: time (seconds since the epoch) of the server's start; what it knows from before does not count.
+    """
     while still_starting():
-        if {worker["id"] for worker in live_workers(api)} >= set(names):
+        last_seen = min(ALIVE_SECONDS, max(1, int(time.time() - since)))
+        if {worker["id"] for worker in live_workers(api, last_seen)} >= set(names):
             return
         time.sleep(POLL_SECONDS)
 

@@ -9,15 +9,19 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
 from filelock import FileLock
 
 from pipeline.connection import FILES, HOST, KEY, ROOT, SECRET, WEB, Api, Connection
-from pipeline.errors import PipelineError
 from pipeline.stack import processes
+from pipeline.stack.agents import Agent, StackError, gpu_count, temporary_folder
 from pipeline.stack.processes import Process
 from planets.config.project import Config, StackSettings
 from planets.system import usable_cores
@@ -25,21 +29,6 @@ from planets.system import usable_cores
 SERVER = "server"
 START_SECONDS = 60
 """Time for the server to listen before its start counts as failed."""
-
-NVIDIA_SECONDS = 60
-"""Time for nvidia-smi to answer; without persistence mode it first loads the driver, for some seconds."""
-
-AGENT_SETTINGS = {
-    # Steps run in the agent's own environment; installing another would take minutes per step.
-    "CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL": "1",
-    # Poll queues twice a second; the default of 5 s would delay every step.
-    "CLEARML_AGENT_QUEUE_POLL_FREQ_SEC": "0.5",
-    "PYTHONUNBUFFERED": "1",
-}
-
-
-class StackError(PipelineError):
-    """The local stack (embedded server and agents) could not be started or stopped."""
 
 
 def folder() -> Path:
@@ -58,6 +47,11 @@ class Stack:
         return self.home / "processes.json"
 
     @property
+    def _ready(self) -> Path:
+        """File with the addresses of the server, from when it listens."""
+        return self.home / SERVER / "server.json"
+
+    @property
     def _configuration(self) -> Path:
         return self.home / "clearml.conf"
 
@@ -66,15 +60,17 @@ class Stack:
         return processes.remembered(self._processes)
 
     def connection(self) -> Connection | None:
-        """Return how to reach the server; None if it does not run."""
-        if not any(process.name == SERVER for process in self.running()):
+        """Return how to reach the server; None if it does not run, or has not started yet."""
+        if not self._ready.exists() or not any(process.name == SERVER for process in self.running()):
             return None
-        return Connection(
-            f"the embedded server in {self.home}", {"CLEARML_CONFIG_FILE": str(self._configuration)}
-        )
+        hosts = [urlsplit(address).hostname or "" for address in self._addresses().values()]
+        variables = {"CLEARML_CONFIG_FILE": str(self._configuration)}
+        return Connection(f"the embedded server in {self.home}", variables, hosts)
 
     def up(self, config: Config) -> Connection:
         """Start the processes that do not run yet, and return how to reach the server.
+
+        Agents outlive a crash of their server: once it is back at its address, they continue their steps.
 
         Raises:
             StackError: the server or an agent ended at once; the message holds the last lines of its log.
@@ -83,21 +79,60 @@ class Stack:
         with FileLock(self.home / "lock"):
             alive = {process.name: process for process in self.running()}
             if SERVER not in alive:
-                processes.end(list(alive.values()))  # agents of a server that is gone
-                alive = {SERVER: self._start_server(config.stack)}
-                processes.remember(alive.values(), self._processes)
-                self._configure()
-            self._create_queues(list(config.stack.workers))
-            for queue, count in config.stack.workers.items():
-                for index in range(count):
-                    name = f"{queue}-{index}"
-                    if name not in alive:
-                        alive[name] = self._start_agent(config, queue, index)
-                        processes.remember(alive.values(), self._processes)
-        connection = self.connection()
-        if connection is None:
-            raise StackError(f"the embedded server ended; its log is {self.home / 'logs' / 'server.log'}")
+                alive = self._replace_server(config.stack, alive)
+            processes.remember(alive.values(), self._processes)
+            connection = self.connection()
+            if connection is None:
+                raise StackError(f"the embedded server ended; its log is {self.home / 'logs' / 'server.log'}")
+            connection.use()
+            self._start_agents(config, alive)
         return connection
+
+    def _replace_server(self, settings: StackSettings, alive: dict[str, Process]) -> dict[str, Process]:
+        """Start the server, and return it with the agents that reach it.
+
+        Living agents know the address of the old one. A port that the settings leave open stays the same;
+        if the settings name another address, the agents are ended.
+        """
+        processes.end(self._members().get(SERVER, []))  # one that no file records holds its ports
+        before = self._addresses() if alive else {}
+        server = self._start_server(settings, before)
+        if before and before != self._addresses():
+            self._end_agents()
+            alive = {}
+        self._configure()
+        return {SERVER: server, **alive}
+
+    def _start_agents(self, config: Config, alive: dict[str, Process]) -> None:
+        """Create the missing queues and start the missing agents; end the steps of agents that died."""
+        # The SDK, which this imports, reads its configuration at that moment.
+        from pipeline.stack.queues import create_queues, release
+
+        api = Api()
+        create_queues(api, list(config.stack.workers))
+        agents = [(queue, index) for queue, count in config.stack.workers.items() for index in range(count)]
+        missing = {f"{queue}-{index}": (queue, index) for queue, index in agents}
+        missing = {name: place for name, place in missing.items() if name not in alive}
+        if not missing:
+            return
+        left = self._members()
+        processes.end(chain.from_iterable(left.get(name, []) for name in missing), grace=0)
+        release(api, [self.worker_id(name) for name in missing])
+        for name, (queue, index) in missing.items():
+            agent = self._agent(config, name, queue, index)
+            alive[name] = agent.start(self.home, self.home / "logs" / f"{name}.log", self.home)
+            processes.remember(alive.values(), self._processes)
+
+    def _members(self) -> dict[str, list[psutil.Process]]:
+        """Return the live processes of the stack by name, with the descendants of living and dead ones."""
+        members = processes.marked(self.home)
+        for process in self.running():
+            members[process.name] = [*processes.family(process), *members.get(process.name, [])]
+        return members
+
+    def server_start(self) -> float:
+        """Return when the running server started, in seconds since the epoch; 0 if none runs."""
+        return next((process.created for process in self.running() if process.name == SERVER), 0.0)
 
     def workers(self) -> list[str]:
         """Return the worker ids of the running agents."""
@@ -114,16 +149,25 @@ class Stack:
                 raise StackError(f"{process.name} ended; the end of its log:\n{process.last_lines()}")
         return True
 
-    def down(self) -> list[Process]:
-        """End the agents with the steps that they run, then the server; return the ended processes."""
+    def down(self) -> list[str]:
+        """End the agents with the steps that they run, then the server; return the names of what ended."""
         if not self.home.is_dir():
             return []
         with FileLock(self.home / "lock"):
-            alive = self.running()
-            processes.end([process for process in alive if process.name != SERVER])
-            processes.end([process for process in alive if process.name == SERVER])
+            ended = self._end_agents()
+            server = self._members().get(SERVER, [])
+            processes.end(server)
             self._processes.unlink(missing_ok=True)
-        return alive
+        return [*ended, SERVER] if server else ended
+
+    def _end_agents(self) -> list[str]:
+        """End the agents and all steps, also those whose agent died; return the names of the agents."""
+        members = self._members()
+        members.pop(SERVER, None)
+        processes.end(chain.from_iterable(members.values()))
+        for name in members:
+            shutil.rmtree(temporary_folder(self.home, name), ignore_errors=True)
+        return list(members)
 
     def exports(self) -> dict[str, str]:
         """Return the environment variables with which any ClearML program uses the running server.
@@ -150,23 +194,29 @@ class Stack:
             raise StackError(f"no link to the page: {done.stderr.strip()}")
         return done.stdout.strip()
 
+    def _addresses(self) -> dict[str, str]:
+        """Return the addresses of the server, or of the last one; the file outlives its process."""
+        client = json.loads((self.home / SERVER / "clearml.conf").read_text(encoding="utf-8"))["api"]
+        return {"api": client["api_server"], "files": client["files_server"]}
+
     def _server_files(self) -> tuple[dict[str, Any], dict[str, Any]]:
         data = self.home / SERVER
         server = json.loads((data / "server.json").read_text(encoding="utf-8"))
         keys = json.loads((data / "credentials.json").read_text(encoding="utf-8"))
         return server, keys
 
-    def _start_server(self, settings: StackSettings) -> Process:
-        ready = self.home / SERVER / "server.json"
-        ready.unlink(missing_ok=True)
+    def _start_server(self, settings: StackSettings, before: Mapping[str, str]) -> Process:
+        """Start the server; a port that the settings leave open is that of the addresses `before`."""
+        self._ready.unlink(missing_ok=True)
         command = [sys.executable, "-m", "server", "--data", str(self.home / SERVER), "--host", settings.host]
-        command += ["--api-port", str(settings.api_port), "--files-port", str(settings.files_port)]
+        for option, port in (("api", settings.api_port), ("files", settings.files_port)):
+            command += [f"--{option}-port", str(port or (before and urlsplit(before[option]).port) or 0)]
         command += ["--worker-timeout", str(settings.worker_timeout)]
-        process = processes.start(SERVER, command, self.home / "logs" / "server.log", {})
+        process = processes.start(SERVER, command, self.home / "logs" / "server.log", {}, self.home)
         deadline = time.monotonic() + START_SECONDS
-        while not ready.exists():
+        while not self._ready.exists():
             if process.handle() is None or time.monotonic() > deadline:
-                processes.end([process])
+                processes.end(processes.family(process))
                 raise StackError(f"the embedded server did not start:\n{process.last_lines()}")
             time.sleep(0.02)
         return process
@@ -189,56 +239,20 @@ class Stack:
                     "default_output_uri": server["files"],
                 },
             },
-            "agent": {"venvs_dir": str(self.home / "agent" / "venvs"), "git_user": "", "git_pass": ""},
+            "agent": {"git_user": "", "git_pass": ""},
         }
         self._configuration.touch(mode=0o600)
         self._configuration.write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
-    def _create_queues(self, names: list[str]) -> None:
-        """Create the missing queues."""
-        Connection("", {"CLEARML_CONFIG_FILE": str(self._configuration)}).use()
-        # The SDK, which this imports, reads its configuration at that moment.
-        from pipeline.stack.queues import create_queues
-
-        create_queues(Api(), names)
-
-    def _start_agent(self, config: Config, queue: str, index: int) -> Process:
-        name = f"{queue}-{index}"
+    def _agent(self, config: Config, name: str, queue: str, index: int) -> Agent:
         gpus = gpu_count() if queue == config.queues.train else 0
         device = ["--gpus", str(index % gpus)] if gpus else ["--cpu-only"]
-        command = [sys.executable, "-m", "clearml_agent", "daemon", "--queue", queue]
-        environment = AGENT_SETTINGS | {
-            "CLEARML_CONFIG_FILE": str(self._configuration),
-            "CLEARML_WORKER_ID": self.worker_id(name),
-            # Not in the foreground, where an idle agent prints four lines a second for as long as it lives.
-            "CLEARML_AGENT_TEMP_STDOUT_FILE_DIR": str(self.home / "logs"),
-            "OMP_NUM_THREADS": str(_threads(config)),
-        }
-        return processes.start(name, [*command, *device], self.home / "logs" / f"{name}.log", environment)
+        return Agent(name, queue, device, self.worker_id(name), self._configuration, _threads(config))
 
 
 def shell_exports(variables: dict[str, str]) -> str:
     """Return the variables as lines for a shell's `eval`."""
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
-
-
-def gpu_count() -> int:
-    """Return the number of NVIDIA GPUs of this machine or container, as `nvidia-smi` lists them.
-
-    Raises:
-        StackError: nvidia-smi is installed and does not answer, so the number is unknown.
-    """
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return 0
-    try:
-        listing = subprocess.run(
-            [command, "-L"], capture_output=True, text=True, timeout=NVIDIA_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise StackError(f"`nvidia-smi -L` did not answer within {NVIDIA_SECONDS} s") from error
-    # Without a driver or a device it fails; a machine may have the tool and no GPU.
-    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
 
 
 def _threads(config: Config) -> int:

@@ -4,27 +4,24 @@ import getpass
 import json
 import os
 import shutil
-import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from string import Template
 from threading import Event
 
-import psutil
 from filelock import FileLock, Timeout
 
 from pipeline.connection import ROOT
 from pipeline.errors import PipelineError
 from pipeline.stack import processes
+from pipeline.stack.agents import Agent, gpu_count, temporary_folder
 from pipeline.stack.processes import Process
-from pipeline.stack.stack import AGENT_SETTINGS, Stack, folder, gpu_count
+from pipeline.stack.stack import Stack, folder
 from planets.system import usable_cores
-
-END_SECONDS = 20
-"""Time for killed processes to disappear."""
 
 LOOK_SECONDS = 1.0
 """Interval at which the agents are checked."""
@@ -99,13 +96,20 @@ class Worker:
         return self._home / f"{self.queue}.json"
 
     @property
-    def _temporary(self) -> Path:
-        """Folder of the temporary files of agents and steps, which hold keys: deleted with the worker."""
-        return self._home / f"{self.queue}.tmp"
+    def _owner(self) -> Path:
+        """Folder that the marks of its processes name."""
+        return self._home / self.queue
 
     @contextmanager
-    def agents(self, chosen: Sequence[Device]) -> Iterator[list[Process]]:
+    def agents(
+        self, chosen: Sequence[Device], release: Callable[[list[str]], object]
+    ) -> Iterator[list[Process]]:
         """Start the agents, and end them with the context.
+
+        Args:
+            chosen: device of each agent.
+            release: called with the worker ids before the first agent starts: tasks that an earlier worker
+                left under these ids, because it was killed, have no process any more.
 
         Raises:
             WorkerError: this checkout serves the queue already.
@@ -114,23 +118,37 @@ class Worker:
         try:
             with FileLock(self._home / f"{self.queue}.lock", timeout=0):
                 self.ready.unlink(missing_ok=True)
+                self._end([])
+                configuration = self._configure()
+                planned = [self._agent(device, configuration, len(chosen)) for device in chosen]
+                release([agent.worker_id for agent in planned])
                 started: list[Process] = []
-                shutil.rmtree(self._temporary, ignore_errors=True)
-                self._temporary.mkdir(mode=0o700)
                 try:
-                    configuration = self._configure()
                     # One by one, so that those that started are ended when the next one cannot start.
-                    started.extend(self._start(device, configuration, len(chosen)) for device in chosen)
+                    for agent in planned:
+                        log = self._home / f"{agent.name}.log"
+                        started.append(agent.start(self.stack.home, log, self._owner))
                     yield started
                 finally:
                     self.ready.unlink(missing_ok=True)
-                    end(started)
-                    shutil.rmtree(self._temporary)
+                    self._end(started)
+                    for agent in planned:
+                        shutil.rmtree(temporary_folder(self.stack.home, agent.name), ignore_errors=True)
         except Timeout:
             raise WorkerError(
                 f"another worker of {self.stack.home} serves the queue {self.queue!r}; end it first, "
                 "or give the other one a folder of its own (PLANETS_STACK=/some/folder)"
             ) from None
+
+    def _end(self, agents: Sequence[Process]) -> None:
+        """Kill the agents and then their steps, also those that an earlier worker left behind.
+
+        An agent that gets SIGTERM reports its step as aborted by a person, and then no other worker takes it.
+        """
+        families = [processes.family(agent) for agent in agents]
+        parents = [family[0] for family in families if family]
+        left = processes.marked(self._owner).values()
+        processes.end(chain(parents, *families, *left), grace=0)
 
     def worker_id(self, agent: Process) -> str:
         """Return the worker id of an agent."""
@@ -145,42 +163,10 @@ class Worker:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return path
 
-    def _start(self, device: Device, configuration: Path, agents: int) -> Process:
+    def _agent(self, device: Device, configuration: Path, agents: int) -> Agent:
         name = f"{self.queue}-{device.name}"
-        command = [sys.executable, "-m", "clearml_agent", "daemon", "--queue", self.queue, *device.options]
-        environment = AGENT_SETTINGS | {
-            "CLEARML_CONFIG_FILE": str(configuration),
-            "CLEARML_WORKER_ID": self.stack.worker_id(name),
-            "TMPDIR": str(self._temporary),
-            "OMP_NUM_THREADS": str(max(1, usable_cores() // agents)),
-        }
-        return processes.start(name, command, self._home / f"{name}.log", environment)
-
-
-def end(agents: Sequence[Process]) -> None:
-    """Kill the agents and then their steps.
-
-    An agent that gets SIGTERM reports its step as aborted by a person, and then no other worker takes it.
-    """
-    handles = [handle for agent in agents if (handle := agent.handle())]
-    steps = [child for handle in handles for child in handle.children(recursive=True)]
-    for process in [*handles, *steps]:
-        if process.is_running():
-            process.kill()
-    psutil.wait_procs([*handles, *steps], timeout=END_SECONDS)
-
-
-@contextmanager
-def asked_to_end() -> Iterator[Event]:
-    """Yield an event that Ctrl-C and SIGTERM set; systemd and containers send the latter."""
-    asked = Event()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda _number, _frame: asked.set()) for number in numbers]
-    try:
-        yield asked
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+        threads = max(1, usable_cores() // agents)
+        return Agent(name, self.queue, device.options, self.stack.worker_id(name), configuration, threads)
 
 
 def check(agents: Sequence[Process]) -> bool:

@@ -1,5 +1,6 @@
 """Processes of the stack: found again while they live, and ended with all that they started."""
 
+import os
 import socket
 import sys
 
@@ -20,9 +21,9 @@ time.sleep(600)
 
 @pytest.fixture
 def parent(tmp_path):
-    process = processes.start("parent", [sys.executable, "-c", PARENT], tmp_path / "log", {"A": "b"})
+    process = processes.start("parent", [sys.executable, "-c", PARENT], tmp_path / "log", {}, tmp_path)
     yield process
-    processes.end([process])
+    processes.end(member for members in processes.marked(tmp_path).values() for member in members)
 
 
 def printed(process):
@@ -32,10 +33,21 @@ def printed(process):
     return process.last_lines()
 
 
-def test_ending_a_process_ends_its_children(parent):
+def test_ending_a_family_ends_its_children(parent):
     child = psutil.Process(int(printed(parent)))
-    processes.end([parent])
+    processes.end(processes.family(parent))
     assert parent.handle() is None
+    assert not child.is_running()
+
+
+def test_the_child_of_a_killed_process_is_found_by_its_mark(parent, tmp_path):
+    child = psutil.Process(int(printed(parent)))
+    parent.handle().kill()
+    psutil.wait_procs([psutil.Process(parent.pid)], timeout=60)
+    assert processes.family(parent) == []
+    assert processes.marked(tmp_path) == {"parent": [child]}
+    assert processes.marked(tmp_path.parent) == {}
+    processes.end(processes.marked(tmp_path)["parent"], grace=0)
     assert not child.is_running()
 
 
@@ -43,16 +55,28 @@ def test_what_is_remembered_is_found_again_while_it_lives(parent, tmp_path):
     file = tmp_path / "processes.json"
     processes.remember([parent], file)
     assert processes.remembered(file) == [parent]
-    processes.end([parent])
+    processes.end(processes.family(parent))
     assert processes.remembered(file) == []
     assert processes.known(file) == [parent]
 
 
-def test_a_pid_that_is_somebody_elses_now_is_left_alone(parent):
+def test_a_pid_that_belongs_to_another_process_is_left_alone(parent):
     stale = processes.Process("stale", parent.pid, parent.created - 1000, parent.log)
     assert stale.handle() is None
-    processes.end([stale])
-    assert parent.handle()
+    assert processes.family(stale) == []
+
+
+def test_only_the_owner_reads_what_a_process_writes(tmp_path):
+    before = os.umask(0o022)
+    try:
+        write = f"open({str(tmp_path / 'written')!r}, 'w').write('key')"
+        log = tmp_path / "logs" / "log"
+        process = processes.start("writer", [sys.executable, "-c", write], log, {}, tmp_path)
+        psutil.wait_procs(processes.family(process), timeout=60)
+    finally:
+        os.umask(before)
+    modes = [path.stat().st_mode & 0o777 for path in (log.parent, log, tmp_path / "written")]
+    assert modes == [0o700, 0o600, 0o600]
 
 
 def test_a_port_that_is_taken_is_named(tmp_path):

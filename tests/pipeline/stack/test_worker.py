@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from pipeline.stack import worker
-from pipeline.stack.stack import gpu_count
+from pipeline.stack import processes, worker
+from pipeline.stack.agents import gpu_count
+from pipeline.stack.stack import Stack
 from pipeline.stack.worker import WorkerError
 
 
@@ -89,3 +90,13 @@ def test_gpus_are_counted_by_nvidia_smi(tmp_path, monkeypatch, printed, code, co
 def test_a_machine_without_nvidia_smi_has_no_gpu(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert gpu_count() == 0
+
+
+def test_a_worker_ends_what_a_killed_one_left_behind(tmp_path):
+    gpu = worker.Worker(Stack(tmp_path), "gpu")
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    left = processes.start("gpu-cpu0", command, tmp_path / "log", {}, tmp_path / "workers" / "gpu")
+    released = []
+    with gpu.agents([], released.append):
+        assert left.handle() is None
+    assert released == [[]]

@@ -1,0 +1,86 @@
+"""`up` and `down` after a crash, with sleeping processes in place of agents; real ones: test_crashes."""
+
+import json
+import subprocess
+import sys
+
+import psutil
+import pytest
+from support.checkouts import ROOT
+
+from pipeline.stack import processes
+from pipeline.stack.stack import SERVER, Stack
+
+SLEEPER = "import time; time.sleep(600)"
+PARENT = f"""
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {SLEEPER!r}])
+print(child.pid, flush=True)
+child.wait()
+"""
+UP = """
+import sys
+from pathlib import Path
+from pipeline.config.settings import load_config
+from pipeline.stack.stack import Stack
+pairs = [pair.split("=") for pair in sys.argv[2:]]
+pairs += [("stack.api_port", "0"), ("stack.files_port", "0"), ("stack.workers.services", "0")]
+Stack(Path(sys.argv[1])).up(load_config("sample", pairs))
+"""
+
+
+@pytest.fixture
+def stack(tmp_path):
+    started = Stack(tmp_path / "stack")
+    yield started
+    started.down()
+
+
+def up(stack, *pairs):
+    command = [sys.executable, "-c", UP, str(stack.home), *pairs]
+    subprocess.run(command, cwd=ROOT, check=True, stdin=subprocess.DEVNULL)
+    return {process.name: process for process in stack.running()}
+
+
+def pretend_agent(stack, name, code=SLEEPER):
+    """Start a process as an agent of the stack, and record it."""
+    command = [sys.executable, "-c", code]
+    agent = processes.start(name, command, stack.home / "logs" / f"{name}.log", {}, stack.home)
+    processes.remember([*stack.running(), agent], stack.home / "processes.json")
+    return agent
+
+
+def kill(process):
+    handle = process.handle()
+    handle.kill()
+    psutil.wait_procs([handle], timeout=60)
+
+
+def addresses(stack):
+    announced = json.loads((stack.home / SERVER / "server.json").read_text())
+    return announced["api"], announced["files"]
+
+
+def test_up_restarts_a_crashed_server_at_its_address_and_leaves_living_agents_alone(stack):
+    before = up(stack, "stack.workers.cpu=0")[SERVER]
+    agent = pretend_agent(stack, "cpu-0")
+    place = addresses(stack)
+    kill(before)
+    after = up(stack, "stack.workers.cpu=1")
+    assert after == {SERVER: after[SERVER], "cpu-0": agent}
+    assert after[SERVER].pid != before.pid
+    assert addresses(stack) == place
+
+
+def test_down_ends_a_step_whose_agent_and_server_were_killed(stack):
+    up(stack, "stack.workers.cpu=0")
+    agent = pretend_agent(stack, "cpu-0", PARENT)
+    while not (printed := agent.last_lines()):
+        assert agent.handle()
+    step = psutil.Process(int(printed))
+    kill(agent)
+    for process in stack.running():
+        kill(process)
+    assert step.is_running()
+    assert stack.down() == ["cpu-0"]
+    assert not step.is_running()
