@@ -95,7 +95,7 @@ def _without_whole_references(arguments: Arguments, references: Mapping[str, str
 def _order(collection: Collection, fields: list[str], parameters: list[Any]) -> str:
     terms = []
     for name in fields:
-        direction = "DESC" if name.startswith("-") else "ASC"
+        direction = "DESC" if name.startswith("-") else "ASC NULLS LAST"
         terms.append(f"{collection.expression(name.removeprefix('-'), parameters)} {direction}")
     return ", ".join([*terms, "rowid"])
 

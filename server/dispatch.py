@@ -15,7 +15,8 @@ from server import API_VERSION, documents
 from server.credentials import COOKIE, TOKEN_LIFE, Credentials
 from server.database import Database
 from server.documents import Document, dump, new_id
-from server.errors import ApiError
+from server.errors import ApiError, InvalidArgument
+from server.query import DOTTED
 from server.requests import Arguments, is_batch, parse_lines, parse_object, read_body
 
 log = logging.getLogger("server")
@@ -46,17 +47,57 @@ Act = Callable[[Call, str], Document]
 """Changes the document with the given id."""
 
 
+WITHOUT_EFFECT = {
+    "method": "the SDK sends it with every call",
+    "model_events": "models report under their own ids, so the id says whose events are meant",
+    "public": "there is one company, so nothing is hidden from others",
+    "allow_public": "there is one company, so nothing is hidden from others",
+    "move_to_trash": "a deleted task is gone either way",
+    "delete_external_artifacts": "the files stay; the SDK deletes them itself",
+    "validate_references": "what a clone refers to is not checked",
+    "no_scroll": "the answer is whole",
+    "is_daemon": "agents report it with their status",
+    "allow_locked": "events can be deleted whatever the task's status is",
+}
+"""Arguments that every call accepts and ignores, with the reason why the answer is right all the same."""
+
+ANYTHING = "*"
+"""Stands for arguments of any name: the lines of events."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
-    """A handler, its kind of transaction, and the API version that the envelope reports."""
+    """A handler, its kind of transaction, the API version for the envelope, and the arguments read."""
 
     handler: Handler
     writes: bool
     version: str
+    arguments: frozenset[str]
+
+    def supports(self, name: str) -> bool:
+        """Return True if the call reads the argument, or may ignore it."""
+        return (
+            name in self.arguments
+            or name in WITHOUT_EFFECT
+            or ANYTHING in self.arguments
+            or (DOTTED in self.arguments and "." in name)
+        )
+
+    def check(self, values: Document) -> None:
+        """Raise InvalidArgument for an argument that the answer would ignore; null and false ask nothing."""
+        for name, value in values.items():
+            if value is not None and value is not False and not self.supports(name):
+                raise InvalidArgument(
+                    f"Unsupported argument {name!r:.80}: this server cannot heed it in this call, see"
+                    " server/COMPATIBILITY.md"
+                )
 
 
 class Service:
-    """A named group of endpoints, with which handlers register by decorator."""
+    """A named group of endpoints, with which handlers register by decorator.
+
+    Each decorator takes the names of the arguments that the handler reads; a call with another is refused.
+    """
 
     def __init__(self, name: str, version: str = "1.0") -> None:
         """``name`` precedes the dot of every call; ``version`` is reported in the envelope."""
@@ -64,35 +105,40 @@ class Service:
         self.version = version
         self.endpoints: dict[str, Endpoint] = {}
 
-    def reads(self, action: str) -> Callable[[Handler], Handler]:
+    def reads(self, action: str, *arguments: str) -> Callable[[Handler], Handler]:
         """Register a handler that reads a snapshot and changes nothing."""
-        return self._register(action, writes=False)
+        return self._register(action, arguments, writes=False)
 
-    def writes(self, action: str) -> Callable[[Handler], Handler]:
+    def writes(self, action: str, *arguments: str) -> Callable[[Handler], Handler]:
         """Register a handler that runs in the one write transaction, committed before the answer is sent."""
-        return self._register(action, writes=True)
+        return self._register(action, arguments, writes=True)
 
-    def writes_one(self, action: str, argument: str, **extra: object) -> Callable[[Act], Act]:
+    def writes_one(self, action: str, argument: str, *others: str, **extra: object) -> Callable[[Act], Act]:
         """Register an act on the document whose id is in ``argument``; ``extra`` joins its answer."""
 
         def register(act: Act) -> Act:
-            self.writes(action)(lambda call: {**extra, **act(call, call.arguments.text(argument))})
+            self.writes(action, argument, *others)(
+                lambda call: {**extra, **act(call, call.arguments.text(argument))}
+            )
             return act
 
         return register
 
-    def writes_each(self, action: str, **extra: object) -> Callable[[Act], Act]:
+    def writes_each(self, action: str, *arguments: str, **extra: object) -> Callable[[Act], Act]:
         """Register an act on each of ``ids``, as ``bulk`` runs it; ``extra`` joins each success."""
 
         def register(act: Act) -> Act:
-            self.writes(action)(lambda call: bulk(call, lambda item_id: {**extra, **act(call, item_id)}))
+            self.writes(action, "ids", *arguments)(
+                lambda call: bulk(call, lambda item_id: {**extra, **act(call, item_id)})
+            )
             return act
 
         return register
 
-    def _register(self, action: str, writes: bool) -> Callable[[Handler], Handler]:
+    def _register(self, action: str, arguments: Iterable[str], writes: bool) -> Callable[[Handler], Handler]:
         def register(handler: Handler) -> Handler:
-            self.endpoints[f"{self.name}.{action}"] = Endpoint(handler, writes, self.version)
+            name = f"{self.name}.{action}"
+            self.endpoints[name] = Endpoint(handler, writes, self.version, frozenset(arguments))
             return handler
 
         return register
@@ -177,6 +223,7 @@ class Api:
         return self._handle(endpoint, {**request.query_params, **values}, lines or [body], address)
 
     def _handle(self, endpoint: Endpoint, values: Document, lines: list[bytes], address: str) -> Document:
+        endpoint.check(values)
         transaction = self._database.write if endpoint.writes else self._database.read
         with transaction() as db:
             call = Call(db, Arguments(values), lines, self._credentials, documents.now(), address)

@@ -3,12 +3,12 @@
 import json
 import sqlite3
 import time
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from server.errors import InvalidArgument
+from server.errors import BadRequest, InvalidArgument
 
 Document = dict[str, Any]
 
@@ -21,6 +21,7 @@ USER_NAME = "user"
 USER_REFERENCE = {"id": USER, "name": USER_NAME}
 ROLE = "admin"
 
+SHORTEST_NAME = 3
 TABLES = frozenset({"projects", "tasks", "models", "queues", "workers"})
 
 
@@ -92,6 +93,30 @@ def names(db: sqlite3.Connection, table: str, ids: Iterable[str]) -> dict[str, s
     return {row["id"]: row["name"] for row in db.execute(sql, (wanted,))}
 
 
+class UnknownReference(BadRequest, subcode=16):
+    """A field names a document that does not exist."""
+
+
+class InvalidName(BadRequest, subcode=800):
+    """A name has fewer than SHORTEST_NAME characters."""
+
+
+def check_references(db: sqlite3.Connection, document: Document, tables: Mapping[str, str]) -> None:
+    """Raise UnknownReference if one of the fields names no document of its table; empty is allowed."""
+    for field, table in tables.items():
+        value = document.get(field)
+        if value and find(db, table, value) is None:
+            raise UnknownReference(f"Invalid {field} id: no document of {table} has the id {value!r:.80}")
+
+
+def check_name(document: Document) -> None:
+    """Raise InvalidName if the document's name is too short; one without the field passes."""
+    if "name" in document and len(document["name"].strip()) < SHORTEST_NAME:
+        raise InvalidName(
+            f"Value error: name {document['name']!r} is too short, it needs {SHORTEST_NAME} characters"
+        )
+
+
 def has_system_tag(tag: str) -> str:
     """Return SQL that tests a document for a system tag, a word of this package."""
     return f"EXISTS (SELECT 1 FROM json_each(doc, '$.system_tags') WHERE value = '{tag}')"
@@ -157,6 +182,11 @@ def now() -> str:
 def seconds_between(start: str, end: str) -> int:
     """Return the whole seconds from ``start`` to ``end``, never negative."""
     return max(0, int((parse_time(end) - parse_time(start)).total_seconds()))
+
+
+def seconds_before(moment: str, seconds: float) -> str:
+    """Return the timestamp of ``seconds`` before ``moment``."""
+    return (parse_time(moment) - timedelta(seconds=seconds)).isoformat(timespec="microseconds")
 
 
 def parse_time(timestamp: str) -> datetime:

@@ -12,6 +12,7 @@ from server import documents
 from server.database import compiled
 from server.documents import Document
 from server.errors import InvalidArgument
+from server.list_filters import Field, list_condition, structured_condition
 from server.requests import Arguments, wrong_type
 
 FIELD = re.compile(r"[^\"\\\x00]{1,300}")
@@ -20,9 +21,12 @@ COMPARISON = re.compile(r"(>=|<=|>|<|==|=)?\s*(\S.*)", re.DOTALL)
 JOINTS = {"_all_": " AND ", "_and_": " AND ", "_any_": " OR ", "_or_": " OR "}
 SEARCHED = ("id", "name", "comment")
 
-ALL = frozenset({"__$all", "__$and"})
-ANY = frozenset({"__$or", "__$any"})
-NOT = "__$not"
+DOTTED = "*.*"
+"""Stands for every dotted name among the arguments that a call reads."""
+
+QUERIED = ("id", "name", "search_text", "tags", "system_tags", "filters", *JOINTS)
+PAGED = ("order_by", "page", "page_size", "size", "scroll_id", "only_fields")
+TAGS = ("tags", "system_tags")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,22 @@ class Collection:
         parameters.append(json_path(path))
         return "json_extract(doc, ?)"
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The arguments of a ``get_all`` that ``translate`` and ``answers.fetch`` read."""
+        return (*QUERIED, *PAGED, *sorted(self.values | self.dates), DOTTED)
+
+    def field(self, name: str) -> Field:
+        """Return the field for a filter by a list of values."""
+        if name in TAGS:
+            return Field(name, f"$.{name}", many=True)
+        parameters: list[Any] = []
+        return Field(name, self.expression(name, parameters), tuple(parameters))
+
+    def is_value(self, name: str) -> bool:
+        """Return True for a field that can be compared with values."""
+        return name in self.values or ("." in name and not name.startswith("_"))
+
 
 @dataclass
 class Query:
@@ -55,6 +75,10 @@ class Query:
         """Add a condition, with its values in the order of its question marks."""
         self.conditions.append(condition)
         self.parameters.extend(parameters)
+
+    def add_pattern(self, collection: Collection, name: str, pattern: str) -> None:
+        """Add a regular expression that the field must match."""
+        _pattern(collection, self, [name], pattern, " AND ")
 
     @property
     def where(self) -> str:
@@ -70,7 +94,7 @@ def json_path(path: str) -> str:
 
 
 def translate(collection: Collection, arguments: Arguments) -> Query:
-    """Translate the filters among ``arguments``; other arguments are ignored."""
+    """Translate the filters among ``arguments``."""
     query = Query()
     if "id" in arguments:
         query.add("id IN (SELECT value FROM json_each(?))", json.dumps(arguments.texts("id")))
@@ -79,14 +103,20 @@ def translate(collection: Collection, arguments: Arguments) -> Query:
     if "search_text" in arguments:
         for word in arguments.text("search_text").split():
             _pattern(collection, query, list(SEARCHED), re.escape(word), " OR ", any_case=True)
-    for name in ("tags", "system_tags"):
-        if name in arguments:
-            query.add(*tag_condition(name, arguments.texts(name)))
     for name in arguments:
-        if name in collection.dates:
-            _dates(collection, query, name, arguments.texts(name))
-        elif name in collection.values or ("." in name and not name.startswith("_")):
+        if name in TAGS:
+            _list(collection, query, name, arguments)
+        elif name in collection.dates:
+            _dates(collection, query, name, arguments.values(name))
+        elif collection.is_value(name):
             _values(collection, query, name, arguments)
+    for name, spec in arguments.mapping("filters").items():
+        if name not in TAGS and not collection.is_value(name):
+            raise InvalidArgument(
+                f"Validation error: filters: {name!r:.80} is not a field of {collection.answer}"
+            )
+        sql, parameters = structured_condition(collection.field(name), spec)
+        query.add(sql, *parameters)
     for name, joint in JOINTS.items():
         if name in arguments:
             _search(collection, query, arguments.mapping(name), joint)
@@ -108,11 +138,19 @@ def _values(collection: Collection, query: Query, name: str, arguments: Argument
         query.add(f"{expression} BETWEEN ? AND ?", *parameters, *_bounds(lower, upper))
     elif isinstance(value, bool):
         query.add(f"{expression} = ?", *parameters, int(value))
-    elif isinstance(value, (str, list)):
-        wanted = json.dumps(arguments.texts(name))
-        query.add(f"{expression} IN (SELECT value FROM json_each(?))", *parameters, wanted)
     else:
-        raise wrong_type(name, "array of string", value)
+        _list(collection, query, name, arguments)
+
+
+def _list(collection: Collection, query: Query, name: str, arguments: Arguments) -> None:
+    values = arguments.values(name)
+    field = collection.field(name)
+    if field.many or any(value is None or value.startswith("__$") for value in values):
+        sql, parameters = list_condition(field, values)
+        query.add(sql, *parameters)
+    else:  # one bound value however long the list, and an index can serve it
+        wanted = json.dumps(values)
+        query.add(f"{field.expression} IN (SELECT value FROM json_each(?))", *field.parameters, wanted)
 
 
 def _search(collection: Collection, query: Query, search: Document, joint: str) -> None:
@@ -129,7 +167,7 @@ def _search(collection: Collection, query: Query, search: Document, joint: str) 
         alternatives = Query()
         for name in fields:
             dates = Query()
-            _dates(collection, dates, name, options.texts("datetime"))
+            _dates(collection, dates, name, options.values("datetime"))
             alternatives.add(f"({dates.where})", *dates.parameters)
         query.add(f"({joint.join(alternatives.conditions)})", *alternatives.parameters)
 
@@ -160,6 +198,7 @@ def _is_range(value: object) -> bool:
     return (
         isinstance(value, list)
         and len(value) == 2
+        and any(item is not None for item in value)
         and all(item is None or type(item) in (int, float) for item in value)
     )
 
@@ -168,53 +207,20 @@ def _bounds(lower: float | None, upper: float | None) -> tuple[float, float]:
     return (-math.inf if lower is None else float(lower)), (math.inf if upper is None else float(upper))
 
 
-def _dates(collection: Collection, query: Query, name: str, texts: list[str]) -> None:
-    for text in texts:
-        match = COMPARISON.fullmatch(text.strip())
+def _dates(collection: Collection, query: Query, name: str, values: list[str | None]) -> None:
+    """Add comparisons (``">=2020-01-01"``) or a range: a pair of dates, of which null is no limit."""
+    comparisons = [COMPARISON.fullmatch(value.strip()) if value is not None else None for value in values]
+    is_range = len(values) == 2 and not any(match and match[1] for match in comparisons)
+    for place, (value, match) in enumerate(zip(values, comparisons, strict=True)):
+        if value is None and is_range:
+            continue
         if match is None:
-            raise InvalidArgument(f"Validation error: {name}: {text!r:.80} is not a comparison with a date")
+            raise InvalidArgument(f"Validation error: {name}: {value!r:.80} is not a comparison with a date")
         try:
             moment = documents.parse_time(match[2]).astimezone(UTC).isoformat(timespec="microseconds")
         except (ValueError, OverflowError) as error:
-            raise InvalidArgument(f"Validation error: {name}: {text!r:.80} is not a date") from error
+            raise InvalidArgument(f"Validation error: {name}: {value!r:.80} is not a date") from error
         parameters: list[Any] = []
         expression = collection.expression(name, parameters)
-        query.add(f"{expression} {match[1] or '='} ?", *parameters, moment)
-
-
-def tag_condition(field: str, tags: list[str]) -> tuple[str, *tuple[Any, ...]]:
-    """Return SQL for a tag filter on the list ``field``, followed by its bound values.
-
-    The SDK documents the filter language for ``Task.get_tasks(tags=...)``: ``["a", "b"]`` is a or b; ``"-a"``
-    excludes; ``"__$all"`` (or ``"__$and"``) joins what follows by and, ``"__$or"`` (or ``"__$any"``) opens a
-    group joined by or, ``"__$not"`` negates the next tag only.
-    """
-    has = f"EXISTS (SELECT 1 FROM json_each(doc, '$.{field}') WHERE value = ?)"
-    groups = _groups(tags)
-    conditions = [" OR ".join(has if wanted else f"NOT {has}" for _, wanted in group) for group in groups]
-    values = [tag for group in groups for tag, _ in group]
-    return " AND ".join(f"({condition})" for condition in conditions) or "1", *values
-
-
-def _groups(tags: list[str]) -> list[list[tuple[str, bool]]]:
-    """Parse the filter into groups of (tag, wanted); at least one of each group must hold."""
-    alternatives: list[tuple[str, bool]] | None = []
-    groups = [alternatives]
-    negate = False
-    for tag in tags:
-        if tag in ALL:
-            alternatives = None
-        elif tag in ANY:
-            alternatives = []
-            groups.append(alternatives)
-        elif tag == NOT:
-            negate = True
-        elif tag.startswith("-") and not negate:
-            groups.append([(tag[1:], False)])
-        else:
-            if alternatives is None:
-                groups.append([(tag, not negate)])
-            else:
-                alternatives.append((tag, not negate))
-            negate = False
-    return [group for group in groups if group]
+        operator = (">=", "<=")[place] if is_range else match[1] or "="
+        query.add(f"{expression} {operator} ?", *parameters, moment)

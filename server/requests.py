@@ -175,6 +175,14 @@ class Arguments:
             raise wrong_type(name, "array of string", value)
         return items
 
+    def values(self, name: str) -> list[str | None]:
+        """Return a list of strings and nulls, which stand for "no value" in filters."""
+        value = self._values.get(name)
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list) or not all(isinstance(item, str | None) for item in items):
+            raise wrong_type(name, "array of string", value)
+        return items
+
     def mapping(self, name: str) -> Document:
         """Return an object, empty if missing."""
         return self._typed(name, dict, "object") if name in self else {}

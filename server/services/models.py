@@ -4,53 +4,59 @@ from server import documents
 from server.answers import answer, expand, fetch
 from server.dispatch import Call, Service
 from server.documents import Document
-from server.errors import BadRequest
-from server.query import translate
+from server.errors import BadRequest, InvalidArgument
+from server.query import TAGS, translate
 from server.requests import Arguments, wrong_type
 from server.services.tasks.status import publish_task
 from server.stores.models import MODELS, InvalidModel, blank_model, load_model, save_model
-from server.stores.projects import destination
+from server.stores.projects import destination, with_subprojects
 from server.stores.tasks import attach_model, load_task, save_task
 
 service = Service("models")
 
 TEXTS = ("name", "comment", "framework", "parent", "project", "task", "uri")
+OBJECTS = ("design", "labels")
+FIELDS = (*TEXTS, *TAGS, *OBJECTS, "ready", "iteration", "metadata")
+FOUND = ("include_subprojects", *MODELS.arguments)
+REFERENCES = {"project": "projects", "parent": "models"}
 
 
 class ModelIsReady(BadRequest, subcode=203):
     """A published model cannot be published again, and is deleted only with ``force``."""
 
 
-@service.writes("create")
+@service.writes("create", *FIELDS)
 def create(call: Call) -> Document:
     """Register the weights at ``uri`` and return the new model's id."""
-    call.arguments.require("name", "uri")
+    if "uri" not in call.arguments:
+        raise InvalidArgument("Validation error: uri is required to create a model")
+    call.arguments.require("name")
     model = blank_model(call.now) | _fields_of(call)
     documents.insert(call.db, "models", model)
     return {"created": True, "id": model["id"]}
 
 
-@service.reads("get_by_id")
+@service.reads("get_by_id", "model")
 def get_by_id(call: Call) -> Document:
     """Return one model, whole."""
     return {"model": load_model(call.db, call.arguments.text("model"))}
 
 
-@service.reads("get_all")
+@service.reads("get_all", *FOUND)
 def get_all(call: Call) -> Document:
     """Return the models that match the filters."""
-    page, scroll = fetch(call.db, MODELS, call.arguments, translate(MODELS, call.arguments))
+    page, scroll = _page(call)
     return answer(MODELS, call.arguments, page, scroll)
 
 
-@service.reads("get_all_ex")
+@service.reads("get_all_ex", *FOUND)
 def get_all_ex(call: Call) -> Document:
     """Return the same as ``get_all``, with id and name of project and task."""
-    page, scroll = fetch(call.db, MODELS, call.arguments, translate(MODELS, call.arguments))
+    page, scroll = _page(call)
     return expand(call, MODELS, page, {"project": "projects", "task": "tasks"}, scroll)
 
 
-@service.reads("get_by_task_id")
+@service.reads("get_by_task_id", "task")
 def get_by_task_id(call: Call) -> Document:
     """Return the latest model of a task."""
     models = documents.where(
@@ -61,26 +67,30 @@ def get_by_task_id(call: Call) -> Document:
     return {"model": models[0]}
 
 
-@service.reads("get_frameworks")
+@service.reads("get_frameworks", "projects")
 def get_frameworks(call: Call) -> Document:
-    """Return the frameworks of all models."""
-    frameworks = {model.get("framework") for model in documents.where(call.db, "models", "1")}
+    """Return the frameworks of the models, in all projects or the named ones."""
+    projects = set(call.arguments.texts("projects"))
+    models = documents.where(call.db, "models", "1")
+    frameworks = {
+        model.get("framework") for model in models if not projects or model.get("project") in projects
+    }
     return {"frameworks": sorted(name for name in frameworks if name)}
 
 
-@service.writes("edit")
+@service.writes("edit", "model", *FIELDS)
 def edit(call: Call) -> Document:
     """Change a model's fields."""
     return _change(call, {"ui_cache": {}, **_fields_of(call)})
 
 
-@service.writes("update")
+@service.writes("update", "model", *FIELDS)
 def update(call: Call) -> Document:
     """Change a model's fields, as a running task does."""
     return _change(call, _fields_of(call))
 
 
-@service.writes("update_for_task")
+@service.writes("update_for_task", "override_model_id", *FIELDS)
 def update_for_task(call: Call) -> Document:
     """Change the output model of a task, created if it has none."""
     task = load_task(call.db, call.arguments.text("task"))
@@ -106,8 +116,8 @@ def update_for_task(call: Call) -> Document:
     }
 
 
-@service.writes_one("set_ready", "model")
-@service.writes_each("publish_many", published=True)
+@service.writes_one("set_ready", "model", "publish_task", "force_publish_task")
+@service.writes_each("publish_many", "publish_tasks", "force_publish_task", published=True)
 def publish(call: Call, model_id: str) -> Document:
     """Publish a model and the task that made it.
 
@@ -129,8 +139,8 @@ def publish(call: Call, model_id: str) -> Document:
     return {"updated": 1, "published_task": {"id": task["id"], "data": published}}
 
 
-@service.writes_one("delete", "model")
-@service.writes_each("delete_many")
+@service.writes_one("delete", "model", "force")
+@service.writes_each("delete_many", "force")
 def delete(call: Call, model_id: str) -> Document:
     """Remove a model from the registry and return the URL of its file, which stays."""
     model = load_model(call.db, model_id)
@@ -158,7 +168,7 @@ def unarchive(call: Call, model_id: str) -> Document:
     return {"unarchived": True}
 
 
-@service.writes("move")
+@service.writes("move", "ids", "project", "project_name")
 def move(call: Call) -> Document:
     """Move models to a project, created if ``project_name`` is new."""
     project = destination(call.db, call.arguments, call.now)
@@ -167,7 +177,7 @@ def move(call: Call) -> Document:
     return {"project_id": project, "updated": len(call.arguments.texts("ids"))}
 
 
-@service.writes("add_or_update_metadata")
+@service.writes("add_or_update_metadata", "model", "metadata", "replace_metadata")
 def add_or_update_metadata(call: Call) -> Document:
     """Add metadata items; one of the same key is replaced."""
     model = load_model(call.db, call.arguments.text("model"))
@@ -176,7 +186,7 @@ def add_or_update_metadata(call: Call) -> Document:
     return {"updated": 1}
 
 
-@service.writes("delete_metadata")
+@service.writes("delete_metadata", "model", "keys")
 def delete_metadata(call: Call) -> Document:
     """Remove the metadata items of these keys."""
     model = load_model(call.db, call.arguments.text("model"))
@@ -186,10 +196,17 @@ def delete_metadata(call: Call) -> Document:
     return {"updated": 1}
 
 
+def _page(call: Call) -> tuple[list[Document], str | None]:
+    query = translate(MODELS, with_subprojects(call.db, call.arguments))
+    return fetch(call.db, MODELS, call.arguments, query)
+
+
 def _fields_of(call: Call) -> Document:
     """Return the fields of a model that the call sets."""
     arguments = call.arguments
-    fields = arguments.chosen(TEXTS, ("tags", "system_tags"), ("design", "labels"))
+    fields = arguments.chosen(TEXTS, TAGS, OBJECTS)
+    documents.check_name(fields)
+    documents.check_references(call.db, fields, REFERENCES)
     if "ready" in arguments:
         fields["ready"] = arguments.flag("ready")
     if "iteration" in arguments:
@@ -205,7 +222,13 @@ def _change(call: Call, fields: Document) -> Document:
 
 
 def _merged_metadata(kept: Document, arguments: Arguments) -> Document:
-    """Return the metadata with the request's items merged in, by key."""
+    """Return the metadata with the request's items, a list or an object by key, merged in."""
+    metadata = arguments.raw("metadata")
+    if isinstance(metadata, dict):
+        arguments = arguments.replaced(
+            "metadata",
+            [{"key": key, **item} if isinstance(item, dict) else item for key, item in metadata.items()],
+        )
     items = {_key(item): item for item in arguments.mappings("metadata")}
     return items if arguments.flag("replace_metadata") else kept | items
 

@@ -17,7 +17,7 @@ service = Service("pipelines")
 NUMBERED = re.compile(r"(?P<base>.*?)(?: #(?P<number>\d{1,9}))?", re.DOTALL)
 
 
-@service.writes("start_pipeline")
+@service.writes("start_pipeline", "task", "queue", "args", "verify_watched_queue")
 def start_pipeline(call: Call) -> Document:
     """Clone the run, set the clone's arguments and enqueue it if a queue is named."""
     source = load_task(call.db, call.arguments.text("task"))

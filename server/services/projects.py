@@ -7,27 +7,33 @@ from server import documents
 from server.answers import answer, fetch
 from server.dispatch import Call, Service
 from server.documents import ARCHIVED, Document, has_system_tag, save
-from server.errors import BadRequest, NotUnique
-from server.query import translate
-from server.services.tasks.removal import delete_task
+from server.errors import BadRequest, InvalidArgument, NotUnique
+from server.list_filters import Field, list_condition
+from server.query import TAGS, Query, translate
+from server.requests import Arguments
+from server.services.tasks.removal import delete_task, file_urls
 from server.stores.events import metric_hash
-from server.stores.projects import PROJECTS, ensure_project, load_project, rename, tree
+from server.stores.projects import PROJECTS, ensure_project, load_project, rename, tree, with_subprojects
 
 service = Service("projects")
 organization = Service("organization")
 
+TAGGED = ("filter", "include_system")
+FOUND = ("description", "search_hidden", "shallow_search", "include_subprojects", *PROJECTS.arguments)
 INSIDE = "project IN (SELECT value FROM json_each(?))"
 CHOSEN = f"(? OR {INSIDE})"
 TEXTS = ("description", "default_output_destination")
-TAGS = ("tags", "system_tags")
+STATES = {None: "1", "active": f"NOT {ARCHIVED}", "archived": ARCHIVED}
+REPORT = "report"
 LARGEST_PAGE = 500
+DAY = 24 * 3600
 
 
 class ProjectNotEmpty(BadRequest, subcode=402):
     """A project with tasks is deleted only with ``force``."""
 
 
-@service.writes("create")
+@service.writes("create", "name", *TEXTS, *TAGS)
 def create(call: Call) -> Document:
     """Create a project and its parents; raises NotUnique if the name is taken."""
     name = call.arguments.text("name")
@@ -39,27 +45,33 @@ def create(call: Call) -> Document:
     return {"id": project["id"]}
 
 
-@service.reads("get_by_id")
+@service.reads("get_by_id", "project")
 def get_by_id(call: Call) -> Document:
     """Return one project, with the ids of its parents as ``path``."""
     return {"project": {**load_project(call.db, call.arguments.text("project")), "path": _path(call)}}
 
 
-@service.reads("get_all")
+@service.reads("get_all", *FOUND)
 def get_all(call: Call) -> Document:
     """Return the projects that match the filters; hidden ones only with ``search_hidden``."""
     page, scroll = _page(call)
     return answer(PROJECTS, call.arguments, page, scroll)
 
 
-@service.reads("get_all_ex")
+@service.reads("get_all_ex", "include_stats", "check_own_contents", *FOUND)
 def get_all_ex(call: Call) -> Document:
-    """Return the same as ``get_all``; ``include_stats`` adds the number of tasks by status."""
+    """Return the same as ``get_all``; ``include_stats`` adds what the project and those below it hold.
+
+    ``check_own_contents`` adds the numbers of the project's own tasks and models.
+    """
     page, scroll = _page(call)
     for project in page:
         project["hidden"] = "hidden" in project["system_tags"]
         if call.arguments.flag("include_stats"):
-            project["stats"] = {"active": _statistics(call.db, project["id"])}
+            project |= _statistics(call, project["id"])
+        if call.arguments.flag("check_own_contents"):
+            own = _inventory(call.db, [project["id"]])
+            project |= {"own_tasks": own["tasks"], "own_models": own["models"]}
     fields = call.arguments.texts("only_fields")
     data = answer(PROJECTS, call.arguments, page, scroll)
     if fields and "*" not in fields:
@@ -68,7 +80,7 @@ def get_all_ex(call: Call) -> Document:
     return data
 
 
-@service.writes("update")
+@service.writes("update", "project", "name", *TEXTS, *TAGS)
 def update(call: Call) -> Document:
     """Change a project's description, tags or name; a new name also renames the projects below."""
     project = load_project(call.db, call.arguments.text("project"))
@@ -82,7 +94,7 @@ def update(call: Call) -> Document:
     return {"fields": fields, "updated": 1}
 
 
-@service.writes("move")
+@service.writes("move", "project", "new_location")
 def move(call: Call) -> Document:
     """Move a project and everything below it to ``new_location``."""
     project = load_project(call.db, call.arguments.text("project"))
@@ -93,14 +105,14 @@ def move(call: Call) -> Document:
     return {"moved": 1}
 
 
-@service.reads("validate_delete")
+@service.reads("validate_delete", "project")
 def validate_delete(call: Call) -> Document:
-    """Count the tasks and models that deleting the project would affect."""
+    """Count the pipelines, datasets, tasks, reports and models that deleting the project would affect."""
     project = load_project(call.db, call.arguments.text("project"))
     return _inventory(call.db, tree(call.db, project["id"]))
 
 
-@service.writes("delete")
+@service.writes("delete", "project", "force", "delete_contents")
 def delete(call: Call) -> Document:
     """Delete a project and those below; their tasks and models only with ``delete_contents``."""
     project = load_project(call.db, call.arguments.text("project"))
@@ -110,23 +122,25 @@ def delete(call: Call) -> Document:
         raise ProjectNotEmpty(
             f"Project has associated non-archived tasks: id={project['id']}, use force=true to delete"
         )
+    urls: Document = {"model_urls": [], "event_urls": [], "artifact_urls": []}
     if call.arguments.flag("delete_contents"):
-        _delete_contents(call, ids)
+        urls = _delete_contents(call, ids)
     else:
         _detach_contents(call.db, ids)
     for project_id in ids:
         documents.delete(call.db, "projects", project_id)
-    deleted = contents["tasks"] if call.arguments.flag("delete_contents") else 0
+    tasks = contents["tasks"] + contents["reports"]
+    whole = call.arguments.flag("delete_contents")
     return {
         "deleted": len(ids),
-        "disassociated_tasks": contents["tasks"] - deleted,
-        "deleted_tasks": deleted,
-        "deleted_models": 0,
-        "urls": {"model_urls": [], "event_urls": [], "artifact_urls": []},
+        "disassociated_tasks": 0 if whole else tasks,
+        "deleted_tasks": tasks if whole else 0,
+        "deleted_models": contents["models"] if whole else 0,
+        "urls": urls,
     }
 
 
-@service.reads("get_unique_metric_variants")
+@service.reads("get_unique_metric_variants", "project", "include_subprojects")
 def get_unique_metric_variants(call: Call) -> Document:
     """Return the metrics and variants that the project's tasks reported."""
     rows = call.db.execute(
@@ -149,7 +163,7 @@ def get_unique_metric_variants(call: Call) -> Document:
     }
 
 
-@service.reads("get_hyper_parameters")
+@service.reads("get_hyper_parameters", "project", "include_subprojects", "page", "page_size")
 def get_hyper_parameters(call: Call) -> Document:
     """Return a page of the names of hyperparameters in the project, by section."""
     rows = call.db.execute(
@@ -164,7 +178,7 @@ def get_hyper_parameters(call: Call) -> Document:
     return {"parameters": page, "total": len(rows), "remaining": max(0, len(rows) - start - size)}
 
 
-@service.reads("get_hyperparam_values")
+@service.reads("get_hyperparam_values", "projects", "section", "name", "include_subprojects")
 def get_hyperparam_values(call: Call) -> Document:
     """Return all values of a hyperparameter in the projects."""
     section, name = call.arguments.text("section"), call.arguments.text("name")
@@ -178,36 +192,39 @@ def get_hyperparam_values(call: Call) -> Document:
     return {"values": values, "total": len(values)}
 
 
-@service.reads("get_task_tags")
+@service.reads("get_task_tags", "projects", *TAGGED)
 def get_task_tags(call: Call) -> Document:
     """Return the tags of tasks, in all projects or the named ones."""
     return _tags(call, "tasks", call.arguments.texts("projects"))
 
 
-@service.reads("get_model_tags")
+@service.reads("get_model_tags", "projects", *TAGGED)
 def get_model_tags(call: Call) -> Document:
     """Return the tags of models, in all projects or the named ones."""
     return _tags(call, "models", call.arguments.texts("projects"))
 
 
-@service.reads("get_project_tags")
+@service.reads("get_project_tags", "projects", *TAGGED)
 def get_project_tags(call: Call) -> Document:
-    """Return the tags of projects."""
-    return _tags(call, "projects", [])
+    """Return the tags of projects, all or the named ones."""
+    return _tags(call, "projects", call.arguments.texts("projects"))
 
 
-@service.reads("get_task_parents")
+@service.reads("get_task_parents", "projects", "tasks_state", "include_subprojects")
 def get_task_parents(call: Call) -> Document:
-    """Return the tasks that are parents of tasks in the projects."""
+    """Return the tasks that are parents of tasks in the projects, active, archived or both."""
+    state = call.arguments.maybe_text("tasks_state")
+    if state not in STATES:
+        raise InvalidArgument(f"Validation error: tasks_state: {state!r:.40} is neither active nor archived")
     rows = call.db.execute(
         "SELECT id, name, project FROM tasks WHERE id IN"
-        f" (SELECT parent FROM tasks WHERE {CHOSEN} AND parent IS NOT NULL) ORDER BY name",
+        f" (SELECT parent FROM tasks WHERE {CHOSEN} AND {STATES[state]}) ORDER BY name",
         _chosen(call, "projects"),
     )
     return {"parents": [{**dict(row), "project": {"id": row["project"]}} for row in rows]}
 
 
-@organization.reads("get_tags")
+@organization.reads("get_tags", *TAGGED)
 def get_tags(call: Call) -> Document:
     """Return all tags of tasks, models, projects and queues."""
     tags = [_tags(call, table, []) for table in ("tasks", "models", "projects", "queues")]
@@ -222,39 +239,70 @@ def _path(call: Call) -> list[str]:
 
 
 def _page(call: Call) -> tuple[list[Document], str | None]:
-    query = translate(PROJECTS, call.arguments)
+    query = translate(PROJECTS, with_subprojects(call.db, call.arguments, "parent"))
+    if "description" in call.arguments:
+        query.add_pattern(PROJECTS, "description", call.arguments.text("description"))
     if not call.arguments.flag("search_hidden") and "id" not in call.arguments:
         query.add(f"NOT {has_system_tag('hidden')}")
-    if call.arguments.flag("shallow_search"):
+    if call.arguments.flag("shallow_search") and "parent" not in call.arguments:
         query.add("parent IS NULL")
     return fetch(call.db, PROJECTS, call.arguments, query)
 
 
 def _inventory(db: sqlite3.Connection, projects: list[str]) -> dict[str, int]:
-    """Count the tasks and models in the projects, in total and not archived."""
+    """Count what the projects hold: tasks, reports and models, in total and not archived."""
     ids = json.dumps(projects)
     counts: dict[str, int] = {}
-    for table in ("tasks", "models"):
-        sql = f"SELECT count(*) AS n, coalesce(sum(NOT {ARCHIVED}), 0) AS alive FROM {table} WHERE {INSIDE}"
-        row = db.execute(sql, (ids,)).fetchone()
-        counts |= {table: row["n"], f"non_archived_{table}": row["alive"]}
+    for name, table, kind in (
+        ("tasks", "tasks", f"type <> '{REPORT}'"),
+        ("reports", "tasks", f"type = '{REPORT}'"),
+        ("models", "models", "1"),
+    ):
+        sql = f"SELECT count(*) AS n, coalesce(sum(NOT {ARCHIVED}), 0) AS alive FROM {table}"
+        row = db.execute(f"{sql} WHERE {INSIDE} AND {kind}", (ids,)).fetchone()
+        counts |= {name: row["n"], f"non_archived_{name}": row["alive"]}
+    for name, tag in (("pipelines", "pipeline"), ("datasets", "dataset")):
+        sql = "SELECT count(*) FROM projects WHERE id IN (SELECT value FROM json_each(?))"
+        counts[name] = db.execute(f"{sql} AND {has_system_tag(tag)}", (ids,)).fetchone()[0]
     return counts
 
 
-def _statistics(db: sqlite3.Connection, project: str) -> Document:
-    """Count the tasks that are not archived by status."""
-    sql = f"SELECT status, count(*) AS n FROM tasks WHERE project = ? AND NOT {ARCHIVED} GROUP BY status"
-    counts = {row["status"]: row["n"] for row in db.execute(sql, (project,))}
-    return {"status_count": counts, "total_tasks": sum(counts.values())}
+def _statistics(call: Call, project: str) -> Document:
+    """Return the statistics of the tasks, not archived, in the project and below, and the projects below."""
+    ids = tree(call.db, project)
+    rows = call.db.execute(
+        "SELECT status, count(*) AS n, sum(json_extract(doc, '$.active_duration')) AS runtime,"
+        " max(json_extract(doc, '$.started')) AS started,"
+        " sum(status = 'completed' AND json_extract(doc, '$.completed') > ?) AS recent"
+        f" FROM tasks WHERE {INSIDE} AND NOT {ARCHIVED} GROUP BY status",
+        (documents.seconds_before(call.now, DAY), json.dumps(ids)),
+    ).fetchall()
+    active = {
+        "status_count": {row["status"]: row["n"] for row in rows},
+        "total_tasks": sum(row["n"] for row in rows),
+        "total_runtime": sum(row["runtime"] or 0 for row in rows),
+        "completed_tasks_24h": sum(row["recent"] or 0 for row in rows),
+        "last_task_run": max((row["started"] for row in rows if row["started"]), default=None),
+    }
+    below = documents.names(call.db, "projects", ids[1:])
+    names = sorted(below.items(), key=lambda item: item[1])
+    return {"stats": {"active": active}, "sub_projects": [{"id": key, "name": name} for key, name in names]}
 
 
-def _delete_contents(call: Call, projects: list[str]) -> None:
-    """Delete the tasks and models of the projects."""
+def _delete_contents(call: Call, projects: list[str]) -> Document:
+    """Delete the tasks and models of the projects; return the URLs of the files that they leave."""
     ids = (json.dumps(projects),)
-    for task in documents.where(call.db, "tasks", INSIDE, ids):
+    tasks = documents.where(call.db, "tasks", INSIDE, ids)
+    models = documents.where(call.db, "models", INSIDE, ids)
+    urls = file_urls(call.db, tasks)
+    urls["model_urls"] = sorted(
+        {*urls["model_urls"], *(model["uri"] for model in models if model.get("uri"))}
+    )
+    for task in tasks:
         delete_task(call.db, task)
-    for model in documents.where(call.db, "models", INSIDE, ids):
+    for model in models:
         documents.delete(call.db, "models", model["id"])
+    return urls
 
 
 def _detach_contents(db: sqlite3.Connection, projects: list[str]) -> None:
@@ -267,11 +315,20 @@ def _detach_contents(db: sqlite3.Connection, projects: list[str]) -> None:
 
 def _tags(call: Call, table: str, projects: list[str]) -> dict[str, list[str]]:
     """Return the tags of the documents of ``table``, a name from this package."""
+    query = Query()
+    if projects:
+        column = "id" if table == "projects" else "project"
+        query.add(f"{column} IN (SELECT value FROM json_each(?))", json.dumps(projects))
+    chosen = Arguments(call.arguments.mapping("filter"))
+    for name in chosen:
+        if name not in TAGS:
+            raise InvalidArgument(f"Validation error: filter: {name!r:.60} is neither tags nor system_tags")
+        sql, values = list_condition(Field(name, f"$.{name}", many=True), chosen.values(name))
+        query.add(sql, *values)
     tags: dict[str, list[str]] = {}
-    condition, values = (INSIDE, [json.dumps(projects)]) if projects else ("1", [])
     for name in TAGS if call.arguments.flag("include_system") else TAGS[:1]:
         sql = f"SELECT DISTINCT tag.value AS tag FROM {table}, json_each(doc, '$.{name}') AS tag"
-        rows = call.db.execute(f"{sql} WHERE {condition} ORDER BY 1", values)
+        rows = call.db.execute(f"{sql} WHERE {query.where} ORDER BY 1", query.parameters)
         tags[name] = [row["tag"] for row in rows if isinstance(row["tag"], str)]
     return tags
 

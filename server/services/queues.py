@@ -5,7 +5,7 @@ from collections.abc import Callable
 from server import documents
 from server.answers import answer, fetch
 from server.dispatch import Call, Service
-from server.documents import Document
+from server.documents import Document, has_system_tag
 from server.errors import BadRequest, NotUnique
 from server.query import translate
 from server.services.tasks.status import change, enqueue_task
@@ -15,30 +15,33 @@ from server.stores.tasks import load_task, save_task
 
 service = Service("queues", version="2.4")
 
+FOUND = ("search_hidden", *QUEUES.arguments)
+KUBERNETES = "k8s-glue"
+
 
 class QueueNotEmpty(BadRequest, subcode=702):
     """A queue with tasks is deleted only with ``force``."""
 
 
-@service.reads("get_by_id")
+@service.reads("get_by_id", "queue", "max_task_entries")
 def get_by_id(call: Call) -> Document:
     """Return one queue with its entries; a name instead of an id is an error, as clients expect."""
     limit = call.arguments.integer("max_task_entries", -1)
     return {"queue": with_entries(call.db, _queue(call), limit)}
 
 
-@service.reads("get_all")
+@service.reads("get_all", "max_task_entries", *FOUND)
 def get_all(call: Call) -> Document:
     """Return the queues that match the filters, with their entries."""
-    page, scroll = fetch(call.db, QUEUES, call.arguments, translate(QUEUES, call.arguments))
+    page, scroll = _page(call)
     limit = call.arguments.integer("max_task_entries", -1)
     return answer(QUEUES, call.arguments, [with_entries(call.db, queue, limit) for queue in page], scroll)
 
 
-@service.reads("get_all_ex")
+@service.reads("get_all_ex", "max_task_entries", *FOUND)
 def get_all_ex(call: Call) -> Document:
     """Return the same as ``get_all``, with the tasks' names and the workers that serve the queue."""
-    page, scroll = fetch(call.db, QUEUES, call.arguments, translate(QUEUES, call.arguments))
+    page, scroll = _page(call)
     return answer(QUEUES, call.arguments, [_extended(call, queue) for queue in page], scroll)
 
 
@@ -49,20 +52,20 @@ def get_default(call: Call) -> Document:
     return {"id": queue["id"], "name": queue["name"]}
 
 
-@service.reads("get_num_entries")
+@service.reads("get_num_entries", "queue")
 def get_num_entries(call: Call) -> Document:
     """Return the number of waiting tasks."""
     return {"num": queues.count(call.db, _queue(call)["id"])}
 
 
-@service.reads("peek_task")
+@service.reads("peek_task", "queue")
 def peek_task(call: Call) -> Document:
     """Return the first waiting task without removing it."""
     waiting = queues.entries_of(call.db, _queue(call)["id"], limit=1)
     return {"task": waiting[0]["task"] if waiting else None}
 
 
-@service.writes("create")
+@service.writes("create", "name", "tags", "system_tags")
 def create(call: Call) -> Document:
     """Create a queue; raises NotUnique if the name is taken."""
     name = call.arguments.text("name")
@@ -73,7 +76,7 @@ def create(call: Call) -> Document:
     return {"id": queue["id"]}
 
 
-@service.writes("update")
+@service.writes("update", "queue", "name", "tags", "system_tags")
 def update(call: Call) -> Document:
     """Rename or tag a queue."""
     queue = _queue(call)
@@ -90,7 +93,7 @@ def update(call: Call) -> Document:
     return {"fields": fields, "updated": 1}
 
 
-@service.writes("delete")
+@service.writes("delete", "queue", "force")
 def delete(call: Call) -> Document:
     """Delete a queue; one with tasks needs ``force``, which restores their earlier status."""
     queue = _queue(call)
@@ -103,7 +106,7 @@ def delete(call: Call) -> Document:
     return {"deleted": 1}
 
 
-@service.writes("add_task")
+@service.writes("add_task", "queue", "task")
 def add_task(call: Call) -> Document:
     """Append a task to this queue."""
     _queue(call)
@@ -111,7 +114,7 @@ def add_task(call: Call) -> Document:
     return {"added": 1}
 
 
-@service.writes("remove_task")
+@service.writes("remove_task", "queue", "task")
 def remove_task(call: Call) -> Document:
     """Take a task out of this queue and restore its earlier status."""
     queue = _queue(call)
@@ -121,7 +124,7 @@ def remove_task(call: Call) -> Document:
     return {"removed": 1}
 
 
-@service.writes("get_next_task")
+@service.writes("get_next_task", "queue", "get_task_info")
 def get_next_task(call: Call) -> Document:
     """Pop the next task for an agent; it stays "queued" until the agent starts it."""
     queue = _queue(call)
@@ -135,25 +138,25 @@ def get_next_task(call: Call) -> Document:
     return {"entry": entry} | ({"task_info": info} if call.arguments.flag("get_task_info") else {})
 
 
-@service.writes("move_task_to_front")
+@service.writes("move_task_to_front", "queue", "task")
 def move_task_to_front(call: Call) -> Document:
     """Move a task to the front."""
     return _move(call, lambda index: 0)
 
 
-@service.writes("move_task_to_back")
+@service.writes("move_task_to_back", "queue", "task")
 def move_task_to_back(call: Call) -> Document:
     """Move a task to the back."""
     return _move(call, lambda index: queues.count(call.db, call.arguments.text("queue")))
 
 
-@service.writes("move_task_forward")
+@service.writes("move_task_forward", "queue", "task", "count")
 def move_task_forward(call: Call) -> Document:
     """Move a task ``count`` places towards the front."""
     return _move(call, lambda index: index - call.arguments.integer("count", 1))
 
 
-@service.writes("move_task_backward")
+@service.writes("move_task_backward", "queue", "task", "count")
 def move_task_backward(call: Call) -> Document:
     """Move a task ``count`` places towards the back."""
     return _move(call, lambda index: index + call.arguments.integer("count", 1))
@@ -176,8 +179,16 @@ def _unqueue(call: Call, task_id: str) -> None:
     change(call, task, task.pop("enqueue_status", None) or "created")
 
 
+def _page(call: Call) -> tuple[list[Document], str | None]:
+    """Return the queues that match the filters; those of Kubernetes' agents only with ``search_hidden``."""
+    query = translate(QUEUES, call.arguments)
+    if not call.arguments.flag("search_hidden"):
+        query.add(f"NOT {has_system_tag(KUBERNETES)}")
+    return fetch(call.db, QUEUES, call.arguments, query)
+
+
 def _extended(call: Call, queue: Document) -> Document:
-    waiting = queues.entries_of(call.db, queue["id"])
+    waiting = queues.entries_of(call.db, queue["id"], call.arguments.integer("max_task_entries", -1))
     names = documents.names(call.db, "tasks", [entry["task"] for entry in waiting])
     items = [{**entry, "task": {"id": entry["task"], "name": names.get(entry["task"])}} for entry in waiting]
     serving = [

@@ -4,14 +4,14 @@ import json
 
 from server import documents
 from server.credentials import TOKEN_LIFE
-from server.dispatch import Call, Service
+from server.dispatch import ANYTHING, Call, Service
 from server.documents import Document, dump
 
 auth = Service("auth")
 service = Service("users")
 
 
-@auth.reads("login")
+@auth.reads("login", "expiration_sec")
 def login(call: Call) -> Document:
     """Issue a session token; the caller has passed authentication."""
     return {"token": call.credentials.token(call.arguments.integer("expiration_sec", TOKEN_LIFE))}
@@ -34,25 +34,25 @@ PROFILE: Document = {
 }
 
 
-@service.reads("get_current_user")
+@service.reads("get_current_user", ANYTHING)
 def get_current_user(call: Call) -> Document:
     """Return the calling user: always the one user."""
     return {"user": PROFILE, "getting_started": None, "settings": {}}
 
 
-@service.reads("get_by_id")
+@service.reads("get_by_id", "user")
 def get_by_id(call: Call) -> Document:
     """Return the one user, whatever the id."""
     return {"user": PROFILE}
 
 
-@service.reads("get_all")
+@service.reads("get_all", ANYTHING)
 def get_all(call: Call) -> Document:
     """Return the one user."""
     return {"users": [{**PROFILE, "company": documents.COMPANY}]}
 
 
-@service.reads("get_all_ex")
+@service.reads("get_all_ex", ANYTHING)
 def get_all_ex(call: Call) -> Document:
     """Return the one user, with id and name of the company."""
     return {"users": [PROFILE]}
@@ -65,7 +65,7 @@ def get_preferences(call: Call) -> Document:
     return {"preferences": json.loads(row["doc"]) if row else {}}
 
 
-@service.writes("set_preferences")
+@service.writes("set_preferences", "preferences")
 def set_preferences(call: Call) -> Document:
     """Replace the web page's preferences."""
     call.arguments.require("preferences")

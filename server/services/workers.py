@@ -1,14 +1,19 @@
 """The workers service: agents register and report what they run."""
 
+import re
+
 from server import documents
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import BadRequest
+from server.list_filters import Field, list_condition
+from server.query import TAGS, Query
 from server.stores import queues
 from server.stores.tasks import load_task, save_task
 
 service = Service("workers", version="2.4")
 
+FOUND = ("last_seen", "worker_pattern", *TAGS)
 TIMEOUT = 600
 
 
@@ -16,7 +21,7 @@ class InvalidWorker(BadRequest, subcode=1001):
     """No worker of this name is registered."""
 
 
-@service.writes("register")
+@service.writes("register", "worker", "queues", "timeout", *TAGS)
 def register(call: Call) -> Document:
     """Register a worker with its queues and its ``timeout`` of silence in seconds."""
     worker = _worker_of(call) | {
@@ -28,7 +33,7 @@ def register(call: Call) -> Document:
     return {}
 
 
-@service.writes("unregister")
+@service.writes("unregister", "worker", "queues")
 def unregister(call: Call) -> Document:
     """Remove a worker; raises InvalidWorker if it is unknown."""
     worker_id = call.arguments.text("worker")
@@ -37,7 +42,7 @@ def unregister(call: Call) -> Document:
     return {}
 
 
-@service.writes("status_report")
+@service.writes("status_report", "worker", "task", "queue", "queues", "timestamp", "machine_stats", *TAGS)
 def status_report(call: Call) -> Document:
     """Record a sign of life of a worker and of the task that it runs."""
     worker = _worker_of(call)
@@ -55,24 +60,36 @@ def status_report(call: Call) -> Document:
     return {}
 
 
-@service.reads("get_all")
+@service.reads("get_all", *FOUND)
 def get_all(call: Call) -> Document:
-    """Return the living workers, with their tasks and queues."""
-    longest = call.arguments.integer("last_seen", 0)
-    return {"workers": [_described(call, worker) for worker in _alive(call, longest)]}
+    """Return the living workers, with their tasks and queues; filtered by tags and ``worker_pattern``."""
+    return {"workers": [_described(call, worker) for worker in _alive(call)]}
 
 
-@service.reads("get_count")
+@service.reads("get_count", *FOUND)
 def get_count(call: Call) -> Document:
     """Return the number of living workers."""
-    return {"count": len(_alive(call, call.arguments.integer("last_seen", 0)))}
+    return {"count": len(_alive(call))}
 
 
-def _alive(call: Call, longest: int) -> list[Document]:
-    """Return the workers that reported within ``longest`` seconds or, if that is 0, their own timeout."""
-    workers = documents.where(call.db, "workers", "1 ORDER BY id")
-    patience = {"timeout": longest} if longest > 0 else {}
-    return [worker for worker in workers if queues.is_alive(worker | patience)]
+def _alive(call: Call) -> list[Document]:
+    """Return the workers that reported within their own timeout and the call's ``last_seen``, in seconds."""
+    longest = call.arguments.integer("last_seen", 0)
+    pattern = call.arguments.maybe_text("worker_pattern") or "*"
+    named = re.compile(".*".join(re.escape(part) for part in pattern.split("*")), re.DOTALL)
+    query = Query()
+    for name in TAGS:
+        if name in call.arguments:
+            sql, values = list_condition(Field(name, f"$.{name}", many=True), call.arguments.values(name))
+            query.add(sql, *values)
+    workers = documents.where(call.db, "workers", f"{query.where} ORDER BY id", query.parameters)
+    return [
+        worker
+        for worker in workers
+        if named.fullmatch(worker["id"])
+        and queues.is_alive(worker)
+        and (longest <= 0 or queues.is_alive(worker | {"timeout": longest}))
+    ]
 
 
 def _worker_of(call: Call) -> Document:

@@ -46,6 +46,11 @@ _CURVE = f"{_SERIES} AND iter > {SINGLE_VALUE_ITERATION}"
 _ALL = f"SELECT iter, timestamp, value {_CURVE} ORDER BY iter"
 _COUNT = f"SELECT count(*) FROM (SELECT 1 {_CURVE} LIMIT :limit)"
 _SPAN = f"SELECT (SELECT max(iter) {_CURVE}) - (SELECT min(iter) {_CURVE})"
+_BINS = (
+    "SELECT CAST(avg(iter) AS INTEGER) AS iter, CAST(avg(timestamp) AS INTEGER) AS timestamp,"
+    f" avg(value) AS value {_CURVE} GROUP BY (iter - :first) / :width ORDER BY 1"
+)
+_ENDS = f"SELECT (SELECT min(iter) {_CURVE}) AS first, (SELECT max(iter) {_CURVE}) AS last"
 _WALK = f"""
 WITH RECURSIVE walk (place) AS (
     SELECT min(iter) {_CURVE}
@@ -134,6 +139,33 @@ def curve(db: sqlite3.Connection, task: str, metric: str, variant: str, samples:
         return db.execute(_ALL, place).fetchall()[:: -(-count // samples) or 1]
     span = db.execute(_SPAN, place).fetchone()[0]
     return db.execute(_WALK, place | {"step": span // samples + 1}).fetchall()
+
+
+def averaged_curve(
+    db: sqlite3.Connection, task: str, metric: str, variant: str, samples: int
+) -> list[sqlite3.Row]:
+    """Return (iter, timestamp, value) of a curve in at most ``samples`` bins of equal width (0: all points).
+
+    A longer curve is cut into bins of equally many iterations, each of which gives the means of its points.
+    """
+    place = {"task": task, "type": SCALAR, "metric": metric, "variant": variant}
+    if samples <= 0 or db.execute(_COUNT, place | {"limit": samples + 1}).fetchone()[0] <= samples:
+        return db.execute(_ALL, place).fetchall()
+    ends = db.execute(_ENDS, place).fetchone()
+    width = -(-(ends["last"] - ends["first"] + 1) // samples)
+    return db.execute(_BINS, place | {"first": ends["first"], "width": width}).fetchall()
+
+
+def in_series(wanted: dict[str, list[str]]) -> tuple[str, list[str]]:
+    """Return SQL that selects events of the wanted metrics; {} is all of them, an empty list all variants."""
+    if not wanted:
+        return "1", []
+    chosen = (
+        "EXISTS (SELECT 1 FROM json_each(?) AS chosen WHERE chosen.key = events.metric AND"
+        " (json_array_length(chosen.value) = 0"
+        " OR EXISTS (SELECT 1 FROM json_each(chosen.value) AS name WHERE name.value = events.variant)))"
+    )
+    return chosen, [dump(wanted)]
 
 
 def _names(db: sqlite3.Connection, sql: str, column: str, values: dict[str, str]) -> Iterator[str]:

@@ -5,6 +5,7 @@ import sqlite3
 from server import documents
 from server.documents import Document, find, insert, save
 from server.errors import BadRequest, InvalidArgument, NotUnique
+from server.list_filters import NOT
 from server.query import Collection
 from server.requests import Arguments
 
@@ -42,14 +43,32 @@ def destination(db: sqlite3.Connection, arguments: Arguments, now: str) -> str:
 
 
 def ensure_project(db: sqlite3.Connection, name: str, now: str) -> Document:
-    """Return the project of that name, created with its parents if it does not exist."""
-    parts = name.split("/")
-    if not all(part.strip() for part in parts):
+    """Return the project of that name, created with its parents if it does not exist.
+
+    Raises:
+        InvalidArgument: The name is too short or has an empty part.
+    """
+    check_project_name(name)
+    return _ensure(db, name, now)
+
+
+def check_project_name(name: str) -> None:
+    """Raise InvalidArgument for a name of fewer than three characters or with an empty part."""
+    if len(name.strip()) < documents.SHORTEST_NAME:
+        raise InvalidArgument(
+            f"Validation error: project name {name!r} is too short, it needs"
+            f" {documents.SHORTEST_NAME} characters"
+        )
+    if not all(part.strip() for part in name.split("/")):
         raise InvalidArgument(f"Validation error: invalid project name {name!r:.200}: an empty part")
+
+
+def _ensure(db: sqlite3.Connection, name: str, now: str) -> Document:
+    parts = name.split("/")
     existing = documents.named(db, "projects", name)
     if existing:
         return existing
-    parent = ensure_project(db, "/".join(parts[:-1]), now)["id"] if len(parts) > 1 else None
+    parent = _ensure(db, "/".join(parts[:-1]), now)["id"] if len(parts) > 1 else None
     project = documents.blank(now) | {
         "name": name,
         "basename": parts[-1],
@@ -72,6 +91,23 @@ def tree(db: sqlite3.Connection, root: str) -> list[str]:
     return [row["id"] for row in rows]
 
 
+def with_subprojects(db: sqlite3.Connection, arguments: Arguments, name: str = "project") -> Arguments:
+    """Return the arguments; with ``include_subprojects``, ``name`` also lists the projects below."""
+    if not arguments.flag("include_subprojects") or name not in arguments:
+        return arguments
+    values: list[str | None] = []
+    negate = False
+    for value in arguments.values(name):
+        if value is None or value.startswith("__$"):
+            negate = value == NOT
+            values += [] if negate else [value]
+            continue
+        for project in tree(db, value):
+            values += [NOT, project] if negate else [project]
+        negate = False
+    return arguments.replaced(name, values)
+
+
 def rename(db: sqlite3.Connection, project: Document, name: str, now: str) -> None:
     """Rename the project, everything below it and, for a dataset, its versions."""
     if name == project["name"]:
@@ -82,7 +118,8 @@ def rename(db: sqlite3.Connection, project: Document, name: str, now: str) -> No
         raise InvalidArgument(f"Validation error: project {project['name']!r} cannot move below itself")
     below = [load_project(db, project_id) for project_id in tree(db, project["id"])[1:]]
     old = project["name"]
-    parent = ensure_project(db, name.rpartition("/")[0], now) if "/" in name else None
+    check_project_name(name)
+    parent = _ensure(db, name.rpartition("/")[0], now) if "/" in name else None
     if DATASET in project["system_tags"]:
         _rename_versions(db, project, name.rpartition("/")[2])
     project |= {"name": name, "basename": name.rpartition("/")[2], "parent": parent["id"] if parent else None}

@@ -131,9 +131,9 @@ triggers.add_model_trigger(name="on publish", trigger_on_publish=True, **watched
 triggers._step()
 before = list(seen)
 time.sleep(1)
-watched = Task.create(project_name="Automation/watched", task_name="t", packages=["clearml"])
+watched = Task.create(project_name="Automation/watched", task_name="task", packages=["clearml"])
 watched.mark_started(force=True); watched.get_logger().report_scalar("loss", "l", 9, 0); watched.flush(True)
-model = OutputModel(task=watched, name="m"); model.update_weights(register_uri="https://example.com/m.bin")
+model = OutputModel(task=watched, name="model"); model.update_weights(register_uri="https://example.com/m.bin")
 model.publish()
 watched.mark_completed(force=True)
 for _ in range(3):

@@ -49,7 +49,7 @@ def create_until_refused(server: Embedded) -> tuple[list[str], str]:
     """The ids of the tasks that were acknowledged, and the message of the first refusal."""
     acknowledged = []
     for _ in range(10_000):
-        answer = server.call("tasks.create", name="t", type="training", comment="x" * 4000)
+        answer = server.call("tasks.create", name="task", type="training", comment="x" * 4000)
         if answer.status != 200:
             assert answer.error == (503, 0)
             return acknowledged, answer.json["meta"]["result_msg"]
@@ -134,7 +134,7 @@ def test_a_database_that_another_program_locks(server: Embedded) -> None:
     with closing(sqlite3.connect(server.data / "server.db")) as other:
         other.execute("BEGIN IMMEDIATE")
         start = time.monotonic()
-        answer = server.call("tasks.create", name="t", type="training")
+        answer = server.call("tasks.create", name="task", type="training")
         assert answer.error == (503, 0)
         assert time.monotonic() - start < 10
         assert answer.json["meta"]["result_msg"] == (

@@ -13,7 +13,8 @@ from support.embedded import Embedded, fetch
 
 from server.documents import project_fields
 from server.errors import BadRequest
-from server.query import literal, tag_condition, translate
+from server.list_filters import list_condition
+from server.query import literal, translate
 from server.requests import Arguments, parse_object
 from server.services import discover
 from server.stores.tasks import TASKS
@@ -136,7 +137,7 @@ TAGS = st.lists(st.sampled_from(["a", "b", "c", "-a", "-b", "__$all", "__$and", 
 def test_any_tag_expression_is_sql(tags: list[str], having: set[str]) -> None:
     import sqlite3
 
-    condition, *values = tag_condition("tags", tags)
+    condition, values = list_condition(TASKS.field("tags"), tags)
     db = sqlite3.connect(":memory:")
     try:
         sql = f"SELECT {condition} FROM (SELECT ? AS doc)"

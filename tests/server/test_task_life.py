@@ -132,7 +132,10 @@ def test_edit_replaces_whole_parts(shared: Embedded) -> None:
 def test_changing_labels_does_not_update_the_run(shared: Embedded) -> None:
     task = shared.new_task()
     before = shared.task(task)["last_update"]
-    assert "last_update" not in shared.call("tasks.edit", task=task, name="x", tags=["b", "a"]).data["fields"]
+    assert (
+        "last_update"
+        not in shared.call("tasks.edit", task=task, name="renamed", tags=["b", "a"]).data["fields"]
+    )
     stored = shared.task(task)
     assert (stored["last_update"], stored["tags"]) == (before, ["a", "b"])
 
@@ -248,7 +251,7 @@ def test_reset_turns_a_task_into_a_draft(shared: Embedded) -> None:
 def test_delete_removes_events_and_detaches_children(shared: Embedded) -> None:
     parent = running_task(shared)
     child = shared.new_task(parent=parent)
-    model = shared.call("models.create", name="m", uri="file:///m", task=parent, ready=False).data["id"]
+    model = shared.call("models.create", name="weights", uri="file:///m", task=parent, ready=False).data["id"]
     shared.events({"type": "log", "task": parent, "msg": "hello", "timestamp": 1})
     assert shared.call("tasks.delete", task=parent).error == (400, 123)
     answer = shared.call("tasks.delete", task=parent, force=True).data

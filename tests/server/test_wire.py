@@ -31,7 +31,13 @@ STORY: list[tuple[str, dict[str, Any], Any]] = [
     ("queues.create", {"name": "wire"}, {"id": ID}),
     (
         "tasks.create",
-        {"name": "t", "type": "training", "project": "{projects.create}", "comment": "c", "system_tags": []},
+        {
+            "name": "task",
+            "type": "training",
+            "project": "{projects.create}",
+            "comment": "c",
+            "system_tags": [],
+        },
         {"id": ID},
     ),
     ("tasks.get_by_id", {"task": "{tasks.create}"}, {"task": TASK}),
@@ -110,7 +116,7 @@ STORY: list[tuple[str, dict[str, Any], Any]] = [
     ("tasks.ping", {"task": "{tasks.create}"}, {}),
     (
         "models.create",
-        {"uri": "file:///uploading_file", "name": "m", "labels": {}, "ready": False},
+        {"uri": "file:///uploading_file", "name": "model", "labels": {}, "ready": False},
         {"created": bool, "id": ID},
     ),
     (
@@ -133,7 +139,7 @@ STORY: list[tuple[str, dict[str, Any], Any]] = [
     ),
     (
         "tasks.add_or_update_model",
-        {"task": "{tasks.create}", "name": "m", "model": "{models.create}", "type": "output"},
+        {"task": "{tasks.create}", "name": "model", "model": "{models.create}", "type": "output"},
         {"updated": int},
     ),
     (

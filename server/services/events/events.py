@@ -3,27 +3,29 @@
 import json
 from typing import Any
 
-from server.dispatch import Call, Service
+from server.dispatch import ANYTHING, Call, Service
 from server.documents import Document
 from server.errors import InvalidArgument
+from server.services.events.metrics import read_series
 from server.services.events.writer import add_events
-from server.stores.events import LOG, SCALAR, TYPES
+from server.stores.events import LOG, SCALAR, TYPES, in_series
 from server.stores.tasks import load_task, save_task
 
 service = Service("events")
 
+SCROLLED = ("batch_size", "order", "scroll_id")
 BATCH = 500
 LARGEST_BATCH = 10_000
 
 
-@service.writes("add")
-@service.writes("add_batch")
+@service.writes("add", ANYTHING)
+@service.writes("add_batch", ANYTHING)
 def add_batch(call: Call) -> Document:
     """Store one event, or several as JSON lines; an invalid line is counted, and the others are stored."""
     return add_events(call, call.lines)
 
 
-@service.reads("get_task_events")
+@service.reads("get_task_events", "task", "event_type", *SCROLLED)
 def get_task_events(call: Call) -> Document:
     """Return a task's events by time, of one type or all; scroll for the next page."""
     kind = call.arguments.maybe_text("event_type")
@@ -34,27 +36,34 @@ def get_task_events(call: Call) -> Document:
     return _scrolled(call, condition, values, _count(call, task, kind))
 
 
-@service.reads("get_task_log")
+@service.reads(
+    "get_task_log", "task", "metrics", "iters", "batch_size", "navigate_earlier", "from_timestamp", "order"
+)
 def get_task_log(call: Call) -> Document:
-    """Return a page of the log; ``navigate_earlier`` pages back from ``from_timestamp`` or the end."""
+    """Return a page of the log; ``navigate_earlier`` pages back from ``from_timestamp`` or the end.
+
+    ``metrics`` and ``iters``, the number of the last iterations, choose lines.
+    """
     task = call.arguments.text("task")
     earlier = call.arguments.flag("navigate_earlier", True)
     start = call.arguments.integer("from_timestamp", -1)
-    size = _batch_size(call)
+    chosen, values = _chosen_lines(call, task)
     sign, direction = ("<", "DESC") if earlier else (">", "ASC")
     rows = call.db.execute(
-        f"SELECT doc FROM events WHERE task = ? AND type = 'log' AND (? OR timestamp {sign} ?)"
+        f"SELECT doc FROM events WHERE {chosen} AND (? OR timestamp {sign} ?)"
         f" ORDER BY timestamp {direction}, number {direction} LIMIT ?",
-        (task, start < 0, start, size),
+        (*values, start < 0, start, _batch_size(call)),
     )
     lines = [json.loads(row["doc"]) for row in rows]
     descending = (call.arguments.maybe_text("order") or ("desc" if earlier else "asc")) == "desc"
     if descending != earlier:
         lines.reverse()
-    return {"events": lines, "returned": len(lines), "total": _count(call, task, LOG)}
+    narrowed = "metrics" in call.arguments or "iters" in call.arguments
+    total = _count_where(call, chosen, values) if narrowed else _count(call, task, LOG)
+    return {"events": lines, "returned": len(lines), "total": total}
 
 
-@service.reads("download_task_log")
+@service.reads("download_task_log", "task")
 def download_task_log(call: Call) -> Document:
     """Return all lines of the task's log, oldest first."""
     rows = call.db.execute(
@@ -64,18 +73,17 @@ def download_task_log(call: Call) -> Document:
     return {"lines": [json.loads(row["doc"]).get("msg", "") for row in rows]}
 
 
-@service.reads("get_scalar_metric_data")
+@service.reads("get_scalar_metric_data", "task", "metric", *SCROLLED)
 def get_scalar_metric_data(call: Call) -> Document:
     """Return all reports of one metric or all, by time; scroll for the next page."""
     task, metric = call.arguments.text("task"), call.arguments.maybe_text("metric")
     if metric is None:
         return _scrolled(call, "task = ? AND type = ?", [task, SCALAR], _count(call, task, SCALAR))
     condition, values = "task = ? AND type = ? AND metric = ?", [task, SCALAR, metric]
-    total = call.db.execute(f"SELECT count(*) FROM events WHERE {condition}", values).fetchone()[0]
-    return _scrolled(call, condition, values, total)
+    return _scrolled(call, condition, values, _count_where(call, condition, values))
 
 
-@service.writes("delete_for_task")
+@service.writes("delete_for_task", "task")
 def delete_for_task(call: Call) -> Document:
     """Delete all events of a task and reset its last metrics and iteration."""
     task = load_task(call.db, call.arguments.text("task"))
@@ -85,10 +93,25 @@ def delete_for_task(call: Call) -> Document:
     return {"deleted": gone > 0}
 
 
-@service.reads("clear_scroll")
+@service.reads("clear_scroll", "scroll_id")
 def clear_scroll(call: Call) -> Document:
     """Forget a scroll: a no-op, because scroll ids hold no state here."""
     return {}
+
+
+def _chosen_lines(call: Call, task: str) -> tuple[str, list[Any]]:
+    """Return SQL for the log's lines of the wanted ``metrics`` and of the last ``iters`` iterations."""
+    chosen, names = in_series(read_series(call.arguments))
+    condition, values = f"task = ? AND type = 'log' AND {chosen}", [task, *names]
+    if "iters" not in call.arguments:
+        return condition, values
+    latest = f"SELECT DISTINCT iter FROM events WHERE {condition} ORDER BY iter DESC LIMIT ?"
+    iterations = min(max(call.arguments.integer("iters", 1), 1), LARGEST_BATCH)
+    return f"{condition} AND iter IN ({latest})", [*values, *values, iterations]
+
+
+def _count_where(call: Call, condition: str, values: list[Any]) -> int:
+    return int(call.db.execute(f"SELECT count(*) AS n FROM events WHERE {condition}", values).fetchone()["n"])
 
 
 def _scrolled(call: Call, condition: str, values: list[Any], total: int) -> Document:

@@ -1,12 +1,12 @@
 """Calls of the events service that read metrics: names, values, curves, plots and debug images."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import InvalidArgument
+from server.requests import Arguments
 from server.stores.events import (
     IMAGE,
     LOG,
@@ -15,38 +15,40 @@ from server.stores.events import (
     SINGLE_VALUE_ITERATION,
     TYPES,
     VECTOR,
-    curve,
+    averaged_curve,
+    in_series,
     series,
 )
 from server.stores.tasks import load_task
 
 service = Service("events")
 
+CURVES = ("key", "samples")
+PLOTS = ("metrics", "iters", "scroll_id")
 SAMPLES = 6000
 MAX_ITERATIONS = 10_000
 KEYS = {"iter": "iter", "timestamp": "timestamp", "iso_time": "timestamp"}
 
 
-@service.reads("scalar_metrics_iter_histogram")
+@service.reads("scalar_metrics_iter_histogram", "task", "metrics", *CURVES)
 def scalar_metrics_iter_histogram(call: Call) -> Document:
-    """Return the curves of a task: metric -> variant -> {x, y}, thinned to ``samples`` points."""
-    wanted = {item.get("metric"): item.get("variants") for item in call.arguments.mappings("metrics")}
-    return _curves(call, call.arguments.text("task"), wanted)
+    """Return the curves of a task: metric -> variant -> {x, y}, averaged in ``samples`` bins."""
+    return _curves(call, call.arguments.text("task"))
 
 
-@service.reads("multi_task_scalar_metrics_iter_histogram")
+@service.reads("multi_task_scalar_metrics_iter_histogram", "tasks", "metrics", *CURVES)
 def multi_task_scalar_metrics_iter_histogram(call: Call) -> Document:
     """Return the curves of several tasks: metric -> variant -> task -> {x, y}."""
     metrics: Document = {}
     for task_id in call.arguments.texts("tasks"):
         name = load_task(call.db, task_id)["name"]
-        for metric, variants in _curves(call, task_id, {}).items():
+        for metric, variants in _curves(call, task_id).items():
             for variant, points in variants.items():
                 metrics.setdefault(metric, {}).setdefault(variant, {})[task_id] = {**points, "name": name}
     return {"metrics": metrics}
 
 
-@service.reads("get_task_single_value_metrics")
+@service.reads("get_task_single_value_metrics", "tasks")
 def get_task_single_value_metrics(call: Call) -> Document:
     """Return the values that tasks reported without an iteration (``report_single_value``)."""
     return {
@@ -57,19 +59,29 @@ def get_task_single_value_metrics(call: Call) -> Document:
     }
 
 
-@service.reads("get_task_latest_scalar_values")
+@service.reads("get_task_latest_scalar_values", "task")
 def get_task_latest_scalar_values(call: Call) -> Document:
-    """Return the last value of each of the task's metrics."""
+    """Return the task's name, status and last iteration, and the last value of each of its metrics."""
     task = load_task(call.db, call.arguments.text("task"))
     metrics: dict[str, list[Document]] = {}
-    for variants in task["last_metrics"].values():
+    newest = 0
+    for metric, variants in task["last_metrics"].items():
+        stats = task["metric_stats"].get(metric, {}).get("event_stats_by_type", {})
+        timestamp = stats.get(SCALAR, {}).get("last_update", 0)
+        newest = max(newest, timestamp)
         for entry in variants.values():
-            value = {"name": entry["variant"], "last_value": entry["value"], "last_timestamp": 0}
+            value = {"name": entry["variant"], "last_value": entry["value"], "last_timestamp": timestamp}
             metrics.setdefault(entry["metric"], []).append(value)
-    return {"metrics": [{"name": name, "variants": variants} for name, variants in metrics.items()]}
+    return {
+        "name": task["name"],
+        "status": task["status"],
+        "last_iter": task["last_iteration"],
+        "last_timestamp": newest,
+        "metrics": [{"name": name, "variants": variants} for name, variants in metrics.items()],
+    }
 
 
-@service.reads("get_task_metrics")
+@service.reads("get_task_metrics", "tasks", "event_type")
 def get_task_metrics(call: Call) -> Document:
     """Return the names of the metrics that tasks reported, of one event type or all."""
     kind = call.arguments.maybe_text("event_type")
@@ -81,26 +93,26 @@ def get_task_metrics(call: Call) -> Document:
     return {"metrics": names}
 
 
-@service.reads("get_scalar_metrics_and_variants")
+@service.reads("get_scalar_metrics_and_variants", "task")
 def get_scalar_metrics_and_variants(call: Call) -> Document:
     """Return the scalar metrics of a task with their variants."""
     return {"metrics": _variants(call, SCALAR)}
 
 
-@service.reads("get_vector_metrics_and_variants")
+@service.reads("get_vector_metrics_and_variants", "task")
 def get_vector_metrics_and_variants(call: Call) -> Document:
     """Return the vector metrics of a task with their variants."""
     return {"metrics": _variants(call, VECTOR)}
 
 
-@service.reads("get_task_plots")
+@service.reads("get_task_plots", "task", *PLOTS)
 def get_task_plots(call: Call) -> Document:
     """Return a task's plots: the latest ``iters`` iterations of each metric and variant."""
     events = _latest(call, [call.arguments.text("task")], PLOT)
     return {"plots": events, "returned": len(events), "total": len(events), "scroll_id": ""}
 
 
-@service.reads("get_multi_task_plots")
+@service.reads("get_multi_task_plots", "tasks", *PLOTS)
 def get_multi_task_plots(call: Call) -> Document:
     """Return the plots of several tasks: metric -> variant -> task -> iteration."""
     plots: dict[str, Any] = {}
@@ -114,7 +126,7 @@ def get_multi_task_plots(call: Call) -> Document:
     return {"plots": plots, "returned": len(events), "total": len(events), "scroll_id": ""}
 
 
-@service.reads("debug_images")
+@service.reads("debug_images", "metrics", "iters", "scroll_id")
 def debug_images(call: Call) -> Document:
     """Return ``iters`` iterations of debug images per task and metric, latest first; scroll for more."""
     size = min(max(call.arguments.integer("iters", 1), 1), MAX_ITERATIONS)
@@ -124,26 +136,35 @@ def debug_images(call: Call) -> Document:
     return {"metrics": images, "scroll_id": str(start + size)}
 
 
-def _curves(call: Call, task: str, wanted: Mapping[Any, Any]) -> Document:
-    """Return metric -> variant -> {name, x, y}; ``wanted`` (metric -> variants or None) filters it."""
+def read_series(arguments: Arguments) -> dict[str, list[str]]:
+    """Return the metrics that the call asks for with their variants (none: all); {} for all metrics.
+
+    Raises:
+        InvalidArgument: An item of ``metrics`` has no metric, or variants that are not strings.
+    """
+    wanted: dict[str, list[str]] = {}
+    for item in arguments.mappings("metrics"):
+        fields = Arguments(item)
+        wanted[fields.text("metric")] = fields.texts("variants")
+    return wanted
+
+
+def _curves(call: Call, task: str) -> Document:
+    """Return metric -> variant -> {name, x, y} of the metrics that the call asks for."""
+    wanted = read_series(call.arguments)
     key = call.arguments.maybe_text("key") or "iter"
     if key not in KEYS:
         raise InvalidArgument(f"Validation error: key must be one of {sorted(KEYS)}, not {key!r:.60}")
     samples = call.arguments.integer("samples", SAMPLES)
     curves: Document = {}
     for metric, variant in series(call.db, task, SCALAR):
-        points = curve(call.db, task, metric, variant, samples) if _chosen(wanted, metric, variant) else []
+        if wanted and (metric not in wanted or (wanted[metric] and variant not in wanted[metric])):
+            continue
+        points = averaged_curve(call.db, task, metric, variant, samples)
         if points:
             x, y = [point[KEYS[key]] for point in points], [point["value"] for point in points]
             curves.setdefault(metric, {})[variant] = {"name": variant, "x": x, "y": y}
     return curves
-
-
-def _chosen(wanted: Mapping[Any, Any], metric: str, variant: str) -> bool:
-    if not wanted:
-        return True
-    variants = wanted.get(metric, ())
-    return variants is None or (isinstance(variants, list) and (not variants or variant in variants))
 
 
 def _single_values(call: Call, task: str) -> list[Document]:
@@ -182,13 +203,16 @@ def _images(call: Call, item: Document, start: int, size: int) -> Document:
 
 
 def _latest(call: Call, tasks: list[str], kind: str) -> list[Document]:
-    """Return the last ``iters`` iterations of every metric and variant, oldest first."""
+    """Return the last ``iters`` iterations of every metric and variant, oldest first, on the one page."""
+    if call.arguments.maybe_text("scroll_id"):
+        return []
     iterations = min(max(call.arguments.integer("iters", 1), 1), MAX_ITERATIONS)
+    chosen, values = in_series(read_series(call.arguments))
     rows = call.db.execute(
         "SELECT doc FROM (SELECT doc, task, metric, variant, iter, row_number() OVER"
         " (PARTITION BY task, metric, variant ORDER BY iter DESC) AS place FROM events"
-        " WHERE task IN (SELECT value FROM json_each(?)) AND type = ?) WHERE place <= ?"
+        f" WHERE task IN (SELECT value FROM json_each(?)) AND type = ? AND {chosen}) WHERE place <= ?"
         " ORDER BY task, metric, variant, iter",
-        (json.dumps(tasks), kind, iterations),
+        (json.dumps(tasks), kind, *values, iterations),
     )
     return [json.loads(row["doc"]) for row in rows]

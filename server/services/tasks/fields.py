@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from server.documents import Document
+from server.documents import Document, check_name
 from server.errors import InvalidArgument
 from server.requests import Arguments, wrong_type
 from server.stores.tasks import blank_task
@@ -12,13 +12,49 @@ from server.stores.tasks import blank_task
 TEXTS = ("name", "type", "comment", "parent", "project")
 LISTS = ("tags", "system_tags")
 OBJECTS = ("script", "container", "runtime")
+FIELDS = (*TEXTS, *LISTS, *OBJECTS, "hyperparams", "configuration", "execution", "models", "output_dest")
+OVERRIDES = (
+    "execution_overrides",
+    "new_task_name",
+    "new_task_comment",
+    "new_task_parent",
+    "new_task_project",
+    "new_task_tags",
+    "new_task_system_tags",
+    "new_task_hyperparams",
+    "new_task_configuration",
+    "new_task_container",
+    "new_task_input_models",
+)
+
+TYPES = frozenset(
+    {
+        "annotation",
+        "annotation_manual",
+        "application",
+        "controller",
+        "custom",
+        "data_processing",
+        "dataset_import",
+        "inference",
+        "monitor",
+        "optimizer",
+        "qc",
+        "report",
+        "service",
+        "testing",
+        "training",
+    }
+)
+"""The SDK's task types, and that of the web page's reports."""
 
 
 def read_task_fields(arguments: Arguments, now: str) -> Document:
     """Return the request's fields in the form of the task's document."""
     fields = arguments.chosen(TEXTS, LISTS, OBJECTS)
-    if fields.get("name") == "":
-        raise InvalidArgument("Validation error: name cannot be empty")
+    check_name(fields)
+    if "type" in fields and fields["type"] not in TYPES:
+        raise InvalidArgument(f"Validation error: type: {fields['type']!r:.80} is not one of {sorted(TYPES)}")
     if "script" in fields:
         fields["script"] = {"requirements": {}, **fields["script"]}
     if "hyperparams" in arguments:
@@ -114,6 +150,9 @@ def clone_task(source: Document, arguments: Arguments, now: str) -> Document:
     task["system_tags"] = [tag for tag in source["system_tags"] if tag not in DROPPED_TAGS]
     task["execution"] = _execution(source, arguments)
     task["models"] = {"input": copy.deepcopy(source["models"].get("input", [])), "output": []}
+    if "new_task_input_models" in arguments:
+        inputs = arguments.mappings("new_task_input_models")
+        task["models"] = read_models({"input": inputs}, now)
     if "destination" in source["output"]:
         task["output"] = {"destination": source["output"]["destination"]}
     return task | _overrides(arguments)
@@ -140,4 +179,5 @@ def _overrides(arguments: Arguments) -> Document:
         fields["configuration"] = read_items("configuration", arguments.mapping("new_task_configuration"))
     if "new_task_container" in arguments:
         fields["container"] = arguments.mapping("new_task_container")
+    check_name(fields)
     return fields

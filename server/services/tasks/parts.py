@@ -13,7 +13,7 @@ USER_PROPERTIES = "properties"
 REPLACE = frozenset({"none", "section", "all"})
 
 
-@service.writes("edit_hyper_params")
+@service.writes("edit_hyper_params", "task", "hyperparams", "replace_hyperparams", "force")
 def edit_hyper_params(call: Call) -> Document:
     """Set hyperparameters; ``replace_hyperparams`` (all, section) drops the others first."""
     items = call.arguments.mappings("hyperparams")
@@ -35,7 +35,7 @@ def edit_hyper_params(call: Call) -> Document:
     return _saved(call, task)
 
 
-@service.writes("delete_hyper_params")
+@service.writes("delete_hyper_params", "task", "hyperparams", "force")
 def delete_hyper_params(call: Call) -> Document:
     """Remove hyperparameters; an item without a name removes its section."""
     items = call.arguments.mappings("hyperparams")
@@ -49,13 +49,13 @@ def delete_hyper_params(call: Call) -> Document:
     return _saved(call, task)
 
 
-@service.reads("get_hyper_params")
+@service.reads("get_hyper_params", "tasks")
 def get_hyper_params(call: Call) -> Document:
     """Return the hyperparameters of tasks as flat lists."""
     return {"params": [_parameters(load_task(call.db, task_id)) for task_id in call.arguments.texts("tasks")]}
 
 
-@service.writes("edit_configuration")
+@service.writes("edit_configuration", "task", "configuration", "replace_configuration", "force")
 def edit_configuration(call: Call) -> Document:
     """Set configuration objects; ``replace_configuration`` drops the others."""
     task = _configurable(call)
@@ -65,7 +65,7 @@ def edit_configuration(call: Call) -> Document:
     return _saved(call, task)
 
 
-@service.writes("delete_configuration")
+@service.writes("delete_configuration", "task", "configuration", "force")
 def delete_configuration(call: Call) -> Document:
     """Remove configuration objects by name."""
     task = _configurable(call)
@@ -74,7 +74,7 @@ def delete_configuration(call: Call) -> Document:
     return _saved(call, task)
 
 
-@service.reads("get_configurations")
+@service.reads("get_configurations", "tasks", "names")
 def get_configurations(call: Call) -> Document:
     """Return the configuration objects of tasks, all or those of ``names``."""
     wanted = set(call.arguments.texts("names"))
@@ -86,17 +86,19 @@ def get_configurations(call: Call) -> Document:
     return {"configurations": configurations}
 
 
-@service.reads("get_configuration_names")
+@service.reads("get_configuration_names", "tasks", "skip_empty")
 def get_configuration_names(call: Call) -> Document:
-    """Return the names of the configuration objects of tasks."""
-    configurations = [
-        {"task": task_id, "names": sorted(load_task(call.db, task_id)["configuration"])}
-        for task_id in call.arguments.texts("tasks")
-    ]
+    """Return the names of tasks' configuration objects, with ``skip_empty`` of those with a value."""
+    skip = call.arguments.flag("skip_empty")
+    configurations = []
+    for task_id in call.arguments.texts("tasks"):
+        items = load_task(call.db, task_id)["configuration"]
+        names = sorted(name for name, item in items.items() if not skip or item.get("value"))
+        configurations.append({"task": task_id, "names": names})
     return {"configurations": configurations}
 
 
-@service.writes("add_or_update_artifacts")
+@service.writes("add_or_update_artifacts", "task", "artifacts", "force")
 def add_or_update_artifacts(call: Call) -> Document:
     """Add artifacts; one of the same key and mode is replaced."""
     task = _open(call)
@@ -107,7 +109,7 @@ def add_or_update_artifacts(call: Call) -> Document:
     return _saved(call, task)
 
 
-@service.writes("delete_artifacts")
+@service.writes("delete_artifacts", "task", "artifacts", "force")
 def delete_artifacts(call: Call) -> Document:
     """Remove artifacts by key and mode; their files stay."""
     task = _open(call)
@@ -118,7 +120,7 @@ def delete_artifacts(call: Call) -> Document:
     return {"deleted": len(artifacts) - len(kept), **_saved(call, task)}
 
 
-@service.writes("add_or_update_model")
+@service.writes("add_or_update_model", "task", "type", "name", "model", "iteration", "force")
 def add_or_update_model(call: Call) -> Document:
     """Attach an input or output model, registered or not; one of the same name is replaced."""
     task = _open(call)
@@ -126,10 +128,11 @@ def add_or_update_model(call: Call) -> Document:
     if kind not in ("input", "output"):
         raise InvalidArgument(f"Validation error: type must be input or output, not {kind!r:.80}")
     attach_model(task, kind, name, model, call.now)
+    task["last_iteration"] = max(task["last_iteration"], call.arguments.integer("iteration", 0))
     return _saved(call, task)
 
 
-@service.writes("delete_models")
+@service.writes("delete_models", "task", "models", "force")
 def delete_models(call: Call) -> Document:
     """Detach models from a task; they stay in the registry."""
     task = _open(call)

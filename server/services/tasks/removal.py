@@ -6,7 +6,7 @@ from server import documents
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import BadRequest
-from server.services.tasks.status import change, included_steps
+from server.services.tasks.status import CHANGE, STATUS, change, included_steps
 from server.stores import queues
 from server.stores.events import image_urls
 from server.stores.tasks import (
@@ -20,6 +20,10 @@ from server.stores.tasks import (
 
 service = Service("tasks")
 
+FILES = ("delete_output_models", "return_file_urls")
+DELETE = ("include_pipeline_steps", *FILES, *CHANGE)
+RESET = ("clear_all", *FILES, *CHANGE)
+ARCHIVE = ("include_pipeline_steps", *STATUS)
 ARCHIVED = "archived"
 
 
@@ -27,8 +31,8 @@ class TaskNotDraft(BadRequest, subcode=123):
     """A task that is no draft is deleted only with ``force``."""
 
 
-@service.writes_one("delete", "task")
-@service.writes_each("delete_many")
+@service.writes_one("delete", "task", *DELETE)
+@service.writes_each("delete_many", *DELETE)
 def delete(call: Call, task_id: str) -> Document:
     """Delete a task, its events and unpublished models; ``return_file_urls`` lists the files left.
 
@@ -38,19 +42,19 @@ def delete(call: Call, task_id: str) -> Document:
     if task["status"] != "created" and not call.arguments.flag("force"):
         raise TaskNotDraft(f"Task is {task['status']}, use force=true to delete: task={task_id}")
     tasks = [*included_steps(call, task), task]
-    urls = _urls(call.db, tasks) if call.arguments.flag("return_file_urls") else None
+    urls = file_urls(call.db, tasks) if call.arguments.flag("return_file_urls") else None
     with_models = call.arguments.flag("delete_output_models", True)
     counts = [delete_task(call.db, item, with_models) for item in tasks]
     return {"deleted": True, **counts[-1], "urls": urls}
 
 
-@service.writes_one("reset", "task")
-@service.writes_each("reset_many")
+@service.writes_one("reset", "task", *RESET)
+@service.writes_each("reset_many", *RESET)
 def reset(call: Call, task_id: str) -> Document:
     """Turn a task back into a draft: delete the results of its run and keep its parameters."""
     task = load_task(call.db, task_id)
     require_status(task, ORIGINS["created"], call.arguments.flag("force"))
-    urls = _urls(call.db, [task]) if call.arguments.flag("return_file_urls") else None
+    urls = file_urls(call.db, [task]) if call.arguments.flag("return_file_urls") else None
     counts = _release_models(call.db, task_id, call.arguments.flag("delete_output_models", True))
     call.db.execute("DELETE FROM events WHERE task = ?", (task_id,))
     dequeued = int(queues.remove(call.db, task_id))
@@ -58,7 +62,7 @@ def reset(call: Call, task_id: str) -> Document:
     return {"updated": 1, "fields": changes, "dequeued": {"removed": dequeued}, "urls": urls, **counts}
 
 
-@service.writes("archive")
+@service.writes("archive", "tasks", *ARCHIVE)
 def archive(call: Call) -> Document:
     """Archive tasks as ``archive_many`` does; all of them or none."""
     for task_id in call.arguments.texts("tasks"):
@@ -66,7 +70,7 @@ def archive(call: Call) -> Document:
     return {"archived": len(call.arguments.texts("tasks"))}
 
 
-@service.writes_each("archive_many")
+@service.writes_each("archive_many", *ARCHIVE)
 def archive_task(call: Call, task_id: str) -> Document:
     """Archive a task, out of its queue and stopped; ``include_pipeline_steps`` archives a run's steps too."""
     task = load_task(call.db, task_id)
@@ -77,18 +81,17 @@ def archive_task(call: Call, task_id: str) -> Document:
     elif queues.remove(call.db, task_id) or task["status"] == "queued":
         task |= {"status": task.pop("enqueue_status", None) or "created", "status_changed": call.now}
     task["system_tags"] = sorted({*task["system_tags"], ARCHIVED})
-    for argument in ("status_message", "status_reason"):
-        if argument in call.arguments:
-            task[argument] = call.arguments.text(argument)
+    task |= call.arguments.chosen(STATUS)
     save_task(call.db, task, call.now, updated=False)
     return {"archived": True}
 
 
-@service.writes_each("unarchive_many")
+@service.writes_each("unarchive_many", *STATUS)
 def unarchive(call: Call, task_id: str) -> Document:
     """Restore an archived task."""
     task = load_task(call.db, task_id)
     task["system_tags"] = [tag for tag in task["system_tags"] if tag != ARCHIVED]
+    task |= call.arguments.chosen(STATUS)
     save_task(call.db, task, call.now, updated=False)
     return {"unarchived": True}
 
@@ -119,7 +122,7 @@ def _release_models(db: sqlite3.Connection, task: str, remove: bool) -> Document
     return {"updated_models": updated, "deleted_models": deleted}
 
 
-def _urls(db: sqlite3.Connection, tasks: list[Document]) -> Document:
+def file_urls(db: sqlite3.Connection, tasks: list[Document]) -> Document:
     """Return the URLs of the tasks' files, for clients that delete them."""
     artifacts = [artifact for task in tasks for artifact in task["execution"].get("artifacts", [])]
     models = [model for task in tasks for model in documents.where(db, "models", "task = ?", (task["id"],))]
@@ -139,8 +142,8 @@ def _clear(call: Call, task: Document) -> Document:
     execution = {key: value for key, value in execution.items() if key != "queue"}
     changes: Document = {
         "status": "created",
-        "status_reason": "reset",
-        "status_message": "reset",
+        "status_reason": call.arguments.maybe_text("status_reason") or "reset",
+        "status_message": call.arguments.maybe_text("status_message") or "reset",
         "status_changed": call.now,
         "last_iteration": 0,
         "last_metrics": {},

@@ -21,6 +21,10 @@ from server.stores.tasks import (
 
 service = Service("tasks")
 
+STATUS = ("status_reason", "status_message")
+CHANGE = ("force", *STATUS)
+STOP = ("include_pipeline_steps", *CHANGE)
+ENQUEUE = ("queue", "queue_name", "verify_watched_queue", *CHANGE)
 DEVELOPMENT = "development"
 
 
@@ -28,7 +32,7 @@ class InvalidId(BadRequest, subcode=10):
     """``tasks.started`` of a task that does not exist."""
 
 
-@service.writes("started")
+@service.writes("started", "task", *CHANGE)
 def started(call: Call) -> Document:
     """Mark the task as running; a repeated call keeps its start time."""
     task_id = call.arguments.text("task")
@@ -44,7 +48,7 @@ def started(call: Call) -> Document:
     return {"fields": change(call, task, "in_progress", **first), "started": 1, "updated": 1}
 
 
-@service.writes("completed")
+@service.writes("completed", "task", "publish", *CHANGE)
 def completed(call: Call) -> Document:
     """Mark the task as completed; ``publish`` also publishes it and its models."""
     task = load_task(call.db, call.arguments.text("task"))
@@ -56,27 +60,27 @@ def completed(call: Call) -> Document:
     return {"fields": fields, "published": int(published), "updated": 1}
 
 
-@service.writes("stopped")
+@service.writes("stopped", "task", *CHANGE)
 def stopped(call: Call) -> Document:
     """Mark the task as stopped."""
     return _end(call, call.arguments.text("task"), "stopped")
 
 
-@service.writes("failed")
+@service.writes("failed", "task", *CHANGE)
 def failed(call: Call) -> Document:
     """Mark the task as failed, with the reason in ``status_message``."""
     return _end(call, call.arguments.text("task"), "failed")
 
 
-@service.writes("close")
+@service.writes("close", "task", *CHANGE)
 def close(call: Call) -> Document:
     """Close a task, which makes it read-only."""
     return _end(call, call.arguments.text("task"), "closed")
 
 
-@service.writes_one("stop", "task")
-@service.writes_one("stop_request", "task")
-@service.writes_each("stop_many", stopped=True)
+@service.writes_one("stop", "task", *STOP)
+@service.writes_one("stop_request", "task", *STOP)
+@service.writes_each("stop_many", *STOP, stopped=True)
 def stop(call: Call, task_id: str) -> Document:
     """Stop a task; ``include_pipeline_steps`` also stops a run's steps that have not ended."""
     task = load_task(call.db, task_id)
@@ -104,8 +108,8 @@ def _stop(call: Call, task: Document) -> Document:
     return {"fields": fields | save_task(call.db, task, call.now), "updated": 1}
 
 
-@service.writes_one("publish", "task", committed_versions_results=[])
-@service.writes_each("publish_many", published=True)
+@service.writes_one("publish", "task", "publish_model", *CHANGE, committed_versions_results=[])
+@service.writes_each("publish_many", "publish_model", *CHANGE, published=True)
 def publish(call: Call, task_id: str) -> Document:
     """Publish an ended task and its models, which makes them read-only."""
     return publish_task(
@@ -147,8 +151,8 @@ def _allow(call: Call, task: Document, status: str) -> None:
     require_status(task, ORIGINS[status], call.arguments.flag("force"))
 
 
-@service.writes_one("enqueue", "task")
-@service.writes_each("enqueue_many", enqueued=True)
+@service.writes_one("enqueue", "task", *ENQUEUE)
+@service.writes_each("enqueue_many", *ENQUEUE, enqueued=True)
 def enqueue_task(call: Call, task_id: str) -> Document:
     """Append the task to the call's queue: by id, by name (created if new) or the default.
 
@@ -176,8 +180,8 @@ def enqueue_task(call: Call, task_id: str) -> Document:
     return data
 
 
-@service.writes_one("dequeue", "task")
-@service.writes_each("dequeue_many")
+@service.writes_one("dequeue", "task", "new_status", *STATUS)
+@service.writes_each("dequeue_many", "new_status", *STATUS)
 def dequeue(call: Call, task_id: str) -> Document:
     """Take a task out of its queue and restore its earlier status, or set ``new_status``.
 

@@ -7,19 +7,22 @@ from server.answers import answer, expand, fetch
 from server.dispatch import Call, Service, bulk
 from server.documents import Document, has_system_tag
 from server.query import Query, translate
-from server.services.tasks.fields import clone_task, read_task_fields
-from server.stores.projects import InvalidProject, destination, ensure_project, touch_project, tree
+from server.services.tasks.fields import FIELDS, OVERRIDES, clone_task, read_task_fields
+from server.stores.projects import destination, ensure_project, touch_project, tree, with_subprojects
 from server.stores.tasks import TASKS, blank_task, load_task, require_status, save_task
 
 service = Service("tasks")
 
+FOUND = ("search_hidden", "include_subprojects", *TASKS.arguments)
+UPDATED = ("name", "tags", "system_tags", "comment", "project", "output_dest")
+REFERENCES = {"project": "projects", "parent": "tasks"}
 DRAFT = frozenset({"created"})
 # Labels are not part of the run, so changing them does not update it.
 LABELS = frozenset({"name", "tags", "system_tags"})
 KEPT_IN_EXECUTION = ("queue", "artifacts")
 
 
-@service.writes("create")
+@service.writes("create", *FIELDS)
 def create(call: Call) -> Document:
     """Create a draft of a task and return its id."""
     call.arguments.require("name", "type")
@@ -29,7 +32,7 @@ def create(call: Call) -> Document:
     return {"id": task["id"]}
 
 
-@service.reads("validate")
+@service.reads("validate", *FIELDS)
 def validate(call: Call) -> Document:
     """Check the arguments of ``create``; an empty answer means that they are valid."""
     call.arguments.require("name", "type")
@@ -37,21 +40,21 @@ def validate(call: Call) -> Document:
     return {}
 
 
-@service.reads("get_by_id")
+@service.reads("get_by_id", "task")
 def get_by_id(call: Call) -> Document:
     """Return one task, whole."""
     return {"task": load_task(call.db, call.arguments.text("task"))}
 
 
-@service.reads("get_all")
+@service.reads("get_all", *FOUND)
 def get_all(call: Call) -> Document:
     """Return the tasks that match the filters; hidden ones only with ``search_hidden``."""
     page, scroll = fetch(call.db, TASKS, call.arguments, _filters(call))
     return answer(TASKS, call.arguments, page, scroll)
 
 
-@service.reads("get_all_ex")
-@service.reads("get_by_id_ex")
+@service.reads("get_all_ex", *FOUND)
+@service.reads("get_by_id_ex", *FOUND)
 def get_all_ex(call: Call) -> Document:
     """Return the same as ``get_all``, with id and name of project, parent and queue."""
     page, scroll = fetch(call.db, TASKS, call.arguments, _filters(call))
@@ -59,7 +62,7 @@ def get_all_ex(call: Call) -> Document:
     return expand(call, TASKS, page, references, scroll)
 
 
-@service.reads("get_types")
+@service.reads("get_types", "projects")
 def get_types(call: Call) -> Document:
     """Return the task types in use, in all projects or the named ones."""
     projects = [project for root in call.arguments.texts("projects") for project in tree(call.db, root)]
@@ -71,7 +74,7 @@ def get_types(call: Call) -> Document:
     return {"types": [row["type"] for row in rows]}
 
 
-@service.writes("edit")
+@service.writes("edit", "task", "force", *FIELDS)
 def edit(call: Call) -> Document:
     """Replace fields of a draft or, with ``force``, of any task."""
     task = load_task(call.db, call.arguments.text("task"))
@@ -79,15 +82,13 @@ def edit(call: Call) -> Document:
     return _change(call, task, _fields_of(call))
 
 
-@service.writes("update")
+@service.writes("update", "task", "force", *UPDATED)
 def update(call: Call) -> Document:
     """Replace labels, comment, project or output of a task of any status."""
-    allowed = {"name", "tags", "system_tags", "comment", "project", "output"}
-    fields = {name: value for name, value in _fields_of(call).items() if name in allowed}
-    return _change(call, load_task(call.db, call.arguments.text("task")), fields)
+    return _change(call, load_task(call.db, call.arguments.text("task")), _fields_of(call))
 
 
-@service.writes("set_requirements")
+@service.writes("set_requirements", "task", "requirements", "force")
 def set_requirements(call: Call) -> Document:
     """Replace the required packages of the task's script."""
     call.arguments.require("requirements")
@@ -97,7 +98,7 @@ def set_requirements(call: Call) -> Document:
     return {"fields": {}, "updated": 1}
 
 
-@service.writes("ping")
+@service.writes("ping", "task")
 def ping(call: Call) -> Document:
     """Record a sign of life of a running task."""
     task = load_task(call.db, call.arguments.text("task"))
@@ -105,7 +106,7 @@ def ping(call: Call) -> Document:
     return {}
 
 
-@service.writes("clone")
+@service.writes("clone", "task", "new_project_name", *OVERRIDES)
 def clone(call: Call) -> Document:
     """Copy a task as a draft with the call's overrides and return the copy's id."""
     source = load_task(call.db, call.arguments.text("task"))
@@ -115,12 +116,12 @@ def clone(call: Call) -> Document:
         project = ensure_project(call.db, call.arguments.text("new_project_name"), call.now)
         task["project"] = project["id"]
         data["new_project"] = {"id": project["id"], "name": project["name"]}
-    _check_project(call, task)
+    documents.check_references(call.db, task, REFERENCES)
     documents.insert(call.db, "tasks", task)
     return {"id": task["id"], **data}
 
 
-@service.writes("move")
+@service.writes("move", "ids", "project", "project_name")
 def move(call: Call) -> Document:
     """Move tasks to a project, created if ``project_name`` is new; all of them or none."""
     project = destination(call.db, call.arguments, call.now)
@@ -131,7 +132,7 @@ def move(call: Call) -> Document:
     return {"project_id": project, "updated": len(call.arguments.texts("ids"))}
 
 
-@service.writes("update_tags")
+@service.writes("update_tags", "ids", "add_tags", "remove_tags")
 def update_tags(call: Call) -> Document:
     """Add tags to tasks and remove others."""
     added, removed = call.arguments.texts("add_tags"), set(call.arguments.texts("remove_tags"))
@@ -147,14 +148,8 @@ def update_tags(call: Call) -> Document:
 
 def _fields_of(call: Call) -> Document:
     fields = read_task_fields(call.arguments, call.now)
-    _check_project(call, fields)
+    documents.check_references(call.db, fields, REFERENCES)
     return fields
-
-
-def _check_project(call: Call, fields: Document) -> None:
-    project = fields.get("project")
-    if project and documents.find(call.db, "projects", project) is None:
-        raise InvalidProject(f"Invalid project id: id={project}, company={documents.COMPANY}")
 
 
 def _change(call: Call, task: Document, fields: Document) -> Document:
@@ -170,10 +165,7 @@ def _change(call: Call, task: Document, fields: Document) -> Document:
 
 
 def _filters(call: Call) -> Query:
-    arguments = call.arguments
-    if arguments.flag("include_subprojects") and "project" in arguments:
-        below = [project for root in arguments.texts("project") for project in tree(call.db, root)]
-        arguments = arguments.replaced("project", below)
+    arguments = with_subprojects(call.db, call.arguments)
     query = translate(TASKS, arguments)
     narrow = "id" in arguments or "project" in arguments
     if not arguments.flag("search_hidden") and not narrow:
