@@ -101,7 +101,7 @@ def server(folder: Path, tasks: int, events: int) -> Iterator[Stored]:
             time.sleep(0.005)
         address = json.loads((folder / "server.json").read_text())
         client = Client(address, json.loads((folder / "credentials.json").read_text()))
-        ids = [str(client.call("tasks.create", name=f"t{n}", type="training")["id"]) for n in range(tasks)]
+        ids = [str(client.call("tasks.create", name=f"task{n}", type="training")["id"]) for n in range(tasks)]
         for place in range(0, events, BATCH):
             client.call("events.add_batch", batch(ids[0], place))
         yield Stored(client, process, ids[0], str(client.call("queues.get_default")["id"]))
@@ -168,7 +168,7 @@ CALLS: dict[str, Callable[[Stored, int], object]] = {
     "tasks.get_all (poll statuses)": lambda s, n: s.client.call(
         "tasks.get_all", id=[s.task], only_fields=POLLED
     ),
-    "tasks.get_all (by name)": lambda s, n: s.client.call("tasks.get_all", name="^t0$", page_size=10),
+    "tasks.get_all (by name)": lambda s, n: s.client.call("tasks.get_all", name="^task0$", page_size=10),
     "tasks.get_all (cache lookup)": lambda s, n: s.client.call("tasks.get_all", _all_=LOOKUP),
     "tasks.get_all_ex (newest)": lambda s, n: s.client.call(
         "tasks.get_all_ex", order_by=["-last_update"], page=0, page_size=1, only_fields=POLLED
@@ -196,7 +196,7 @@ CALLS: dict[str, Callable[[Stored, int], object]] = {
     "page: tasks": lambda s, n: page(s, "/tasks"),
     "page: console of a task": lambda s, n: page(s, TASK_PAGE + "/output/log"),
     "page: scalars of a task": lambda s, n: page(s, TASK_PAGE + "/info-output/metrics/scalar"),
-    "tasks.create": lambda s, n: s.client.call("tasks.create", name="x", type="training"),
+    "tasks.create": lambda s, n: s.client.call("tasks.create", name="task", type="training"),
 }
 
 

@@ -19,6 +19,7 @@ FIELD = re.compile(r"[^\"\\\x00]{1,300}")
 LITERAL = re.compile(r"\^((?:[^\\^$.|?*+()\[\]{}]|\\[^A-Za-z0-9])*)\$")
 COMPARISON = re.compile(r"(>=|<=|>|<|==|=)?\s*(\S.*)", re.DOTALL)
 JOINTS = {"_all_": " AND ", "_and_": " AND ", "_any_": " OR ", "_or_": " OR "}
+SEARCH = frozenset({"fields", "pattern", "datetime"})
 SEARCHED = ("id", "name", "comment")
 
 DOTTED = "*.*"
@@ -155,6 +156,9 @@ def _list(collection: Collection, query: Query, name: str, arguments: Arguments)
 
 def _search(collection: Collection, query: Query, search: Document, joint: str) -> None:
     """Add a pattern, or comparisons with dates, that must hold for all or any of the fields."""
+    unknown = sorted(search.keys() - SEARCH)
+    if unknown:
+        raise InvalidArgument(f"Validation error: {unknown[0]!r:.60} is not one of {sorted(SEARCH)}")
     options = Arguments(search)
     if "pattern" not in options and "datetime" not in options:
         return

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 from starlette.requests import Request
@@ -147,6 +147,15 @@ class Arguments:
     def maybe_text(self, name: str) -> str | None:
         """Return a string, or None if missing."""
         return self.text(name) if name in self else None
+
+    def choice(self, name: str, allowed: Collection[str], default: str) -> str:
+        """Return a string that is one of ``allowed``; raises InvalidArgument for another."""
+        value = self.maybe_text(name)
+        if value is None:
+            return default
+        if value not in allowed:
+            raise InvalidArgument(f"Validation error: {name}: {value!r:.80} is not one of {sorted(allowed)}")
+        return value
 
     def flag(self, name: str, default: bool = False) -> bool:
         """Return a boolean; neither 0 nor "true" counts as one."""

@@ -77,7 +77,8 @@ def enqueue_again(api: Api, run: TaskRecord, queue: str) -> None:
     Raises:
         NoWorker: the server does not have the queue.
     """
-    queues = api.call("queues.get_all", name=exactly(queue), only_fields=["id"])["queues"]
+    body = {"name": exactly(queue), "only_fields": ["id"], "search_hidden": True}
+    queues = api.call("queues.get_all", **body)["queues"]
     if not queues:
         raise NoWorker(f"the server at {api.host} has no queue {queue!r}; start a worker that serves it")
     if run.status in UNFINISHED:

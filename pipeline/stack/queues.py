@@ -17,7 +17,8 @@ class NoWorker(PipelineError):
 
 def create_queues(api: Api, names: Sequence[str]) -> None:
     """Create the queues that are missing: two agents that both create one get in each other's way."""
-    existing = {queue["name"] for queue in api.call("queues.get_all", only_fields=["name"])["queues"]}
+    queues = api.call("queues.get_all", only_fields=["name"], search_hidden=True)["queues"]
+    existing = {queue["name"] for queue in queues}
     for name in names:
         if name not in existing:
             api.call("queues.create", name=name)

@@ -23,7 +23,7 @@ FOUND = ("description", "search_hidden", "shallow_search", "include_subprojects"
 INSIDE = "project IN (SELECT value FROM json_each(?))"
 CHOSEN = f"(? OR {INSIDE})"
 TEXTS = ("description", "default_output_destination")
-STATES = {None: "1", "active": f"NOT {ARCHIVED}", "archived": ARCHIVED}
+STATES = {"all": "1", "active": f"NOT {ARCHIVED}", "archived": ARCHIVED}
 REPORT = "report"
 LARGEST_PAGE = 500
 DAY = 24 * 3600
@@ -213,9 +213,7 @@ def get_project_tags(call: Call) -> Document:
 @service.reads("get_task_parents", "projects", "tasks_state", "include_subprojects")
 def get_task_parents(call: Call) -> Document:
     """Return the tasks that are parents of tasks in the projects, active, archived or both."""
-    state = call.arguments.maybe_text("tasks_state")
-    if state not in STATES:
-        raise InvalidArgument(f"Validation error: tasks_state: {state!r:.40} is neither active nor archived")
+    state = call.arguments.choice("tasks_state", STATES, "all")
     rows = call.db.execute(
         "SELECT id, name, project FROM tasks WHERE id IN"
         f" (SELECT parent FROM tasks WHERE {CHOSEN} AND {STATES[state]}) ORDER BY name",

@@ -5,7 +5,6 @@ from typing import Any
 
 from server.dispatch import ANYTHING, Call, Service
 from server.documents import Document
-from server.errors import InvalidArgument
 from server.services.events.metrics import read_series
 from server.services.events.writer import add_events
 from server.stores.events import LOG, SCALAR, TYPES, in_series
@@ -14,6 +13,7 @@ from server.stores.tasks import load_task, save_task
 service = Service("events")
 
 SCROLLED = ("batch_size", "order", "scroll_id")
+ORDERS = ("asc", "desc")
 BATCH = 500
 LARGEST_BATCH = 10_000
 
@@ -28,12 +28,10 @@ def add_batch(call: Call) -> Document:
 @service.reads("get_task_events", "task", "event_type", *SCROLLED)
 def get_task_events(call: Call) -> Document:
     """Return a task's events by time, of one type or all; scroll for the next page."""
-    kind = call.arguments.maybe_text("event_type")
-    if kind is not None and kind not in TYPES:
-        raise InvalidArgument(f"Validation error: event_type: {kind!r:.60} is not one of {sorted(TYPES)}")
+    kind = call.arguments.choice("event_type", TYPES, "")
     task = call.arguments.text("task")
     condition, values = ("task = ? AND type = ?", [task, kind]) if kind else ("task = ?", [task])
-    return _scrolled(call, condition, values, _count(call, task, kind))
+    return _scrolled(call, condition, values, _count(call, task, kind or None))
 
 
 @service.reads(
@@ -55,7 +53,7 @@ def get_task_log(call: Call) -> Document:
         (*values, start < 0, start, _batch_size(call)),
     )
     lines = [json.loads(row["doc"]) for row in rows]
-    descending = (call.arguments.maybe_text("order") or ("desc" if earlier else "asc")) == "desc"
+    descending = call.arguments.choice("order", ORDERS, "desc" if earlier else "asc") == "desc"
     if descending != earlier:
         lines.reverse()
     narrowed = "metrics" in call.arguments or "iters" in call.arguments
@@ -116,7 +114,7 @@ def _count_where(call: Call, condition: str, values: list[Any]) -> int:
 
 def _scrolled(call: Call, condition: str, values: list[Any], total: int) -> Document:
     """Return a page of events; the scroll id is its end, so nothing is kept between calls."""
-    ascending = (call.arguments.maybe_text("order") or "asc") == "asc"
+    ascending = call.arguments.choice("order", ORDERS, "asc") == "asc"
     comparison, direction = (">", "ASC") if ascending else ("<", "DESC")
     scroll = call.arguments.maybe_text("scroll_id") or ""
     timestamp, number = _position(scroll)

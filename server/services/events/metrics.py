@@ -84,8 +84,8 @@ def get_task_latest_scalar_values(call: Call) -> Document:
 @service.reads("get_task_metrics", "tasks", "event_type")
 def get_task_metrics(call: Call) -> Document:
     """Return the names of the metrics that tasks reported, of one event type or all."""
-    kind = call.arguments.maybe_text("event_type")
-    kinds = TYPES - {LOG} if kind is None else {kind} - {LOG}
+    kind = call.arguments.choice("event_type", TYPES, "")
+    kinds = ({kind} if kind else TYPES) - {LOG}
     names = []
     for task_id in call.arguments.texts("tasks"):
         metrics = {metric for kind in kinds for metric, _ in series(call.db, task_id, kind) if metric}
@@ -152,9 +152,7 @@ def read_series(arguments: Arguments) -> dict[str, list[str]]:
 def _curves(call: Call, task: str) -> Document:
     """Return metric -> variant -> {name, x, y} of the metrics that the call asks for."""
     wanted = read_series(call.arguments)
-    key = call.arguments.maybe_text("key") or "iter"
-    if key not in KEYS:
-        raise InvalidArgument(f"Validation error: key must be one of {sorted(KEYS)}, not {key!r:.60}")
+    key = call.arguments.choice("key", KEYS, "iter")
     samples = call.arguments.integer("samples", SAMPLES)
     curves: Document = {}
     for metric, variant in series(call.db, task, SCALAR):

@@ -10,18 +10,13 @@ service = Service("tasks")
 
 DRAFT = frozenset({"created"})
 USER_PROPERTIES = "properties"
-REPLACE = frozenset({"none", "section", "all"})
 
 
 @service.writes("edit_hyper_params", "task", "hyperparams", "replace_hyperparams", "force")
 def edit_hyper_params(call: Call) -> Document:
     """Set hyperparameters; ``replace_hyperparams`` (all, section) drops the others first."""
     items = call.arguments.mappings("hyperparams")
-    replace = call.arguments.maybe_text("replace_hyperparams") or "none"
-    if replace not in REPLACE:
-        raise InvalidArgument(
-            f"Validation error: replace_hyperparams: {replace!r:.40} is not one of {sorted(REPLACE)}"
-        )
+    replace = call.arguments.choice("replace_hyperparams", ("none", "section", "all"), "none")
     properties = replace != "all" and _are_properties(items)
     task = _task(call) if properties else _configurable(call)
     if replace == "all":
