@@ -220,7 +220,7 @@ def test_retention_keeps_what_other_tasks_need(server: Embedded) -> None:
 
 def test_the_server_empties_archived_tasks_with_keep_archived_days(tmp_path: Path) -> None:
     with running(tmp_path / "data") as server:
-        archived_task(server, "a")
+        archived_task(server, "old")
     with running(tmp_path / "data") as server:
         assert files_of(server) == {"a.bin", "i.png"}
     with running(tmp_path / "data", "--keep-archived-days", "0") as server:

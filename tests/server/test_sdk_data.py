@@ -204,7 +204,7 @@ def test_the_model_registry(sdk: Sdk, shared: Embedded) -> None:
     assert result["casted"] == 0.8
     assert (result["labels"], result["config"]) == ({"clear": 0, "haze": 1}, {"depth": 3})
     assert (result["framework"], result["weights"]) == ("PyTorch", "weights")
-    events = shared.call("events.get_task_events", task=result["small"], model_event=True).data["events"]
+    events = shared.call("events.get_task_events", task=result["small"], model_events=True).data["events"]
     assert {(event["type"], event["metric"], event.get("value")) for event in events} == {
         ("training_stats_scalar", "f2", 0.8),
         ("training_stats_scalar", "Summary", 12),
