@@ -207,7 +207,22 @@ OTHERS = [
     "_any_",
 ]
 NAMES = st.sampled_from(FILTERS + PAGING + THINGS + PARTS + OTHERS)
-KEYS = st.sampled_from(["pattern", "fields", "name", "key", "model", "output", "s"])
+KEYS = st.sampled_from(
+    [
+        "pattern",
+        "fields",
+        "name",
+        "key",
+        "model",
+        "output",
+        "s",
+        "tags",
+        "any",
+        "include",
+        "metric",
+        "variants",
+    ]
+)
 EVENT = st.sampled_from(["type", "metric", "variant", "iter", "value", "timestamp", "msg"])
 VALUES = st.recursive(
     st.none()
