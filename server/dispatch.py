@@ -54,7 +54,7 @@ WITHOUT_EFFECT = {
     "allow_public": "there is one company, so nothing is hidden from others",
     "move_to_trash": "a deleted task is gone either way",
     "delete_external_artifacts": "the files stay; the SDK deletes them itself",
-    "validate_references": "what a clone refers to is not checked",
+    "validate_references": "the project and the parent of a clone are checked either way",
     "no_scroll": "the answer is whole",
     "is_daemon": "agents report it with their status",
     "allow_locked": "events can be deleted whatever the task's status is",
