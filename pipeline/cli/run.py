@@ -110,6 +110,7 @@ def logs(
     """Print the console of a step, or of the controller; the exit code is 1 if it failed or was stopped."""
     config = settings(profile, set_)
     api = connect(config, start=False, quiet=True)
+    from pipeline.runs.failure import failure_of
     from pipeline.runs.logs import lines, require_step
     from pipeline.runs.state import chosen_run
 
@@ -127,4 +128,6 @@ def logs(
     ended = require_step(api, run_id, step)
     if not ended.task_id:
         typer.echo(f"{step} has printed nothing: it is {ended.status}", err=True)
-    raise typer.Exit(1 if ended.status in ("failed", "aborted") else 0)
+    if ended.status in ("failed", "aborted"):
+        typer.echo(str(failure_of(api, ended)), err=True)
+        raise typer.Exit(1)

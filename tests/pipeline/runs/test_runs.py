@@ -86,7 +86,8 @@ def test_a_webhook_receives_the_new_best_and_the_failure(receiver, broken, names
 
 
 def test_logs_of_a_failed_step_say_so_by_the_exit_code(checkout, broken, names):
-    assert "weights.safetensors" in checkout("logs", f"train_{names[1]}", code=1)
+    *_, last = checkout("logs", f"train_{names[1]}", code=1).splitlines()
+    assert re.match(rf"train_{names[1]} failed: WeightsError: .*weights.safetensors", last)
     assert "run failed: " in checkout("logs", "controller", code=1)
     assert checkout("logs", f"train_{names[0]}")
 
