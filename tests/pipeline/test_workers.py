@@ -159,3 +159,34 @@ def test_a_controller_fails_the_steps_whose_worker_is_lost_and_no_clone_of_its_r
     step, clone = call(watched_steps)
     assert step == ["failed", "worker lost: w-step, no sign of life for 0:00:01"]
     assert clone[0] == "in_progress"
+
+
+def followed_run():
+    """Follow a run whose controller is lost; return the exit code, what was printed, and the failures."""
+    import io
+    import json
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from pipeline.connection import Api
+    from pipeline.runs.follow import follow
+
+    api, printed = Api(), io.StringIO()
+    run = running_task(api, "w-controller")
+    api.call("tasks.edit", task=run, type="controller", force=True)
+    api.call("workers.unregister", worker="w-controller")
+    code = follow(api, run, Console(file=printed, width=200), Path("output"), 1.0)
+    report = json.loads(Path("output/run.json").read_text())
+    return {"run": run, "code": code, "printed": printed.getvalue(), "failures": report["failures"]}
+
+
+def test_the_terminal_ends_a_run_whose_controller_is_lost_and_says_how_to_continue(call):
+    followed = call(followed_run)
+    reason = "worker lost: w-controller, no sign of life for 0:00:01"
+    assert followed["code"] == 1
+    assert f"controller failed: {reason}" in followed["printed"]
+    assert f"python -m pipeline resume {followed['run']}" in followed["printed"]
+    assert [(failure["name"], failure["reason"]) for failure in followed["failures"]] == [
+        ("controller", reason)
+    ]
