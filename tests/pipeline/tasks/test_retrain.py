@@ -10,8 +10,8 @@ def watched():
     from pipeline.connection import Api
     from pipeline.tasks.retrain import new_service, scheduler_of
 
-    config = load_config("sample", [("clearml.dataset", "chips (v2)")])
-    for name in ("chips (v2)", "chips v2", "other chips (v2)"):
+    config = load_config("sample", [("clearml.dataset", "watched (v2)")])
+    for name in ("watched (v2)", "watched v2", "other watched (v2)"):
         Task.create("watched", name)
     (trigger,) = scheduler_of(new_service(config, {}, minutes=1)).get_triggers()
     found = Api().call("tasks.get_all", name=trigger.match_name, only_fields=["name"])["tasks"]
@@ -19,5 +19,5 @@ def watched():
 
 
 def test_the_datasets_name_is_no_pattern(server, tmp_path):
-    """Unescaped, it would match the dataset `chips v2` instead."""
-    assert sdk_process.call(server, tmp_path, watched) == ["chips (v2)"]
+    """Unescaped, it would match the dataset `watched v2` instead."""
+    assert sdk_process.call(server, tmp_path, watched) == ["watched (v2)"]
