@@ -47,11 +47,11 @@ def retrain(
     planned = Run.parse(config, edited)
     planned.check_source(workers_here=named_server(os.environ) is None)
     api = connect(config, start=True)
-    from pipeline.dag.launch import require_names
+    from pipeline.dag.launch import require_trainable
     from pipeline.stack.queues import require_workers
     from pipeline.tasks.retrain import new_service, scheduler_of
 
-    require_names(api, planned)
+    require_trainable(api, planned)
     require_workers(api, config)
     task = new_service(config, edited, every)
     console.print(f"service {task.get_output_log_web_page()}")

@@ -34,11 +34,11 @@ def train(
     run = Run.parse_plain(config, edited)
     run.check_source(workers_here=True)
     api = connect_server(config)
-    from pipeline.dag.launch import require_dataset, require_names
+    from pipeline.dag.launch import require_dataset, require_trainable
     from pipeline.tasks.plain_training import train_and_evaluate, training_task
 
     require_dataset(api, run.dataset_id)
-    require_names(api, run)
+    require_trainable(api, run)
     with training_task(api, config, edited) as task:
         page = task.get_output_log_web_page()
         scores = train_and_evaluate(task, run)

@@ -43,12 +43,12 @@ def run(
     planned.check_source(workers_here=named_server(os.environ) is None)
     steps_to_refresh(planned.refresh, steps_of(planned))
     api = connect(config, start=True)
-    from pipeline.dag.launch import require_dataset, require_names, submit
+    from pipeline.dag.launch import require_dataset, require_trainable, submit
     from pipeline.runs.follow import follow
     from pipeline.stack.queues import require_workers
 
     require_dataset(api, dataset_id)
-    require_names(api, planned)
+    require_trainable(api, planned)
     require_workers(api, config)
     raise typer.Exit(follow(api, submit(config, arguments), console, OUTPUT, config.stack.worker_timeout))
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
 from clearml import PipelineController, Task
@@ -24,7 +25,7 @@ TAKE_UP_SECONDS = 24 * 3600
 """Time in which a run that lost its controller is taken up by itself; later, only `resume` continues it."""
 
 TRAININGS = 100
-"""Earlier trainings that are searched for names that timm knows."""
+"""Earlier trainings that are searched for settings that are known to work."""
 
 
 def submit(config: Config, arguments: Mapping[str, str]) -> str:
@@ -123,13 +124,15 @@ def require_dataset(api: Api, dataset_id: str) -> None:
         raise TaskUnavailable(f"dataset_id: {dataset_id} is no finished version; it is {dataset.status}")
 
 
-def require_names(api: Api, run: Run) -> None:
-    """Refuse architectures and optimizers that timm does not know, before anything is trained.
+def require_trainable(api: Api, run: Run) -> None:
+    """Refuse models that cannot be trained as they are set, before anything is trained.
 
-    Importing timm takes seconds, so names that an entry has completed a training with are not checked again.
+    Checked are the names of architectures and optimizers, and the sizes of the images. Importing timm and
+    building the networks takes seconds, so what an entry has completed a training with is not checked again.
 
     Raises:
-        ConfigError: timm does not know a name; the message suggests similar ones.
+        ConfigError: timm does not know a name (the message suggests similar ones), or a network does not
+            accept images of the sizes that its training shows it.
     """
     names = "|".join(re.escape(entry.name) for entry in run.models)
     trained = find(
@@ -137,16 +140,35 @@ def require_names(api: Api, run: Run) -> None:
         limit=TRAININGS,
     )  # fmt: skip
     known = [task.settings for task in trained]
-    architectures = {entry.architecture for entry in run.models}
-    optimizers = {run.config.training_of(entry.name).optimizer for entry in run.models}
-    architectures -= {settings.get("architecture") for settings in known}
-    optimizers -= {settings.get("optimizer") for settings in known}
-    if not architectures and not optimizers:
+    shapes = [_shape(settings) for settings in known]
+    optimizers = {settings.get("optimizer") for settings in known}
+    chosen = [(entry, run.config.training_of(entry.name, **run.training)) for entry in run.models]
+    unknown = [
+        (entry, training)
+        for entry, training in chosen
+        if _shape({"architecture": entry.architecture, **training.model_dump()}) not in shapes
+    ]
+    new_optimizers = {training.optimizer for _, training in chosen} - optimizers
+    if not unknown and not new_optimizers:
         return
-    from planets.training.model import require_architecture
+    from planets.training import model
     from planets.training.optim import require_optimizer
 
-    for name in sorted(architectures):
-        require_architecture(name)
-    for name in sorted(optimizers):
+    for name in sorted(new_optimizers):
         require_optimizer(name)
+    for entry, training in unknown:
+        model.require_trainable(entry, training)
+
+
+def _shape(settings: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return what decides whether a network can be trained: the sizes of its images, and rates or none."""
+
+    def number(name: str) -> float:
+        return float(settings.get(name) or 0)
+
+    progressive = number("progressive")
+    return (
+        *(settings.get("architecture"), number("image_size"), number("crop"), progressive),
+        *(progressive and number("epochs"), number("drop_rate") > 0, number("drop_path") > 0),
+        number("batch_size") == 1,
+    )

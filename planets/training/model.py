@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import timm
+import torch
 from safetensors import SafetensorError
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from planets.chips import Channels
 from planets.config import ConfigError
-from planets.config.training import ModelEntry
+from planets.config.training import ModelEntry, TrainingSettings
 from planets.errors import PlanetsError
 from planets.training import TrainingError
+from planets.training.augment import train_size
 
 _UNREADABLE = (
     SafetensorError,
@@ -29,6 +31,9 @@ _UNREADABLE = (
     AttributeError,
 )
 """Exceptions of the readers for a file that is not weights; there is no common base."""
+
+_MISFITS = (RuntimeError, AssertionError, ValueError, TypeError, LookupError, ArithmeticError)
+"""Exceptions of networks for an input that does not suit them; there is no common base."""
 
 _SUFFIXES = (".safetensors", ".pth", ".bin")
 """Suffixes of weight files, in the order in which a folder is searched."""
@@ -107,10 +112,9 @@ def restore(architecture: str, num_labels: int, image_size: int, weights: dict[s
         network = create(architecture, num_labels, image_size)
         network.load_state_dict(weights)
     except (ConfigError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
         raise TrainingError(
-            f"the weights do not fit {architecture} with {num_labels} labels ({reason}); use the version of "
-            "timm that wrote them"
+            f"the weights do not fit {architecture} with {num_labels} labels ({_first_line(error)}); use the "
+            "version of timm that wrote them"
         ) from error
     return network.eval()
 
@@ -182,6 +186,66 @@ def require_architecture(architecture: str) -> None:
         raise ConfigError(f"timm has no weights {tag!r} of {bare}; {_near(known)}")
 
 
+def require_trainable(entry: ModelEntry, settings: TrainingSettings, num_labels: int = 17) -> None:
+    """Check that the network of an entry accepts images of each size that its training shows it.
+
+    Transformers have patches, windows and fixed sizes; in convolutions a small image vanishes. The network
+    runs on the meta device, without weights or arithmetic. What fails there is tried on the CPU, because a
+    few networks compute something at creation and the meta device cannot.
+
+    Raises:
+        ConfigError: timm has no such architecture, it lacks a rate, or a size does not suit it.
+    """
+    require_architecture(entry.architecture)
+    sizes = {settings.image_size} | {train_size(settings, epoch) for epoch in range(settings.epochs)}
+    try:
+        _try_sizes("meta", entry, settings, num_labels, sizes)
+    except ConfigError:
+        _try_sizes("cpu", entry, settings, num_labels, sizes)
+
+
+def _try_sizes(
+    device: str, entry: ModelEntry, settings: TrainingSettings, num_labels: int, sizes: set[int]
+) -> None:
+    begin = f"model {entry.name}: {entry.architecture} cannot train"
+    # A batch of one chip is no batch to batch normalization of a single pixel.
+    chips = min(2, settings.batch_size)
+    with torch.device(device), torch.no_grad():
+        try:
+            network = create(
+                entry.architecture,
+                num_labels,
+                settings.image_size,
+                drop_rate=settings.drop_rate,
+                drop_path_rate=settings.drop_path,
+            )
+        except _MISFITS as error:
+            raise ConfigError(
+                f"{begin} with image_size {settings.image_size}: {_first_line(error)}; set another one"
+            ) from error
+        for size in sorted(sizes, reverse=True):
+            try:
+                logits = network(torch.empty(chips, 3, size, size))
+                if not isinstance(logits, Tensor) or logits.shape != (chips, num_labels):
+                    raise ValueError(f"it answers no {num_labels} logits a chip")
+            except _MISFITS as error:
+                raise ConfigError(
+                    f"{begin} on images of {size} x {size} pixels ({_first_line(error)}); "
+                    f"{_size_remedy(settings, size)}"
+                ) from error
+
+
+def _size_remedy(settings: TrainingSettings, size: int) -> str:
+    if size == settings.image_size:
+        return "set another image_size, architecture or batch_size"
+    smaller = [name for name in ("progressive", "crop") if getattr(settings, name)]
+    return f"they are smaller than image_size ({settings.image_size}): set {' and '.join(smaller)} to 0"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
 def _near(names: list[str]) -> str:
     return f"near it are: {', '.join(names)}" if names else "list them with timm.list_models()"
 
@@ -189,6 +253,6 @@ def _near(names: list[str]) -> str:
 def _ways_out(entry: ModelEntry, error: Exception) -> str:
     return (
         f"model {entry.name}: the pretrained weights of {entry.architecture} are unavailable "
-        f"({str(error).partition(chr(10))[0]}). Connect this machine to huggingface.co; or put a file with "
+        f"({_first_line(error)}). Connect this machine to huggingface.co; or put a file with "
         "the weights here and name it, or its folder, in `weights:`; or set `pretrained: false`"
     )

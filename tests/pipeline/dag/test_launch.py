@@ -10,13 +10,13 @@ def call(server, tmp_path):
     return lambda function, *arguments: sdk_process.call(server, tmp_path, function, *arguments)
 
 
-def run_of(name, architecture="resnet10t", optimizer="adamw"):
+def run_of(name, architecture="resnet10t", optimizer="adamw", **training):
     from pipeline.config.parameters import Run, run_arguments
     from pipeline.config.settings import load_config
 
     config = load_config("sample", [("training.optimizer", optimizer)])
     entry = config.models[0].model_copy(
-        update={"name": name, "architecture": architecture, "pretrained": False, "training": {}}
+        update={"name": name, "architecture": architecture, "pretrained": False, "training": training}
     )
     config = config.model_copy(update={"models": (entry,)})
     return Run.parse(config, run_arguments(config))
@@ -25,7 +25,7 @@ def run_of(name, architecture="resnet10t", optimizer="adamw"):
 def refusals():
     from pipeline.clearml_tasks import find
     from pipeline.connection import Api
-    from pipeline.dag.launch import require_names
+    from pipeline.dag.launch import require_trainable
     from planets.config import ConfigError
 
     api = Api()
@@ -33,10 +33,11 @@ def refusals():
     for case, run in {
         "architecture": run_of("a", architecture="resnet10x"),
         "optimizer": run_of("a", optimizer="adamv"),
+        "sizes": run_of("a", architecture="vit_tiny_patch16_224", image_size=64, progressive=0.5, epochs=4),
         "known": run_of("a"),
     }.items():
         try:
-            require_names(api, run)
+            require_trainable(api, run)
         except ConfigError as error:
             messages[case] = str(error)
     return {"messages": messages, "tasks_created": len(list(find(api))) - before}
@@ -44,22 +45,24 @@ def refusals():
 
 def test_unknown_names_are_refused_with_a_suggestion_before_a_task_exists(call):
     refused = call(refusals)
-    assert set(refused["messages"]) == {"architecture", "optimizer"}
+    assert set(refused["messages"]) == {"architecture", "optimizer", "sizes"}
     assert "resnet10x" in refused["messages"]["architecture"]
     assert "resnet10t" in refused["messages"]["architecture"]
     assert "adamv" in refused["messages"]["optimizer"]
     assert "radam" in refused["messages"]["optimizer"]
+    assert "images of 48 x 48 pixels" in refused["messages"]["sizes"]
     assert refused["tasks_created"] == 0
 
 
-def check_after_training(architecture):
+def check_after_training(architecture, changes):
     import json
     import sys
 
     from clearml import Task
 
     from pipeline.connection import Api
-    from pipeline.dag.launch import require_names
+    from pipeline.dag.launch import require_trainable
+    from planets.config import ConfigError
 
     run = run_of("b", architecture)
     entry, training = run.models[0], run.config.training_of("b")
@@ -72,12 +75,21 @@ def check_after_training(architecture):
     )
     earlier.mark_started()
     earlier.mark_completed()
-    require_names(Api(), run)
-    return "timm" in sys.modules
+    try:
+        require_trainable(Api(), run_of("b", architecture, **changes))
+    except ConfigError as error:
+        return [True, str(error)]
+    return ["timm" in sys.modules, ""]
 
 
-def test_names_of_a_completed_training_are_accepted_without_timm(call):
-    assert call(check_after_training, "an_architecture_of_a_plugin") is False
+def test_what_a_completed_training_had_is_accepted_without_timm(call):
+    assert call(check_after_training, "an_architecture_of_a_plugin", {"learning_rate": 0.1}) == [False, ""]
+
+
+def test_other_sizes_than_those_of_a_completed_training_are_checked(call):
+    checked, message = call(check_after_training, "vit_tiny_patch16_224", {"image_size": 64, "crop": 0.25})
+    assert checked
+    assert "images of 48 x 48 pixels" in message
 
 
 def task_types():

@@ -4,12 +4,19 @@ import huggingface_hub.constants
 import pytest
 import torch
 from safetensors.torch import save_file
-from support.synthetic import ENTRY
+from support.synthetic import ENTRY, SETTINGS
 from torch import nn
 
 from pipeline.config.settings import load_config
 from planets.config import ConfigError
-from planets.training.model import WeightsError, build_model, create, head_keys, pretrained_statistics
+from planets.training.model import (
+    WeightsError,
+    build_model,
+    create,
+    head_keys,
+    pretrained_statistics,
+    require_trainable,
+)
 
 ARCHITECTURES = ["test_resnet", "resnet10t", "mobilenetv3_small_050", "test_convnext", "test_efficientnet"]
 
@@ -164,3 +171,49 @@ class TestFile:
         save_file(state, tmp_path / "weights.safetensors")
         with pytest.raises(WeightsError, match="1 of its"):
             self.entry(tmp_path / "weights.safetensors")
+
+
+def test_networks_that_suit_their_settings_are_accepted() -> None:
+    for profile in ("full", "sample"):
+        config = load_config(profile, [])
+        for entry in config.models:
+            require_trainable(entry, config.training_of(entry.name))
+
+
+def test_a_network_that_the_meta_device_cannot_run_is_tried_on_the_cpu(monkeypatch) -> None:
+    def build(*_arguments, **_rates) -> nn.Module:
+        assert torch.get_default_device().type != "meta", "no data"
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(17))
+
+    monkeypatch.setattr("planets.training.model.create", build)
+    require_trainable(ENTRY, SETTINGS)
+
+
+MISFITS = {
+    "a transformer of a fixed size, progressive": (
+        ("vit_tiny_patch16_224", {"image_size": 64, "progressive": 0.5, "epochs": 4}),
+        r"16_224 cannot train on images of 48 x 48 pixels .*image_size \(64\): set progressive to 0",
+    ),
+    "a transformer of a fixed size, cropped": (
+        ("vit_tiny_patch16_224", {"image_size": 64, "crop": 0.25}),
+        r"images of 48 x 48 pixels .*: set crop to 0",
+    ),
+    "patches that do not divide the side": (
+        ("xcit_nano_12_p16_224", {"image_size": 100}),
+        r"xcit_nano_12_p16_224 cannot train with image_size 100: `patch_size` should divide",
+    ),
+    "windows that do not divide the side": (
+        ("coatnet_0_rw_224", {"image_size": 100}),
+        r"images of 100 x 100 pixels .*; set another image_size, architecture or batch_size",
+    ),
+    "an image that vanishes": (("inception_v3", {"image_size": 32}), r"images of 32 x 32 pixels"),
+    "no stochastic depth": (("vgg11", {"drop_path": 0.3}), r"vgg11 takes no drop_path_rate"),
+}
+
+
+@pytest.mark.parametrize("case", MISFITS)
+def test_settings_that_are_wrong_only_together_are_refused(case: str) -> None:
+    (architecture, changes), message = MISFITS[case]
+    entry = ENTRY.model_copy(update={"architecture": architecture})
+    with pytest.raises(ConfigError, match=message):
+        require_trainable(entry, SETTINGS.model_copy(update=changes))
