@@ -104,6 +104,6 @@ def test_an_invalid_plan_is_drawn(server: Embedded, page: Page) -> None:
     """Steps that wait for each other, for themselves, for no known step; and nodes that are no steps."""
     odd = seed.pipeline(server, "odd run")
     nodes = '{"a": {"parents": ["b"]}, "b": {"parents": ["a", "b", "?", 3]}, "c": {"parents": 1}, "d": 7}'
-    server.call("tasks.edit", task=odd.id, configuration={"Pipeline": {"value": nodes}})
+    server.call("tasks.edit", task=odd.id, force=True, configuration={"Pipeline": {"value": nodes}})
     page.goto(odd.path)
     expect(page.get_by_role("group", name="Steps of the run").locator(".node")).to_have_count(3)

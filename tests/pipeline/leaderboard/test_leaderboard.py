@@ -5,6 +5,8 @@ from support.embedded import sdk_runner
 
 EVALUATIONS = """
 import json
+import sqlite3
+from contextlib import closing
 from pipeline.connection import Api
 from pipeline.clearml_tasks import TaskUnavailable
 from pipeline.leaderboard.experiments import render
@@ -43,7 +45,11 @@ train = task("train_a", hidden, run, kwargs={
 a = evaluation("a", 0.8, 0.7, "one", hidden, run, train_id=train)
 ensemble = evaluation("ensemble", 0.8, 0.75, "one", hidden, run, candidates="a=1 b=2")
 again = evaluation("a", 0.6, 0.6, "one", project)
-gone = evaluation("b", 0.7, 0.6, "one", hidden, "0" * 32, train_id="0" * 32)
+lost = task("a lost run", hidden)
+gone = evaluation("b", 0.7, 0.6, "one", hidden, lost, train_id="0" * 32)
+# Its evaluation still names it, as another server may leave it; the embedded one would clear the field.
+with closing(sqlite3.connect(DATABASE)) as db, db:
+    db.execute("DELETE FROM tasks WHERE id = ?", (lost,))
 evaluation("c", 0.99, 0.9, "one", other)
 evaluation("d", 0.99, 0.9, "one", project, done=False)
 evaluation("", 0.0, 0.0, "one", hidden, run, candidates="a=1")
@@ -105,7 +111,8 @@ result = {"ranks": ranks, "selections": selections, "experiments": experiments}
 @pytest.fixture(scope="module")
 def found(server, tmp_path_factory):
     run = sdk_runner(server, tmp_path_factory.mktemp("leaderboard"))
-    return run(EVALUATIONS + RANKS + SELECTIONS + EXPERIMENTS)
+    database = f"DATABASE = {str(server.data / 'server.db')!r}\n"
+    return run(database + EVALUATIONS + RANKS + SELECTIONS + EXPERIMENTS)
 
 
 def test_evaluations_are_ranked_among_those_on_the_same_chips(found):

@@ -90,9 +90,10 @@ def task(name, parent, **arguments):
         "tasks.create", name=name, type="training", parent=parent, hyperparams={"kwargs": items}
     )["id"]
 
+earlier = api.call("tasks.create", name="an earlier run", type="controller")["id"]
 train = task("train_a", run, entry='{"name": "a"}', training='{"epochs": 4}')
 plan = {
-    "split": {"executed": task("split", "an earlier run"), "job_id": None, "queue": "data"},
+    "split": {"executed": task("split", earlier), "job_id": None, "queue": "data"},
     "train_a": {"job_id": train, "queue": "gpu"},
     "select": {"queue": "data"},
 }
