@@ -49,6 +49,7 @@ def retrain(
     api = connect(config, start=True)
     from pipeline.dag.launch import require_trainable
     from pipeline.stack.queues import require_workers
+    from pipeline.tasks.in_process import exit_if_unreachable
     from pipeline.tasks.retrain import new_service, scheduler_of
 
     require_trainable(api, planned)
@@ -63,5 +64,6 @@ def retrain(
         scheduler.start()
     except KeyboardInterrupt:
         console.print("no longer waiting for new versions")
+        exit_if_unreachable(api, task)
         task.mark_stopped(force=True, status_message="stopped from the terminal")
         raise typer.Exit(INTERRUPTED) from None

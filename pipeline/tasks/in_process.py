@@ -1,5 +1,6 @@
 """Steps without agents: their functions run one after the other in this process, within one ClearML task."""
 
+import os
 import re
 import signal
 import traceback
@@ -13,7 +14,7 @@ from clearml import Task
 
 from pipeline.connection import Api
 from pipeline.controller import Step
-from pipeline.errors import Interrupted
+from pipeline.errors import INTERRUPTED, Interrupted
 from planets.config.project import Config
 from steps.clearml.task import FRAMEWORKS_OFF
 
@@ -52,8 +53,11 @@ def own_task(
             raise Interrupted
         yield task
     except BaseException as error:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _end_badly(api, task, error)
+        # A second Ctrl-C must not leave the task unmarked; it ends the wait for a server that is gone.
+        with api.interrupts(signal.SIGINT):
+            if isinstance(error, Interrupted):
+                exit_if_unreachable(api, task)
+            _end_badly(api, task, error)
         raise
     else:
         task.close()
@@ -63,6 +67,14 @@ def own_task(
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise Interrupted
+
+
+def exit_if_unreachable(api: Api, task: Task) -> None:
+    """End this process at once if the server is gone: the SDK's exit handlers would wait minutes for it."""
+    if api.answers():
+        return
+    print(f"the server does not answer, so task {task.id} is not marked as stopped", flush=True)
+    os._exit(INTERRUPTED)
 
 
 def _end_badly(api: Api, task: Task, error: BaseException) -> None:

@@ -115,6 +115,13 @@ def test_what_the_ended_worker_left_another_one_finished(three, steps):
     assert "was not finished: another worker takes it over" in (three[2].folder / "gpu.printed").read_text()
 
 
+def test_keys_reach_no_shared_temporary_folder(three, steps, settings):
+    _, exports = settings
+    secret = exports["CLEARML_API_SECRET_KEY"].encode()
+    files = [path for each in three for path in (each.folder / "tmpdir").rglob("*") if path.is_file()]
+    assert [path for path in files if secret in path.read_bytes()] == []
+
+
 def test_a_worker_with_other_code_refuses_and_says_what_to_do(steps):
     assert "this worker has other code for 'train'" in steps["again"]
     assert "git pull && make setup" in steps["again"]

@@ -1,6 +1,7 @@
 """One model in one task, a clone of it by an agent, the choice among all evaluations, and experiments.md."""
 
 import json
+import os
 import re
 import signal
 
@@ -83,6 +84,20 @@ def test_ctrl_c_leaves_a_stopped_task(checkout, task):
     found = checkout.python(TASK, ids[0])
     assert (found["status"], found["said"]) == ("stopped", "Ctrl-C in the terminal")
     assert found["parameters"]["return"]["dataset_id"] == task["parameters"]["return"]["dataset_id"]
+
+
+def test_ctrl_c_ends_a_training_whose_server_is_gone(checkout, task):
+    printed = ""
+    with checkout.start("train", "--epochs", "500", "--seed", "2") as process:
+        for line in process.stdout:
+            printed += line
+            if "epoch   2/500" in line:
+                server = json.loads((checkout.stack / "processes.json").read_text())[0]
+                assert server["name"] == "server"
+                os.kill(server["pid"], signal.SIGKILL)
+                process.send_signal(signal.SIGINT)
+    assert process.returncode == 130, printed
+    assert "is not marked as stopped" in printed
 
 
 def test_a_training_that_fails_is_a_failed_task_that_says_why(checkout, task):
