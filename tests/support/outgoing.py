@@ -49,7 +49,7 @@ def recorded(folder: Path) -> Iterator[Place]:
 def _namespace(file: Path) -> Iterator[str]:
     name = f"recorded-{os.getpid()}"
     names = Path("/etc/netns") / name
-    names.mkdir(parents=True)
+    names.mkdir(parents=True, exist_ok=True)
     (names / "resolv.conf").write_text("nameserver 127.0.0.1\n")
     machines.ip("netns", "add", name)
     try:

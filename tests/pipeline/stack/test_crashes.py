@@ -48,6 +48,7 @@ class Run:
     def end(self):
         code = self.process.wait(900)
         self._reader.join()
+        self.process.stdout.close()
         return code
 
 
