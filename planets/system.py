@@ -32,8 +32,10 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def require_space(folder: Path, needed: int, purpose: str) -> None:
+def require_space(folder: Path, needed: int, purpose: str, remedy: str = "") -> None:
     """Check that the disk of `folder` has `needed` bytes free beside `RESERVE`.
+
+    `remedy` is for folders other than the cache.
 
     Raises:
         DiskFull: it has not; the message begins with `purpose`, such as "the download".
@@ -42,7 +44,7 @@ def require_space(folder: Path, needed: int, purpose: str) -> None:
     if free < needed + RESERVE:
         raise DiskFull(
             f"{purpose} needs {megabytes(needed + RESERVE)} on the disk of {folder}, "
-            f"{megabytes(free)} are free; {_remedy(folder)}"
+            f"{megabytes(free)} are free; {remedy or _remedy(folder)}"
         )
 
 

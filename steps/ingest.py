@@ -53,7 +53,13 @@ def ingest_chips(
     else:
         with tempfile.TemporaryDirectory() as staging:
             # ClearML packs a second copy there; it hangs if it cannot.
-            require_space(Path(staging), 2 * int(audited.chips["size"].sum()), "packing the dataset")
+            require_space(
+                Path(staging),
+                2 * int(audited.chips["size"].sum()),
+                "packing the dataset",
+                "free some space, or use another disk for temporary files (TMPDIR; PLANETS_STACK for the "
+                "workers of the embedded server)",
+            )
             folder = write_archive(audited.chips, Path(staging) / "chips")
             origin_tag = f"kaggle:{kaggle}" if source == "kaggle" else source
             dataset_id = datasets.upload(

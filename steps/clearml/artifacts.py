@@ -14,11 +14,22 @@ from steps.clearml.uploads import upload_artifact
 
 
 def artifact_file(task_id: str, name: str) -> Path:
-    """Return a local copy of an artifact; for a folder that was uploaded, the unpacked folder."""
-    artifacts = Task.get_task(task_id=task_id).artifacts
+    """Return a local copy of an artifact; for a folder that was uploaded, the unpacked folder.
+
+    Raises:
+        StepError: the task has no such artifact, or its file cannot be read.
+    """
+    task = Task.get_task(task_id=task_id)
+    artifacts = task.artifacts
     if name not in artifacts:
         raise StepError(f"task {task_id} has no artifact {name!r}; it has: {', '.join(artifacts) or 'none'}")
-    return Path(artifacts[name].get_local_copy(raise_on_error=True))
+    try:
+        return Path(artifacts[name].get_local_copy(raise_on_error=True))
+    except ValueError as error:
+        raise StepError(
+            f"the artifact {name!r} of task {task_id} cannot be read: {error}; if its file is lost, run "
+            f"again with `--refresh {task.name}`"
+        ) from error
 
 
 def store_arrays(name: str, arrays: Mapping[str, NDArray[Any]]) -> None:

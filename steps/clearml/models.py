@@ -43,8 +43,15 @@ def register_model(name: str, weights: Path, settings: dict[str, object], labels
 
 
 def model_weights(model_id: str) -> Path:
-    """Return a local copy of a model's weights. Raises ValueError if the download fails."""
-    return Path(Model(model_id).get_weights(raise_on_error=True))
+    """Return a local copy of a model's weights. Raises StepError if they cannot be read."""
+    model = Model(model_id)
+    try:
+        return Path(model.get_weights(raise_on_error=True))
+    except ValueError as error:
+        raise StepError(
+            f"the weights of the model {model.name!r} ({model_id}) cannot be read: {error}; if their file "
+            "is lost, run again with `--refresh` and the step that trained it"
+        ) from error
 
 
 def trained_model(train_id: str) -> str:

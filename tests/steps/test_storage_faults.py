@@ -25,7 +25,7 @@ def faulty_call(server, tmp_path_factory):
 
 def uploads(faults, workdir):
     """Upload one of each kind to a server that refuses it, and to one that forgets it."""
-    from clearml import Model, OutputModel
+    from clearml import Model, OutputModel, StorageManager
 
     from steps.clearml import uploads
     from steps.clearml.logger import TaskLogger
@@ -52,12 +52,21 @@ def uploads(faults, workdir):
         logger._uploaded -= 60
         saved = type("Saved", (), {"best_model_path": str(file)})
         logger.after_save_checkpoint(saved)
-        lost = "checkpoint" in task.artifacts
+        has_checkpoint = "checkpoint" in task.artifacts
         set_faults(faults)
         for upload in kinds.values():
             upload()
-        models = [found.name for found in Model.query_models(project_name=sdk_process.PROJECT)]
-    return {"errors": errors, "models": models, "lost_checkpoint_registered": lost}
+        task.flush(wait_for_uploads=True)
+        (figure,) = task.get_debug_samples("loss", "training")
+        shown = Path(StorageManager.get_local_copy(figure["url"], force_download=True)).read_bytes()
+        models = Model.query_models(project_name=sdk_process.PROJECT)
+    return {
+        "errors": errors,
+        "models": [found.name for found in models],
+        "stored": [task.id, models[0].id],
+        "lost_checkpoint_registered": has_checkpoint,
+        "figure": shown.decode(),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -85,15 +94,38 @@ def test_a_model_without_weights_does_not_stay_in_the_registry(uploaded):
     assert uploaded["models"] == ["model"]
 
 
+def test_a_stored_figure_is_shown_among_the_debug_samples(uploaded):
+    assert uploaded["figure"] == "x" * 1000
+
+
+def read_lost(faults, task_id, model_id):
+    """Read what the server had and has lost."""
+    from steps.clearml.artifacts import artifact_file
+    from steps.clearml.models import model_weights
+
+    set_faults(faults, gone=".")
+    return [error_of(artifact_file, task_id, "scores"), error_of(model_weights, model_id)]
+
+
+def test_a_file_that_was_lost_later_is_named_with_the_remedy(uploaded, faulty_call):
+    for name, message in faulty_call(read_lost, *uploaded["stored"]):
+        assert name == "StepError"
+        assert "cannot be read: " in message
+        assert "--refresh" in message
+
+
 def test_a_lost_checkpoint_does_not_end_the_training(uploaded):
     assert not uploaded["lost_checkpoint_registered"]
 
 
 def stages(faults, workdir):
     """Take a folder through ingest and register while the server refuses, loses, and hides its files."""
+    import shutil
+
     from clearml import Dataset, Task
 
     from planets.synthetic.sample import make_sample
+    from planets.system import DiskFull
     from steps.ingest import ingest_chips
     from steps.register import register_dataset
 
@@ -127,6 +159,13 @@ def stages(faults, workdir):
     facts["after_failures"] = finished()
 
     set_faults(faults)
+    usage = shutil.disk_usage
+    shutil.disk_usage = lambda folder: usage(folder)._replace(free=100_000_000)
+    try:
+        ingest()
+    except DiskFull as error:
+        facts["packing"] = str(error)
+    shutil.disk_usage = usage
     draft, content, chips = ingest()
     set_faults(faults, refused=STATE)
     facts["finalize_refused"] = error_of(register, draft, content)
@@ -171,6 +210,12 @@ def test_ingest_fails_if_the_dataset_was_acknowledged_and_lost(facts, part):
     name, message = facts[f"{part} forgotten"]
     assert name == "NotStored"
     assert "is missing at http" in message
+
+
+def test_ingest_fails_before_packing_if_the_temporary_folder_is_too_small(facts):
+    """ClearML would wait for ever: a thread that cannot pack a file never returns its archive."""
+    assert "packing the dataset needs 200 MB on the disk of" in facts["packing"]
+    assert "TMPDIR" in facts["packing"]
 
 
 def test_no_failed_upload_becomes_a_version(facts):
