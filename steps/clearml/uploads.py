@@ -177,7 +177,7 @@ def _stored_size(task: Task, url: str) -> int | None:
         return size
     # The SDK asks with GET and reads no size from a server that compresses what it sends.
     headers = {"Accept-Encoding": "identity"}
-    if url.startswith(str(Session.get_files_server_host())):
+    if url.startswith((str(Session.get_files_server_host()), *(Session.legacy_file_servers or ()))):
         headers = task.session.add_auth_headers(headers)
     try:
         with get_http_session_with_retry(total=3, backoff_factor=0.5, status_forcelist=_TRANSIENT) as session:
