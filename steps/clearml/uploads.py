@@ -151,7 +151,7 @@ def _artifact_fault(task: Task, name: str) -> str:
     artifact = task.artifacts.get(name)
     if artifact is None:
         return f"its part {name!r} was never stored"
-    size = _stored_size(task, artifact.url)
+    size = _stored_size(task, artifact.url, unstated=artifact.size)
     if size is None:
         return f"its part {name!r} is missing at {artifact.url}"
     if size != artifact.size:
@@ -160,14 +160,14 @@ def _artifact_fault(task: Task, name: str) -> str:
 
 
 def _require_stored(task: Task, what: str, url: str, size: int) -> None:
-    stored = _stored_size(task, url)
+    stored = _stored_size(task, url, unstated=size)
     if stored != size:
         held = "nothing is" if stored is None else f"{stored:,} of {size:,} bytes are"
         raise NotStored(f"{what} was not stored: {held} at {url}; {_REMEDY}")
 
 
-def _stored_size(task: Task, url: str) -> int | None:
-    """Return the size in bytes of a stored file, None if there is none.
+def _stored_size(task: Task, url: str, unstated: int) -> int | None:
+    """Return the size in bytes of a stored file, `unstated` if the server does not say, None without a file.
 
     Raises:
         NotStored: an HTTP server does not answer or refuses the question.
@@ -175,18 +175,22 @@ def _stored_size(task: Task, url: str) -> int | None:
     if not url.startswith(("http://", "https://")):
         size: int | None = StorageManager.get_file_size_bytes(url, silence_errors=True)
         return size
-    # The SDK asks with GET and reads no size from a server that compresses what it sends.
+    # The SDK would ask with GET, and accept the size of a compressed answer.
     headers = {"Accept-Encoding": "identity"}
     if url.startswith((str(Session.get_files_server_host()), *(Session.legacy_file_servers or ()))):
         headers = task.session.add_auth_headers(headers)
     try:
         with get_http_session_with_retry(total=3, backoff_factor=0.5, status_forcelist=_TRANSIENT) as session:
-            answer = session.head(url, headers=headers, timeout=_SECONDS, allow_redirects=True)
-            if answer.status_code in (404, 410):
-                return None
+            for method in ("HEAD", "GET"):  # some servers know no HEAD
+                answer = session.request(method, url, headers=headers, timeout=_SECONDS, stream=True)
+                if answer.status_code in (404, 410):
+                    return None
+                is_whole = "Content-Encoding" not in answer.headers
+                if answer.ok and is_whole and "Content-Length" in answer.headers:
+                    return int(answer.headers["Content-Length"])
             answer.raise_for_status()
-            return int(answer.headers["Content-Length"])
-    except (OSError, KeyError) as error:
+            return unstated
+    except OSError as error:
         raise NotStored(f"{url} cannot be checked: {error}; {_REMEDY}") from error
 
 

@@ -53,11 +53,12 @@ def uploads(faults, workdir):
         saved = type("Saved", (), {"best_model_path": str(file)})
         logger.after_save_checkpoint(saved)
         has_checkpoint = "checkpoint" in task.artifacts
-        set_faults(faults)
-        for upload in kinds.values():
-            upload()
+        for patterns in ({"headless": "."}, {}):
+            set_faults(faults, **patterns)
+            for upload in kinds.values():
+                upload()
         task.flush(wait_for_uploads=True)
-        (figure,) = task.get_debug_samples("loss", "training")
+        figure = task.get_debug_samples("loss", "training")[-1]
         shown = Path(StorageManager.get_local_copy(figure["url"], force_download=True)).read_bytes()
         models = Model.query_models(project_name=sdk_process.PROJECT)
     return {
@@ -91,7 +92,7 @@ def test_an_upload_that_was_acknowledged_and_lost_fails(uploaded, kind):
 
 
 def test_a_model_without_weights_does_not_stay_in_the_registry(uploaded):
-    assert uploaded["models"] == ["model"]
+    assert uploaded["models"] == ["model", "model"]
 
 
 def test_a_stored_figure_is_shown_among_the_debug_samples(uploaded):

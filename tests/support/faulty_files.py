@@ -20,7 +20,8 @@ class FaultyFiles:
     """An embedded server whose file server is reached through the proxy.
 
     The file `faults` holds patterns of paths as JSON, by what happens to them: uploads are `refused` with
-    507, or `forgotten` though answered with 200; reads answer 404 if the file is `gone`, 503 if it is `busy`.
+    507, or `forgotten` though answered with 200; reads answer 404 if the file is `gone`, 503 if it is `busy`;
+    `headless` files answer HEAD with 405.
     """
 
     def __init__(self, server: Embedded, files: str, faults: Path) -> None:
@@ -48,7 +49,10 @@ def faulty_files(server: Embedded, faults: Path) -> Iterator[FaultyFiles]:
                 self._forward()
 
         def do_HEAD(self) -> None:
-            self.do_GET()
+            if _fault(faults, self.path, "headless"):
+                self._answer(405, b"")
+            else:
+                self.do_GET()
 
         def do_DELETE(self) -> None:
             self.do_GET()
