@@ -52,7 +52,7 @@ class Client:
     def page(self, path: str) -> int:
         """The length of a page."""
         connection = http.client.HTTPConnection(self._api.hostname, self._api.port)
-        connection.request("GET", path, headers={"Cookie": f"clearml_token_basic={self._token}"})
+        connection.request("GET", path, headers={"Authorization": f"Bearer {self._token}"})
         answer = connection.getresponse()
         size = len(answer.read())
         connection.close()

@@ -62,6 +62,10 @@ def _serve(options: argparse.Namespace) -> None:
             worker_timeout=options.worker_timeout,
             allowed_hosts=tuple(options.allow_host),
             public_host=options.public_host,
+            page_host=options.page_host,
+            patience=options.patience,
+            public_url=options.public_url,
+            public_files_url=options.public_files_url,
             keep_archived_days=options.keep_archived_days,
         )
     )
@@ -106,6 +110,13 @@ def _parser() -> argparse.ArgumentParser:
         help="silence after which a worker counts as lost; 0: never, clients notice by themselves",
     )
     parser.add_argument(
+        "--patience",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="time for a client to send or take some more of a request or response",
+    )
+    parser.add_argument(
         "--keep-archived-days",
         type=float,
         metavar="N",
@@ -123,6 +134,25 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         metavar="NAME",
         help="host name or address in links and stored URLs (default: that of --host)",
+    )
+    parser.add_argument(
+        "--page-host",
+        default="",
+        metavar="NAME",
+        help="host name of the page (default on this machine: a private name under localhost;"
+        " give 127.0.0.1 to a browser that cannot resolve it)",
+    )
+    parser.add_argument(
+        "--public-url",
+        default="",
+        metavar="URL",
+        help="address of API and page behind a TLS proxy: https://name or https://name:port",
+    )
+    parser.add_argument(
+        "--public-files-url",
+        default="",
+        metavar="URL",
+        help="address of the file server behind the proxy; goes with --public-url",
     )
     return parser
 

@@ -15,6 +15,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server import documents
+from server.addresses import Addresses, addresses, proxied_addresses
+from server.connections import Connection, connection
 from server.credentials import Credentials
 from server.data_folder import DataFolder
 from server.database import Database, Unavailable
@@ -45,7 +47,11 @@ class Settings:
     worker_timeout: float = 120.0
     allowed_hosts: tuple[str, ...] = ()
     public_host: str = ""
+    page_host: str = ""
+    public_url: str = ""
+    public_files_url: str = ""
     keep_archived_days: float | None = None
+    patience: float = Connection.patience
 
 
 class ByPort:
@@ -63,16 +69,15 @@ class ByPort:
 class Server(uvicorn.Server):
     """uvicorn with its own signal handling; announces its addresses once the sockets listen."""
 
-    def __init__(self, config: uvicorn.Config, folder: DataFolder, api: str, files: str) -> None:
-        """Announce the addresses ``api`` and ``files`` in ``folder`` after startup."""
+    def __init__(self, config: uvicorn.Config, folder: DataFolder, addresses: Addresses) -> None:
+        """Announce the ``addresses`` in ``folder`` after startup."""
         super().__init__(config)
-        self._announcement = (folder, api, files)
+        self._folder, self._addresses = folder, addresses
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then announce the addresses."""
         await super().startup(sockets)
-        folder, api, files = self._announcement
-        folder.announce(api, files)
+        self._folder.announce(self._addresses.api, self._addresses.page, self._addresses.files)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -112,19 +117,19 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
     with database.write() as db:
         ensure_queue(db, "default", documents.now(), (DEFAULT_TAG,))
     calls = Api(database, credentials, discover())
-    public = settings.public_host or settings.host
-    hosts = frozenset(name.lower() for name in (settings.host, public, *settings.allowed_hosts))
+    ports = (api.getsockname()[1], files.getsockname()[1])
+    public = _addresses(settings, ports, credentials.private_host)
     tree = Tree(folder.files)
-    pages = Pages(database, credentials, calls, tree, _url(public, files))
+    pages = Pages(database, credentials, calls, tree, public)
     app = ByPort(
         {
-            api.getsockname()[1]: Guard(api_app(calls, pages), hosts),
-            files.getsockname()[1]: Guard(files_app(Files(tree, folder.uploads, credentials)), hosts),
+            ports[0]: Guard(api_app(calls, pages), public),
+            ports[1]: Guard(files_app(Files(tree, folder.uploads, credentials)), public),
         }
     )
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=connection(settings.patience),
         ws="none",
         lifespan="off",
         access_log=False,
@@ -132,7 +137,7 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    server = Server(config, folder, _url(public, api), _url(public, files))
+    server = Server(config, folder, public)
     chores = []
     if settings.worker_timeout:
         chores.append(asyncio.create_task(Watchdog(database, settings.worker_timeout).run()))
@@ -170,6 +175,9 @@ def _listen(host: str, port: int, option: str) -> socket.socket:
         ) from error
 
 
-def _url(host: str, listening: socket.socket) -> str:
-    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{name}:{listening.getsockname()[1]}"
+def _addresses(settings: Settings, ports: tuple[int, int], private_host: str) -> Addresses:
+    names = (settings.host, *settings.allowed_hosts)
+    if settings.public_url or settings.public_files_url:
+        return proxied_addresses(settings.public_url, settings.public_files_url, names)
+    public = settings.public_host or settings.host
+    return addresses(public, ports, names, settings.page_host, private_host)

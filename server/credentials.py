@@ -19,9 +19,9 @@ DAY = 24 * 3600
 TOKEN_LIFE = 30 * DAY
 LONGEST_TOKEN_LIFE = 365 * DAY
 LINK_LIFE = 10 * 60
+SESSION_LIFE = 8 * 3600
 
 ALGORITHM = "HS256"
-COOKIE = "clearml_token_basic"
 MASK = b"********"
 
 
@@ -68,19 +68,19 @@ class Credentials:
         except (ValueError, KeyError, TypeError) as error:
             raise StartError(f"{path} or {signing.name} is damaged; remove both for new keys") from error
 
-    def authenticate(self, authorization: str | None, cookie: str | None) -> None:
-        """Check the Authorization header (Basic or Bearer), or else the session cookie.
+    def authenticate(self, authorization: str | None, *, pair: bool = False) -> None:
+        """Check the Authorization header: a Bearer token or, if ``pair``, the keys themselves (Basic).
+
+        No cookie proves anything here: browsers send cookies also when a page of another program asks.
 
         Raises:
-            Unauthorized: Neither proves who is calling.
+            Unauthorized: The header does not prove who is calling.
         """
         scheme, _, value = (authorization or "").partition(" ")
-        if scheme.lower() == "basic":
+        if scheme.lower() == "basic" and pair:
             self._check_pair(value.strip())
         elif scheme.lower() == "bearer":
             self._check_token(value.strip())
-        elif cookie:
-            self._check_token(cookie)
         else:
             raise Unauthorized("Unauthorized (missing credentials)")
 
@@ -116,6 +116,24 @@ class Credentials:
         now = time.time()
         return self._sign({"link": secrets.token_hex(16), "iat": now, "exp": int(now) + LINK_LIFE})
 
+    def session(self) -> str:
+        """Issue the cookie of one browser: it opens the page for SESSION_LIFE seconds, and nothing else."""
+        now = int(time.time())
+        return self._sign({"session": secrets.token_hex(16), "iat": now, "exp": now + SESSION_LIFE})
+
+    def is_session(self, cookie: str | None) -> bool:
+        """Check that ``cookie`` is one that ``session`` issued and has not expired."""
+        try:
+            return isinstance(self._verified(cookie or "").get("session"), str)
+        except InvalidToken:
+            return False
+
+    @property
+    def private_host(self) -> str:
+        """Host name of the page that nobody can guess; browsers resolve it to their own machine."""
+        digest = hmac.digest(self._signing_key, b"host name of the page", hashlib.sha256)
+        return f"clearml-{digest[:6].hex()}.localhost"
+
     def form_token(self, session: str) -> str:
         """Return the token of one session's forms, which no other site knows and no other session can use."""
         digest = hmac.digest(self._signing_key, f"form.{session}".encode(), hashlib.sha256)
@@ -125,8 +143,8 @@ class Credentials:
         """Check that ``token`` belongs to the forms of this session."""
         return hmac.compare_digest(token.encode(), self.form_token(session).encode())
 
-    def redeem(self, link: str) -> bool:
-        """Use up ``link``; False if it is invalid, expired or used already."""
+    def redeem(self, link: str, *, keep: bool = False) -> bool:
+        """Use up ``link`` unless it is to ``keep``; False if it is invalid, expired or used already."""
         try:
             payload = self._verified(link)
         except InvalidToken:
@@ -137,7 +155,8 @@ class Credentials:
         # Used links are kept in memory only, so links issued before this start are refused.
         if not isinstance(nonce, str) or nonce in self._used_links or payload["iat"] < self._since:
             return False
-        self._used_links[nonce] = payload["exp"]
+        if not keep:
+            self._used_links[nonce] = payload["exp"]
         return True
 
     def _check_pair(self, encoded: str) -> None:

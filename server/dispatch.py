@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from server import API_VERSION, documents
-from server.credentials import COOKIE, TOKEN_LIFE, Credentials
+from server.credentials import Credentials
 from server.database import Database
 from server.documents import Document, dump, new_id
 from server.errors import ApiError, InvalidArgument
@@ -22,6 +22,7 @@ from server.requests import Arguments, is_batch, parse_lines, parse_object, read
 log = logging.getLogger("server")
 
 PATH = re.compile(r"/(?:v(?P<version>\d{1,3}(?:\.\d{1,3})?)/)?(?P<name>[a-z_]{1,40}\.[a-z0-9_]{1,60})")
+LOGIN = "auth.login"
 THREADS = 8
 REMEMBERED_UNKNOWN = 500
 
@@ -181,8 +182,10 @@ class Api:
 
     async def handle(self, request: Request) -> Response:
         """Handle any path; unknown calls get the API's 404 envelope."""
-        match = PATH.fullmatch(request.url.path)
-        name = match["name"] if match else request.url.path.strip("/")
+        # Not the path of `request.url`, which ends at an encoded question mark.
+        path = request.scope["path"]
+        match = PATH.fullmatch(path)
+        name = match["name"] if match else path[1:]
         requested = (match["version"] if match else None) or API_VERSION
         known = self._endpoints.get(name)
         version = known.version if known else None
@@ -190,13 +193,12 @@ class Api:
             data = await self._answer(name, requested, request)
         except ApiError as error:
             return envelope(name, requested, version, error=error)
+        except ClientDisconnect:
+            raise
         except Exception:
             log.exception("%.100r failed", name)
             return envelope(name, requested, version, error=ApiError("General error (see the server's log)"))
-        response = envelope(name, requested, version, data)
-        if name == "auth.login":
-            set_session(response, data["token"])
-        return response
+        return envelope(name, requested, version, data)
 
     def invoke(self, name: str, /, **values: object) -> Document:
         """Run a call within the process, as the page does; raises ApiError where HTTP would answer it."""
@@ -207,7 +209,7 @@ class Api:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _answer(self, name: str, requested: str, request: Request) -> Document:
-        self._credentials.authenticate(request.headers.get("authorization"), request.cookies.get(COOKIE))
+        self._credentials.authenticate(request.headers.get("authorization"), pair=name == LOGIN)
         endpoint = self._endpoints.get(name)
         if endpoint is None:
             self._note_unknown(name)
@@ -257,8 +259,3 @@ def envelope(
     }
     body = dump({"meta": meta, "data": data or {}}).encode("utf-8", "replace")
     return Response(body, code, media_type="application/json")
-
-
-def set_session(response: Response, token: str) -> None:
-    """Store the token in a cookie that neither scripts nor other sites can read."""
-    response.set_cookie(COOKIE, token, max_age=TOKEN_LIFE, httponly=True, samesite="strict", path="/")

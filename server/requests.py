@@ -10,7 +10,7 @@ from starlette.requests import Request
 from server.documents import Document
 from server.errors import ApiError, BadRequest, InvalidArgument
 
-LARGEST_BODY = 64 * 2**20
+LARGEST_BODY = 32 * 2**20
 DEEPEST = 200
 BATCH_TYPES = frozenset({"application/json-lines", "application/x-ndjson"})
 
@@ -23,22 +23,27 @@ class MissingArgument(BadRequest, subcode=11):
     """A required argument is missing."""
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, largest: int = LARGEST_BODY) -> bytes:
     """Return the whole body, decompressed.
 
     Raises:
-        BodyTooLarge: It exceeds LARGEST_BODY bytes, before or after decompression.
+        BodyTooLarge: It exceeds ``largest`` bytes, before or after decompression. A length that says so is
+            refused before anything is read.
         BadRequest: The content encoding is unknown or the compressed data is damaged.
     """
+    too_large = BodyTooLarge(f"The request body is larger than {largest / 2**20:.0f} MiB")
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > largest:
+        raise too_large
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > LARGEST_BODY:
-            raise BodyTooLarge(f"Request body larger than {LARGEST_BODY} bytes")
+        if size > largest:
+            raise too_large
         chunks.append(chunk)
     body = b"".join(chunks)
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    return body if encoding == "identity" or not body else _decompressed(body, encoding)
+    return body if encoding == "identity" or not body else _decompressed(body, encoding, largest)
 
 
 def is_batch(request: Request) -> bool:
@@ -73,16 +78,16 @@ def parse_lines(body: bytes) -> list[bytes]:
     return [line for line in body.split(b"\n") if line.strip()]
 
 
-def _decompressed(body: bytes, encoding: str) -> bytes:
+def _decompressed(body: bytes, encoding: str, largest: int) -> bytes:
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise BadRequest(f"Unsupported content encoding: {encoding:.40}")
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     try:
-        data = inflater.decompress(body, LARGEST_BODY + 1)
+        data = inflater.decompress(body, largest + 1)
     except zlib.error as error:
         raise BadRequest(f"Invalid {encoding} body: {error}") from error
-    if len(data) > LARGEST_BODY:
-        raise BodyTooLarge(f"Request body larger than {LARGEST_BODY} bytes when decompressed")
+    if len(data) > largest:
+        raise BodyTooLarge(f"The request body is larger than {largest / 2**20:.0f} MiB when decompressed")
     return data
 
 

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from server import API_VERSION
-from server.credentials import COOKIE, Credentials
+from server.credentials import Credentials
 from server.dispatch import envelope
 from server.errors import ApiError, BadRequest
 from server.files.tree import Tree
@@ -41,10 +41,10 @@ class Files:
     async def handle(self, request: Request) -> Response:
         """Handle a request; errors are answered in the API's envelope."""
         try:
-            self._credentials.authenticate(request.headers.get("authorization"), request.cookies.get(COOKIE))
+            self._credentials.authenticate(request.headers.get("authorization"))
             return await self._answer(request)
         except ClientDisconnect:
-            return Response(status_code=400)
+            raise
         except ApiError as error:
             failure = error
         except OSError as error:
@@ -57,20 +57,12 @@ class Files:
     async def _answer(self, request: Request) -> Response:
         path = request.scope["path"]
         if request.method in ("GET", "HEAD"):
-            return self._download(path)
+            return download(self._tree, path)
         if request.method == "DELETE":
             return self._delete(path)
         if request.method in ("POST", "PUT"):
             return await self._upload(request)
         return Response(status_code=405, headers={"allow": "GET, HEAD, POST, PUT, DELETE"})
-
-    def _download(self, path: str) -> Response:
-        file = self._tree.existing(path)
-        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        headers = {"content-security-policy": SANDBOX, "cache-control": "private, no-cache"}
-        return FileResponse(
-            file, media_type=kind, headers=headers, filename=file.name, content_disposition_type="inline"
-        )
 
     def _delete(self, path: str) -> Response:
         self._tree.remove(path)
@@ -78,16 +70,8 @@ class Files:
 
     async def _upload(self, request: Request) -> Response:
         upload = Upload(request.headers.get("content-type", ""), self._drafts)
-        body = request.stream()
         try:
-            try:
-                await upload.receive(body)
-            except (ApiError, OSError):
-                upload.discard()
-                # A client that is cut off while sending sees a broken connection instead of the error.
-                async for _ in body:
-                    pass
-                raise
+            await upload.receive(request.stream())
             targets = [(self._tree.target(name), draft) for name, draft in upload.parts]
             for target, draft in targets:
                 target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -95,6 +79,16 @@ class Files:
         finally:
             upload.discard()
         return JSONResponse([name.lstrip("/") for name, _ in upload.parts])
+
+
+def download(tree: Tree, path: str) -> Response:
+    """Return the file at ``path``: for browsers an inert document. Raises NotFound if it is not there."""
+    file = tree.existing(path)
+    kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    headers = {"content-security-policy": SANDBOX, "cache-control": "private, no-cache"}
+    return FileResponse(
+        file, media_type=kind, headers=headers, filename=file.name, content_disposition_type="inline"
+    )
 
 
 def _explained(error: OSError) -> ApiError:

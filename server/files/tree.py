@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from server.database import Database
 from server.errors import ApiError, BadRequest
+
+UNUSABLE = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 class NotFound(ApiError, code=404):
@@ -25,7 +28,7 @@ class Tree:
     def target(self, path: str) -> Path:
         """Return the location of ``path``; raises BadRequest for one that leads out of the root."""
         parts = path.removeprefix("/").split("/")
-        if any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
+        if any(part in ("", ".", "..") or UNUSABLE.search(part) for part in parts):
             raise BadRequest(f"Invalid path: {path!r:.200}")
         if any(len(os.fsencode(part)) > 255 for part in parts):
             raise BadRequest(f"A name in the path is too long: {path!r:.200}")
@@ -45,6 +48,13 @@ class Tree:
         if not regular:
             raise NotFound(f"File not found: {path:.500}")
         return file
+
+    def find(self, url: str) -> Path | None:
+        """Return the file to which the path of ``url`` leads, under any host name; None if it is not here."""
+        try:
+            return self.existing(unquote(urlsplit(url).path))
+        except (ApiError, ValueError, OSError):
+            return None
 
     def remove(self, path: str) -> None:
         """Delete the file and the folders left empty; raises NotFound if it is not a regular file."""

@@ -5,10 +5,8 @@ import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from server.documents import ARCHIVED, Document, has_system_tag
-from server.errors import ApiError
 from server.files.tree import Tree
 from server.web.shell import text
 from server.web.shell.section import NotThere, Picture, Section, Shown, Visit
@@ -147,11 +145,8 @@ def _preview(files: Tree, task: Document) -> tuple[tuple[str, Picture], ...]:
         uri = text.link(artifact.get("uri"))
         if uri is None or not uri.endswith(".zip"):
             continue
-        try:
-            path = files.existing(unquote(urlsplit(uri).path))
-        except ApiError:
-            continue
-        pictures = _pictures(path, path.stat().st_mtime_ns)
+        path = files.find(uri)
+        pictures = _pictures(path, path.stat().st_mtime_ns) if path else ()
         if pictures:
             return pictures
     return ()

@@ -4,7 +4,6 @@ from urllib.parse import quote
 
 from server import documents
 from server.documents import ARCHIVED, Document
-from server.web.shell import text
 from server.web.shell.section import Form, Section, Shown, Visit
 from server.web.tasks import summary
 
@@ -47,7 +46,6 @@ def model_page(visit: Visit) -> Shown:
         "design": design if isinstance(design, str) else "",
         "labels": sorted(model.get("labels", {}).items(), key=lambda label: _index(label[1])),
         "metadata": [(key, summary.value(item)) for key, item in sorted(model.get("metadata", {}).items())],
-        "download": text.link(model.get("uri")),
     }
     return Shown("model.html", values)
 

@@ -8,18 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from server.credentials import COOKIE, Credentials, Unauthorized
+from server.addresses import Addresses
+from server.credentials import SESSION_LIFE, Credentials, Unauthorized
 from server.database import Database
-from server.dispatch import Api, set_session
+from server.dispatch import Api
 from server.errors import ApiError
+from server.files.file_server import download
 from server.files.tree import Leftovers, Tree
+from server.guard import host_name
 from server.requests import read_body
 from server.web import compare, datasets, models, queues
 from server.web.runs import pages as runs
@@ -43,6 +46,9 @@ SECTIONS = (
 HERE = Path(__file__).resolve().parent
 THREADS = 4
 MAX_FIELDS = 2000
+LARGEST_FORM = 4 * 2**20
+# Types that a browser may show from the page's address, none of which it would run as a script of the page.
+SHOWN_TYPES = frozenset({"text/plain", "text/html", "text/csv", "application/json"})
 KEEP = {"cache-control": "private, max-age=3600", "content-security-policy": "sandbox; default-src 'none'"}
 
 T = TypeVar("T")
@@ -58,20 +64,24 @@ class Pages:
         credentials: Credentials,
         api: Api,
         files: Tree,
-        files_origin: str,
+        addresses: Addresses,
         sections: tuple[Section, ...] = SECTIONS,
     ) -> None:
-        """Serve the sections' pages over `database`; their forms act through `api`."""
+        """Serve the sections' pages over `database`; their forms act through `api`.
+
+        Browsers know the page by one of the `addresses`, to which its session is bound.
+        """
         self._database = database
         self._credentials = credentials
         self._api = api
         self._files = files
+        self._addresses = addresses
         self._leftovers = Leftovers(database, files)
         self._pages = {path: view for section in sections for path, view in section.pages.items()}
         self._data = {path: view for section in sections for path, view in section.data_views.items()}
         self._actions = {name: action for section in sections for name, action in section.actions.items()}
         navigation = [link for section in sections for link in section.navigation]
-        self._renderer = Renderer(HERE / "templates", navigation, files_origin)
+        self._renderer = Renderer(HERE / "templates", navigation, files)
         # Threads of its own: a slow page delays no call of the API.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="page")
 
@@ -81,6 +91,7 @@ class Pages:
         return [
             Route("/login", self.login, methods=["GET"]),
             Route("/plotly.js", self.plotly, methods=["GET"]),
+            Route("/files/{path:path}", self.file, methods=["GET"]),
             Route("/actions/{action}", self.act, methods=["POST"]),
             *(Route(path, self._page(view), methods=["GET"]) for path, view in self._pages.items()),
             *(Route(path, self._datum(view), methods=["GET"]) for path, view in self._data.items()),
@@ -92,11 +103,34 @@ class Pages:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def login(self, request: Request) -> Response:
-        """Trade a one-time link for a session."""
-        if not self._credentials.redeem(request.query_params.get("token", "")):
-            return self._renderer.login(request, "This link was used before or has expired")
+        """Trade a one-time link for a session at the address of the page."""
+        token, page = request.query_params.get("token", ""), urlsplit(self._addresses.page)
+        if not self._credentials.redeem(token, keep=not self._is_page(request)):
+            return self._renderer.login("This link was used before or has expired")
+        if not self._is_page(request):
+            return RedirectResponse(f"{self._addresses.page}/login?token={quote(token)}", 303)
         response = RedirectResponse("/", 303)
-        set_session(response, self._credentials.token())
+        response.set_cookie(
+            self._addresses.cookie,
+            self._credentials.session(),
+            max_age=SESSION_LIFE,
+            secure=page.scheme == "https",
+            httponly=True,
+            samesite="strict",
+        )
+        return response
+
+    async def file(self, request: Request) -> Response:
+        """Serve a stored file to the page; scripts and styles among them only as something to download."""
+        if self._session(request) is None:
+            return self._renderer.login()
+        try:
+            response = await self._in_thread(lambda: download(self._files, request.path_params["path"]))
+        except (ApiError, OSError):
+            return self._renderer.message("There is no such file", 404)
+        kind = response.headers["content-type"].partition(";")[0]
+        if kind.partition("/")[0] not in ("image", "audio", "video") and kind not in SHOWN_TYPES:
+            response.headers["content-type"] = "application/octet-stream"
         return response
 
     async def plotly(self, request: Request) -> Response:
@@ -109,39 +143,41 @@ class Pages:
         """Run a form's action through the API and redirect to its result."""
         session = self._session(request)
         if session is None:
-            return self._renderer.login(request)
+            return self._renderer.login()
         try:
-            body = await read_body(request)
+            body = await read_body(request, LARGEST_FORM)
             fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
-        except (ValueError, ApiError):
-            return self._renderer.message(request, "This form cannot be read", 400)
+        except ValueError:
+            return self._renderer.message("This form cannot be read", 400)
+        except ApiError as error:
+            return self._renderer.message("This form cannot be read", error.code, detail=error.message)
         form = Form(self._api, self._leftovers, fields)
         if not self._credentials.is_form_token(form.value("form_token"), session):
             title = "This form belongs to another session: load the page again"
-            return self._renderer.message(request, title, 403)
+            return self._renderer.message(title, 403)
         name = request.path_params["action"]
         action = self._actions.get(name)
         if action is None:
-            return self._renderer.message(request, "There is no such action", 404)
+            return self._renderer.message("There is no such action", 404)
         try:
             target = await self._in_thread(lambda: action.act(form))
         except ApiError as error:
-            return self._renderer.message(request, "That did not work", error.code, detail=error.message)
+            return self._renderer.message("That did not work", error.code, detail=error.message)
         return RedirectResponse(f"{target}?done={name}", 303)
 
     def _page(self, view: PageView) -> Callable[[Request], object]:
         async def answer(request: Request) -> Response:
             session = self._session(request)
             if session is None:
-                return self._renderer.login(request)
+                return self._renderer.login()
             try:
                 return await self._in_thread(lambda: self._rendered(view, request, session))
             except NotThere as error:
-                return self._renderer.message(request, str(error), 404)
+                return self._renderer.message(str(error), 404)
             except Exception:
-                log.exception("the page %.200r failed", request.url.path)
+                log.exception("the page %.200r failed", request.scope["path"])
                 title = "This page cannot be shown; the server's log says why"
-                return self._renderer.message(request, title, 500)
+                return self._renderer.message(title, 500)
 
         return answer
 
@@ -178,12 +214,20 @@ class Pages:
 
     def _session(self, request: Request) -> str | None:
         """Return the visitor's credential if it is valid, else None."""
-        authorization, cookie = request.headers.get("authorization"), request.cookies.get(COOKIE)
+        cookie = request.cookies.get(self._addresses.cookie)
+        if self._credentials.is_session(cookie):
+            return cookie
+        authorization = request.headers.get("authorization")
         try:
-            self._credentials.authenticate(authorization, cookie)
+            self._credentials.authenticate(authorization)
         except Unauthorized:
             return None
-        return cookie or authorization
+        return authorization
+
+    def _is_page(self, request: Request) -> bool:
+        # A proxy may pass its own host name on; then every name is the page's.
+        page = urlsplit(self._addresses.page)
+        return self._addresses.proxied or host_name(request.headers["host"]).lower() == page.hostname
 
 
 def plotly_file() -> Path:

@@ -17,11 +17,11 @@ ENDPOINTS = sorted(name for service in discover() for name in service.endpoints)
 PAGES = ["/", "/projects/p/experiments/t/output/log", "/projects/p/tasks/t", "/pipelines/p/experiments/t"]
 STRANGERS = {
     "nothing": ({}, 20),
-    "an unknown key": ({"Authorization": "Basic bm9ib2R5Om5vdGhpbmc="}, 22),
-    "a broken pair": ({"Authorization": "Basic %%%"}, 22),
+    "an unknown key": ({"Authorization": "Basic bm9ib2R5Om5vdGhpbmc="}, 20),
+    "a broken pair": ({"Authorization": "Basic %%%"}, 20),
     "no token": ({"Authorization": "Bearer nonsense"}, 30),
     "a forged token": ({"Authorization": "Bearer eyJhbGciOiJub25lIn0.eyJhdXRoX3R5cGUiOiJCZWFyZXIifQ."}, 30),
-    "a bad cookie": ({"Cookie": "clearml_token_basic=nonsense"}, 30),
+    "a bad cookie": ({"Cookie": "clearml_token_basic=nonsense"}, 20),
 }
 
 
@@ -34,7 +34,8 @@ def test_no_call_without_credentials(shared: Embedded, endpoint: str) -> None:
 @pytest.mark.parametrize("path", ["/auth.login", "/tasks.get_all", "/v2.23/no.such_call"])
 def test_unauthenticated_requests_get_the_reason(shared: Embedded, path: str, who: str) -> None:
     headers, subcode = STRANGERS[who]
-    assert fetch(shared.api + path, headers=headers).error == (401, subcode)
+    reason = 22 if path == "/auth.login" and "Basic" in headers.get("Authorization", "") else subcode
+    assert fetch(shared.api + path, headers=headers).error == (401, reason)
 
 
 @pytest.mark.parametrize("who", STRANGERS)
@@ -66,22 +67,84 @@ def test_a_token_ends_when_it_was_asked_to(shared: Embedded) -> None:
     )
 
 
+def open_address(server: Embedded, url: str) -> Answer:
+    """Fetch an address of the page, whose host name only browsers resolve."""
+    assert url.startswith(server.web)
+    return fetch(server.api + url.removeprefix(server.web), headers={"Host": server.web.partition("://")[2]})
+
+
 def open_link(server: Embedded) -> tuple[str, Answer]:
     command = [sys.executable, "-m", "server", "link", "--data", str(server.data)]
     link = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout.strip()
-    return link, fetch(link)
+    return link, open_address(server, link)
 
 
 def test_a_link_opens_the_page_once(shared: Embedded) -> None:
     link, first = open_link(shared)
     assert (first.status, first.headers["Location"]) == (303, "/")
     cookie = first.headers["Set-Cookie"]
-    assert "HttpOnly" in cookie
-    assert "samesite=strict" in cookie.lower()
-    assert fetch(link).status == 401
+    name, _, attributes = cookie.partition("=")
+    assert name == f"clearml_{shared.ports[0]}"
+    parts = {part.strip().lower() for part in attributes.split(";")[1:]}
+    assert parts == {"httponly", "max-age=28800", "path=/", "samesite=strict"}
+    assert open_address(shared, link).status == 401
     session = {"Cookie": cookie.partition(";")[0]}
     assert fetch(shared.api + "/", headers=session).status == 200
-    assert fetch(f"{shared.api}/tasks.get_all", headers=session).status == 200
+
+
+def test_a_link_at_the_plain_address_leads_to_the_page(shared: Embedded) -> None:
+    token = shared.call("auth.link").data["token"]
+    answer = fetch(f"{shared.api}/login?token={token}")
+    assert (answer.status, answer.headers["Location"]) == (303, f"{shared.web}/login?token={token}")
+    assert "Set-Cookie" not in answer.headers
+    assert open_address(shared, answer.headers["Location"]).status == 303
+    used = fetch(f"{shared.api}/login?token={token}")
+    assert (used.status, shared.web.encode() in used.body) == (401, False)
+
+
+@pytest.mark.parametrize("name", ["clearml_token_basic", "session"])
+def test_cookies_open_no_call_and_no_file(shared: Embedded, name: str) -> None:
+    """A browser sends them along also when a page of another program asks."""
+    session = shared.session["Cookie"] if name == "session" else f"{name}={shared.token}"
+    for cookie in (session, f"{session.partition('=')[0]}={shared.token}"):
+        headers = {"Cookie": cookie}
+        assert fetch(f"{shared.api}/tasks.get_all", headers=headers).error == (401, 20)
+        assert fetch(f"{shared.api}/auth.login", headers=headers).error == (401, 20)
+        assert fetch(f"{shared.files}/a", headers=headers).status == 401
+
+
+def test_a_session_is_no_token_and_a_token_is_no_session(shared: Embedded) -> None:
+    name, _, session = shared.session["Cookie"].partition("=")
+    bearer = {"Authorization": f"Bearer {session}"}
+    assert fetch(f"{shared.api}/tasks.get_all", headers=bearer).error == (401, 30)
+    assert fetch(shared.api + "/", headers={"Cookie": f"{name}={shared.token}"}).status == 401
+
+
+READINGS = (
+    "/tasks.delete/", "//tasks.delete", "/./tasks.delete", "/x/../tasks.delete", "/%2Ftasks.delete",
+    "/tasks.delete%2F", "/tasks.delete%3F", "/tasks.delete%23", "/tasks.delete%00", "/tasks.delete%0A",
+    "/%5Ctasks.delete", "/v2.30//tasks.delete", "/v2.30/tasks.delete/", "/tasks.delete%FF", "/tasks.delete;/",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", READINGS)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_call_has_one_path(shared: Embedded, method: str, path: str) -> None:
+    """What the checks at the door see is what runs, so there is one spelling and all others are refused."""
+    task = shared.new_task()
+    url = f"{shared.api}{path}?task={task}&force=true"
+    for headers in (shared.bearer, shared.session, shared.bearer | {"Sec-Fetch-Site": "cross-site"}):
+        body = b"" if method == "POST" else None
+        assert fetch(url, method, body, headers).status in (400, 401, 403, 404)
+    assert shared.task(task)["id"] == task
+
+
+@pytest.mark.parametrize(
+    "path", [*READINGS, "/tasks/", "/static//page.js", "/files/%2e%2e/server.db", "/a\\b"]
+)
+def test_paths_with_two_readings_are_refused(shared: Embedded, path: str) -> None:
+    for server in (shared.api, shared.files):
+        assert fetch(server + path, headers=shared.bearer).status in (400, 404)
 
 
 def test_links_end_with_their_server(server: Embedded) -> None:
@@ -155,7 +218,15 @@ def test_the_public_host_name_is_accepted_and_announced(tmp_path: Path) -> None:
     with running(tmp_path / "data", "--public-host", "localhost") as server:
         assert server.api.startswith("http://localhost:")
         assert server.files.startswith("http://localhost:")
-        assert open_link(server)[0].startswith(server.api)
+
+
+def test_the_page_has_the_host_name_that_is_asked_for(tmp_path: Path) -> None:
+    """For a browser that cannot resolve names below localhost."""
+    with running(tmp_path / "data", "--page-host", "127.0.0.1") as server:
+        assert server.web == server.api
+        link, answer = open_link(server)
+        assert link.startswith(server.api)
+        assert (answer.status, answer.headers["Location"]) == (303, "/")
 
 
 def test_a_client_is_configured_by_the_servers_own_file(tmp_path: Path) -> None:
@@ -186,7 +257,7 @@ def test_tokens_without_an_expiry_or_of_another_algorithm_are_refused(tmp_path: 
     credentials = Credentials.of(tmp_path)
     key = bytes.fromhex((tmp_path / "signing.key").read_text())
     payload = jwt.decode(credentials.token(), key, algorithms=["HS256"])
-    credentials.authenticate(f"Bearer {jwt.encode(payload, key, 'HS256')}", None)
+    credentials.authenticate(f"Bearer {jwt.encode(payload, key, 'HS256')}")
     endless = {name: value for name, value in payload.items() if name != "exp"}
     future = payload | {"iat": payload["iat"] + 3600}
     for token in (
@@ -196,4 +267,4 @@ def test_tokens_without_an_expiry_or_of_another_algorithm_are_refused(tmp_path: 
         jwt.encode(payload, key * 2, "HS512"),
     ):
         with pytest.raises(InvalidToken):
-            credentials.authenticate(f"Bearer {token}", None)
+            credentials.authenticate(f"Bearer {token}")

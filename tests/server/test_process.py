@@ -1,6 +1,7 @@
 """The process: how it starts, how it refuses to, how it ends, and what a kill -9 costs (nothing)."""
 
 import json
+import re
 import signal
 import socket
 import sqlite3
@@ -17,7 +18,9 @@ from support.embedded import Embedded, fetch, refused, running, wait_for
 def test_the_addresses_are_announced_once_the_sockets_listen(server: Embedded) -> None:
     address = json.loads((server.data / "server.json").read_text())
     assert address["pid"] == server.process.pid
-    assert address["web"] == address["api"]
+    web = urlsplit(address["web"])
+    assert re.fullmatch(r"clearml-[0-9a-f]{12}\.localhost", web.hostname or "")
+    assert web.port == urlsplit(address["api"]).port
     assert len({address["api"], address["files"]}) == 2
     for url in (address["api"], address["files"]):
         assert urlsplit(url).hostname == "127.0.0.1"

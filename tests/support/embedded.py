@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,13 +106,22 @@ class Embedded:
         wait_for(self._is_up, "the server to listen")
         address = json.loads((self.data / "server.json").read_text())
         keys = json.loads((self.data / "credentials.json").read_text())
-        self.api, self.files = address["api"], address["files"]
+        self.api, self.web, self.files = address["api"], address["web"], address["files"]
         self.ports = (self.api.rpartition(":")[2], self.files.rpartition(":")[2])
         self.access_key, self.secret_key = keys["access_key"], keys["secret_key"]
         pair = base64.b64encode(f"{self.access_key}:{self.secret_key}".encode()).decode()
         self.basic = {"Authorization": f"Basic {pair}"}
         self.token = fetch(f"{self.api}/auth.login", headers=self.basic).data["token"]
         self.bearer = {"Authorization": f"Bearer {self.token}"}
+
+    @cached_property
+    def session(self) -> dict[str, str]:
+        """What a browser sends that opened the page with a one-time link."""
+        host = {"Host": self.web.partition("://")[2]}
+        token = self.call("auth.link").data["token"]
+        answer = fetch(f"{self.api}/login?token={token}", headers=host)
+        assert answer.status == 303
+        return host | {"Cookie": answer.headers["Set-Cookie"].partition(";")[0]}
 
     def launch(self, command: list[str]) -> list[str]:
         """The command line that runs ``command``."""
@@ -157,7 +167,7 @@ class Embedded:
             "CLEARML_CONFIG_FILE": str(settings),
             "CLEARML_CACHE_DIR": str(home / "cache"),
             "CLEARML_API_HOST": self.api,
-            "CLEARML_WEB_HOST": self.api,
+            "CLEARML_WEB_HOST": self.web,
             "CLEARML_FILES_HOST": self.files,
             "CLEARML_API_ACCESS_KEY": self.access_key,
             "CLEARML_API_SECRET_KEY": self.secret_key,

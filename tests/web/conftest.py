@@ -26,7 +26,7 @@ def complaints() -> list[str]:
 @pytest.fixture
 def page(browser: Browser, server: Embedded, complaints: list[str]) -> Iterator[Page]:
     """A page with a session of its own, logged in with a one-time link; no error may occur in it."""
-    context = browser.new_context(base_url=server.api)
+    context = browser.new_context(base_url=server.web)
     opened = context.new_page()
     listen(opened, complaints)
     opened.goto(link(server))

@@ -238,7 +238,7 @@ def test_forms_from_elsewhere_are_refused(server: Embedded, case: str) -> None:
     fields, origin, status = REFUSED[case]
     task = server.new_task(name="kept")
     body = "&".join(f"{name}={value}" for name, value in {"task": task, **fields}.items()).encode()
-    headers = {"Cookie": f"clearml_token_basic={server.token}"} | ({"Origin": origin} if origin else {})
+    headers = server.session | ({"Origin": origin} if origin else {})
     assert fetch(f"{server.api}/actions/delete", "POST", body, headers).status == status
     assert server.task(task)["name"] == "kept"
 
@@ -247,7 +247,6 @@ def test_nothing_works_without_a_session(server: Embedded) -> None:
     assert fetch(f"{server.api}/actions/delete", "POST", b"task=x").status == 401
     assert fetch(f"{server.api}/tasks").status == 401
     assert fetch(f"{server.api}/figures/scalar?metric=loss").status == 401
-    cross = {"Cookie": f"clearml_token_basic={server.token}", "Sec-Fetch-Site": "cross-site"}
+    cross = server.session | {"Sec-Fetch-Site": "cross-site"}
     assert fetch(f"{server.api}/actions/delete", "POST", b"task=x", cross).status == 403
-    cookie = {"Cookie": f"clearml_token_basic={server.token}"}
-    assert fetch(f"{server.api}/actions/delete", "GET", None, cookie).status in (404, 405)
+    assert fetch(f"{server.api}/actions/delete", "GET", None, server.session).status in (404, 405)

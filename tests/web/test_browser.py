@@ -61,7 +61,7 @@ def test_nothing_is_wider_than_a_phone(
     server: Embedded, browser: Browser, run: seed.Run, failed: seed.Run, dataset: tuple[str, str], scheme: str
 ) -> None:
     context = browser.new_context(
-        base_url=server.api, viewport={"width": 390, "height": 844}, color_scheme=scheme, has_touch=True
+        base_url=server.web, viewport={"width": 390, "height": 844}, color_scheme=scheme, has_touch=True
     )  # fmt: skip
     page = context.new_page()
     complaints: list[str] = []
@@ -139,7 +139,7 @@ def test_every_field_has_a_name(
 
 
 def test_pages_work_without_scripts(server: Embedded, browser: Browser, run: seed.Run) -> None:
-    context = browser.new_context(base_url=server.api, java_script_enabled=False)
+    context = browser.new_context(base_url=server.web, java_script_enabled=False)
     page = context.new_page()
     page.goto(link(server))
     page.goto(run.path)

@@ -32,7 +32,7 @@ def views(server: Embedded, path: str) -> Iterator[float]:
     """Yield the seconds of up to 20 views; tests that run beside this one slow some of them down."""
     for _ in range(20):
         start = time.perf_counter()
-        answer = fetch(server.api + path, headers={"Cookie": f"clearml_token_basic={server.token}"})
+        answer = fetch(server.api + path, headers=server.session)
         seconds = time.perf_counter() - start
         assert answer.status == 200
         assert len(answer.body) < 200_000, path
@@ -57,10 +57,10 @@ def test_first_views_are_fast(full: tuple[Embedded, seed.Run]) -> None:
 
 def test_an_unchanged_fragment_gets_304(full: tuple[Embedded, seed.Run]) -> None:
     server, run = full
-    cookie = {"Cookie": f"clearml_token_basic={server.token}"}
-    first = fetch(f"{server.api}{run.path}?fragment=1", headers=cookie)
+    first = fetch(f"{server.api}{run.path}?fragment=1", headers=server.session)
     again = fetch(
-        f"{server.api}{run.path}?fragment=1", headers=cookie | {"If-None-Match": first.headers["ETag"]}
+        f"{server.api}{run.path}?fragment=1",
+        headers=server.session | {"If-None-Match": first.headers["ETag"]},
     )
     assert (first.status, again.status, again.body) == (200, 304, b"")
     assert b"<html" not in first.body

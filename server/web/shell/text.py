@@ -3,10 +3,11 @@
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from server import documents
 from server.documents import Document
+from server.files.tree import Tree
 
 LINKED_SCHEMES = frozenset({"http", "https"})
 MAX_BYTES = 1e30
@@ -18,6 +19,17 @@ def link(uri: object) -> str | None:
         return uri if isinstance(uri, str) and urlsplit(uri).scheme in LINKED_SCHEMES else None
     except ValueError:
         return None
+
+
+def address(files: Tree, uri: object) -> str | None:
+    """Return where the page finds `uri`: a stored file under its own address, else what `link` returns.
+
+    So the session's cookie never travels to the file server's port.
+    """
+    followed = link(uri)
+    if followed is None or files.find(followed) is None:
+        return followed
+    return f"/files{quote(unquote(urlsplit(followed).path))}"
 
 
 def size(count: object) -> str:

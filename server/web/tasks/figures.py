@@ -2,13 +2,12 @@
 
 import json
 import mimetypes
+import re
 import sqlite3
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from server.documents import Document
-from server.errors import ApiError
 from server.files.tree import Tree
 from server.stores.events import IMAGE, PLOT, SCALAR, curve, series
 from server.web.shell import text
@@ -19,6 +18,8 @@ MAX_PLOTS = 200
 MAX_IMAGES = 200
 MAX_ROWS = 500
 MAX_COMPARED = 10
+# What plotly.js loads: images, outlines, map styles and tiles. In a template too, or as "images[0].source".
+LOADED = frozenset({"source", "geojson", "style", "url", "tiles"})
 
 section = Section()
 
@@ -102,7 +103,9 @@ def plot_figure(visit: Visit) -> Document:
     if row is None:
         raise NotThere("There is no such plot")
     figure = _figure(row["doc"])
-    return {"data": figure.get("data", []), "layout": figure.get("layout", {})}
+    return {
+        name: _inert(visit.files, figure.get(name, empty)) for name, empty in (("data", []), ("layout", {}))
+    }
 
 
 def images(visit: Visit, task: str) -> list[Image]:
@@ -120,12 +123,8 @@ def images(visit: Visit, task: str) -> list[Image]:
 
 
 def _kind(files: Tree, link: str | None) -> str:
-    path = unquote(urlsplit(link or "").path)
-    kind = (mimetypes.guess_type(path)[0] or "").partition("/")[0]
-    try:
-        files.existing(path)
-    except (ApiError, ValueError):
-        return "link"
+    file = files.find(link) if link else None
+    kind = (mimetypes.guess_type(file.name)[0] or "").partition("/")[0] if file else ""
     return kind if kind in ("image", "audio", "video") else "link"
 
 
@@ -177,6 +176,24 @@ def _image(figure: Document) -> str | None:
     if figure.get("data") or not isinstance(pictures, list) or len(pictures) != 1:
         return None
     return text.link(pictures[0].get("source")) if isinstance(pictures[0], dict) else None
+
+
+def _inert(files: Tree, part: Any, name: str = "") -> Any:
+    """Return a part of a figure without addresses to load from, except of stored files and images within it.
+
+    The page's policy keeps what slips through, such as arguments of a button, from loading elsewhere.
+    """
+    if isinstance(part, dict):
+        return {
+            key: _inert(files, value, re.split(r"[.\[\]]+", key.rstrip("]"))[-1])
+            for key, value in part.items()
+        }
+    if isinstance(part, list):
+        return [_inert(files, item, name) if isinstance(item, (dict, list, str)) else item for item in part]
+    if not isinstance(part, str) or name not in LOADED or part.startswith("data:image/"):
+        return part
+    stored = text.address(files, part)
+    return stored if stored and stored.startswith("/") else None if re.search(r"[/\\:]", part) else part
 
 
 def _literal(label: str) -> str:

@@ -32,12 +32,11 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A file that a task uploaded; `link` is None if a browser must not follow its address."""
+    """A file that a task uploaded, at `uri`."""
 
     key: str
     type: str
     size: str
-    link: str | None
     uri: str
     preview: str
     digest: str
@@ -134,7 +133,6 @@ def _artifact(item: Document) -> Artifact:
         key=item["key"],
         type=str(item.get("type", "")),
         size=text.size(item.get("content_size")),
-        link=text.link(item.get("uri")),
         uri=str(item.get("uri") or ""),
         preview=preview[:MAX_PREVIEW] if isinstance(preview, str) else "",
         digest=str(item.get("hash") or ""),
