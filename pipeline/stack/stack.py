@@ -209,9 +209,11 @@ class Stack:
         """Start the server; a port that the settings leave open is that of the addresses `before`."""
         self._ready.unlink(missing_ok=True)
         command = [sys.executable, "-m", "server", "--data", str(self.home / SERVER), "--host", settings.host]
+        known = {} if settings.public_url else before  # behind a proxy the addresses have the proxy's ports
         for option, port in (("api", settings.api_port), ("files", settings.files_port)):
-            command += [f"--{option}-port", str(port or (before and urlsplit(before[option]).port) or 0)]
-        command += ["--worker-timeout", str(settings.worker_timeout)]
+            command += [f"--{option}-port", str(port or (known and urlsplit(known[option]).port) or 0)]
+        command += ["--worker-timeout", str(settings.worker_timeout), "--page-host", settings.page_host]
+        command += ["--public-url", settings.public_url, "--public-files-url", settings.public_files_url]
         process = processes.start(SERVER, command, self.home / "logs" / "server.log", {}, self.home)
         deadline = time.monotonic() + START_SECONDS
         while not self._ready.exists():

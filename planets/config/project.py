@@ -146,6 +146,17 @@ class StackSettings(Settings):
     host: str = Field(description="address that the embedded server listens on")
     api_port: int = Field(ge=0, le=65535, description="port of the API and the page; 0 for any free port")
     files_port: int = Field(ge=0, le=65535, description="port of the file server; 0 for any free port")
+    page_host: str = Field(
+        description="host name of the page; empty for a private name below localhost that no other program of"
+        " this machine knows, or `127.0.0.1` for a browser that cannot resolve such names"
+    )
+    public_url: str = Field(
+        description="address of API and page behind a TLS proxy, such as `https://clearml.example.com`;"
+        " empty without a proxy"
+    )
+    public_files_url: str = Field(
+        description="address of the file server behind that proxy, such as `https://files.example.com`"
+    )
     worker_timeout: int = Field(ge=5, description="seconds of silence after which a worker counts as lost")
     workers: dict[Queue, Annotated[int, Field(ge=0, le=64)]] = Field(description="agents per queue")
 
