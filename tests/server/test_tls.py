@@ -7,8 +7,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 from support import seed
 from support.browsing import link, listen
+from support.checkouts import free_ports
 from support.embedded import Embedded, fetch, refused, running, sdk_runner
-from support.tls_proxy import free_ports, tls_proxy
+from support.tls_proxy import tls_proxy
 
 
 @pytest.fixture(scope="module")

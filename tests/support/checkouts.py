@@ -103,7 +103,7 @@ def make_checkout(folder):
     for name in ROOMS:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     _change(folder / "configs" / "profiles" / "sample.yaml", SMALL)
-    _set_ports(folder, _free_ports(2))
+    _set_ports(folder, free_ports(2))
     made = Checkout(folder, _environment(folder))
     made.entries.write_text(yaml.safe_dump(MODELS, sort_keys=False))
     return made
@@ -127,7 +127,7 @@ def _change(file, settings):
     file.write_text(yaml.safe_dump(text, sort_keys=False))
 
 
-def _free_ports(count):
+def free_ports(count):
     """Ports that clients do not get, the same from `down` to `up`: stored addresses name them."""
     found = []
     while len(found) < count:
@@ -182,7 +182,7 @@ class FirstRun:
     def copy(self, folder):
         """Return a checkout in `folder` that continues from this run on ports of its own."""
         shutil.copytree(self.kept.folder, folder, symlinks=True, dirs_exist_ok=True)
-        old, new = _ports(self.kept), _free_ports(2)
+        old, new = _ports(self.kept), free_ports(2)
         _set_ports(folder, new)
         replacements = [(f":{was}", f":{port}") for was, port in zip(old, new, strict=True)]
         _replace_in_database(folder / ".stack" / "server" / "server.db", replacements)

@@ -1,7 +1,6 @@
 """A proxy that terminates TLS in front of a server, with a certificate of an authority made for the test."""
 
 import asyncio
-import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -11,15 +10,6 @@ from pathlib import Path
 import trustme
 
 NAME = "localhost"
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on which nothing listens."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listening.getsockname()[1] for listening in sockets]
-    for listening in sockets:
-        listening.close()
-    return ports
 
 
 @contextmanager

@@ -65,8 +65,9 @@ def test_models(page: Page, run: seed.Run) -> None:
         re.compile("large.*published.*train_large", re.DOTALL)
     )
     page.get_by_role("link", name="large", exact=True).first.click()
-    answer = page.request.get(page.get_by_role("link", name="Download").get_attribute("href") or "")
-    assert answer.body() == b"weights"
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.path().read_bytes() == b"weights"
 
 
 def test_datasets(page: Page, dataset: tuple[str, str]) -> None:
