@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 from support import seed
-from support.embedded import Embedded
+from support.embedded import Embedded, fetch
 
 TABS = {
     "/output/log": "Console",
@@ -157,14 +157,14 @@ def test_a_failed_task_begins_with_its_error(page: Page, failed: seed.Run) -> No
         expect(failure).to_contain_text('File "train.py", line 1')
 
 
-def test_unknown_addresses_get_404(page: Page, run: seed.Run) -> None:
-    answer = page.request.get("/projects/*/experiments/unknown")
+def test_unknown_addresses_get_404(server: Embedded) -> None:
+    answer = fetch(f"{server.api}/projects/*/experiments/unknown", headers=server.session)
     assert answer.status == 404
-    assert "There is no such task" in answer.text()
+    assert b"There is no such task" in answer.body
     for path in (
         "/projects/unknown",
         "/projects/*/models/unknown",
         "/compare?ids=unknown",
-        "/datasets/simple/*/experiments/?",
+        "/datasets/simple/*/experiments/unknown",
     ):
-        assert page.request.get(path).status == 404
+        assert fetch(server.api + path, headers=server.session).status == 404
