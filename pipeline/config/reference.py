@@ -132,5 +132,6 @@ def _kind(field: Schema) -> str:
     limits = {key: text for key, text in BOUNDS.items() if not (above and key == "minimum")}
     bounds = [text.format(field[key]) for key, text in limits.items() if key in field]
     form = [f"form `{field['pattern']}`"] if "pattern" in field else []
-    some = ["not empty"] if field.get("minLength") else []
+    shortest = field.get("minLength", 0)
+    some = [f"at least {shortest} characters"] if shortest > 1 else ["not empty"] if shortest else []
     return ", ".join([KINDS[field["type"]], *bounds, *form, *some])

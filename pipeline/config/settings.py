@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from planets.config import ConfigError
-from planets.config.project import CONFIGS, Config
+from planets.config.project import CONFIGS, SHORTEST_NAME, Config
 from planets.config.training import ModelEntry, TrainingSettings
 
 Tree = dict[str, Any]
@@ -123,6 +123,12 @@ def _validated(layers: Layers) -> Config:
     except ValidationError as error:
         raise ConfigError(explain(error, layers.place, Config)) from error
     for index, entry in enumerate(config.models):
+        # Not in ModelEntry, because stored entries of earlier runs may have shorter names.
+        if len(entry.name) < SHORTEST_NAME:
+            raise ConfigError(
+                f"{layers.place('models')}: models.{index}.name: {entry.name!r} is too short;"
+                f" ClearML registers models under names of at least {SHORTEST_NAME} characters"
+            )
         _check_training(config, entry, f"models.{index}.training", layers)
     return config
 

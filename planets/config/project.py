@@ -14,6 +14,9 @@ from planets.config.training import ModelEntry, TrainingSettings
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 """Folder of the YAML files, in the checkout that this package was installed from."""
 
+SHORTEST_NAME = 3
+"""Characters that ClearML's server demands of the names of projects, tasks and models."""
+
 Queue = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 PublishRule = Literal["better", "higher", "always"]
@@ -28,9 +31,9 @@ Refinement = Literal["auto", "always", "never"]
 class ClearMLNames(Settings):
     """Names in ClearML, and the storage of artifacts."""
 
-    project: str = Field(min_length=1, description="project of the runs, steps and models")
-    pipeline: str = Field(min_length=1, description="name of the pipeline within the project")
-    dataset: str = Field(min_length=1, description="name of the registered dataset")
+    project: str = Field(min_length=SHORTEST_NAME, description="project of the runs, steps and models")
+    pipeline: str = Field(min_length=SHORTEST_NAME, description="name of the pipeline within the project")
+    dataset: str = Field(min_length=SHORTEST_NAME, description="name of the registered dataset")
     output_uri: str = Field(
         pattern=r"^$|^(s3|gs|azure|https?|file)://.+",
         description="storage of artifacts: s3://bucket/folder, gs://, azure://; empty for the file server",

@@ -129,6 +129,18 @@ def test_faults_in_a_model_entry_name_its_file(configs):
         load_config("sample", folder=configs)
 
 
+@pytest.mark.parametrize("name", ["project", "pipeline", "dataset"])
+def test_names_that_clearml_refuses_are_refused_before_the_run(configs, name):
+    with pytest.raises(ConfigError, match=f"clearml.{name}: .*at least 3 characters"):
+        load_config("sample", [(f"clearml.{name}", "ab")], configs)
+    file = configs / "models" / "sample.yaml"
+    entries = yaml.safe_load(file.read_text())
+    entries[1]["name"] = "b0"
+    file.write_text(yaml.safe_dump(entries))
+    with pytest.raises(ConfigError, match=r"models/sample.yaml: models.1.name: 'b0' is too short"):
+        load_config("sample", folder=configs)
+
+
 def test_an_unknown_profile_lists_the_known_ones():
     with pytest.raises(ConfigError, match="unknown profile 'smaple'; the profiles are: full, gpu, sample"):
         load_config("smaple")
