@@ -7,10 +7,11 @@ import sys
 import threading
 
 import pytest
+import requests
 from support.checkouts import ROOT
 from support.embedded import running
 
-from pipeline.connection import HOST, KEY, SECRET, WEB, NoServer, named_server
+from pipeline.connection import HOST, KEY, SECRET, WEB, Connection, NoServer, named_server
 
 NAMED = {HOST: "http://127.0.0.1:1", KEY: "key", SECRET: "secret"}
 
@@ -164,3 +165,13 @@ def _login(environment):
         check=False,
     )
     return done.stderr
+
+
+def test_no_proxy_is_asked_for_the_embedded_servers_own_address(monkeypatch):
+    """`stack.host` may be an address of the network."""
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    monkeypatch.setenv("no_proxy", "localhost")
+    Connection("", {}, ["192.0.2.7"]).use()
+    assert requests.utils.get_environ_proxies("http://192.0.2.7:8008/") == {}
+    assert requests.utils.get_environ_proxies("http://192.0.2.8:8008/") != {}
