@@ -73,7 +73,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
 
 @pytest.fixture
 def page(browser: Browser, stack: Embedded) -> Iterator[Page]:
-    context = browser.new_context(base_url=stack.api)
+    context = browser.new_context(base_url=stack.web)
     opened = context.new_page()
     complaints: list[str] = []
     listen(opened, complaints)
