@@ -69,15 +69,16 @@ class ByPort:
 class Server(uvicorn.Server):
     """uvicorn with its own signal handling; announces its addresses once the sockets listen."""
 
-    def __init__(self, config: uvicorn.Config, folder: DataFolder, addresses: Addresses) -> None:
-        """Announce the ``addresses`` in ``folder`` after startup."""
+    def __init__(self, config: uvicorn.Config, folder: DataFolder, addresses: Addresses, port: int) -> None:
+        """Announce the ``addresses`` and the ``port`` of the API in ``folder`` after startup."""
         super().__init__(config)
-        self._folder, self._addresses = folder, addresses
+        self._folder, self._addresses, self._port = folder, addresses, port
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then announce the addresses."""
         await super().startup(sockets)
-        self._folder.announce(self._addresses.api, self._addresses.page, self._addresses.files)
+        public = self._addresses
+        self._folder.announce(public.api, public.page, public.files, self._port)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -137,7 +138,7 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    server = Server(config, folder, public)
+    server = Server(config, folder, public, ports[0])
     chores = []
     if settings.worker_timeout:
         chores.append(asyncio.create_task(Watchdog(database, settings.worker_timeout).run()))

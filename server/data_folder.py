@@ -49,13 +49,20 @@ class DataFolder:
         if not ours and any(self.path.iterdir()):
             raise StartError(f"the folder {self.path} is not empty and no data folder of this server")
 
-    def announce(self, api: str, web: str, files: str) -> None:
+    def announce(self, api: str, web: str, files: str, port: int) -> None:
         """Write server.json (addresses, for the launcher) and clearml.conf (for clients)."""
         keys = json.loads((self.path / "credentials.json").read_text(encoding="utf-8"))
         client = {"api_server": api, "web_server": web, "files_server": files, "credentials": keys}
         write_private(self.settings, json.dumps({"api": client}, indent=2))
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        address = {"pid": os.getpid(), "api": api, "web": web, "files": files, "started": started}
+        address = {
+            "pid": os.getpid(),
+            "api": api,
+            "web": web,
+            "files": files,
+            "port": port,
+            "started": started,
+        }
         write_private(self.address, json.dumps(address, indent=2))
 
     def release(self) -> None:

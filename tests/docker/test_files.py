@@ -105,7 +105,7 @@ def test_the_servers_health_check_wants_more_than_an_open_port(tmp_path, status,
     check = json.loads(re.search(r"HEALTHCHECK .*\\\n\s+CMD (\[.*\])", stage("server")).group(1))
     with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
         announced = tmp_path / "server.json"
-        announced.write_text(json.dumps({"api": f"http://localhost:{server.server_port}"}))
+        announced.write_text(json.dumps({"api": "https://behind.a.proxy", "port": server.server_port}))
         words = [word.replace("/data/server/server.json", str(announced)) for word in check[1:]]
         with subprocess.Popen([sys.executable, *words]) as process:
             server.handle_request()

@@ -20,7 +20,7 @@ def test_the_addresses_are_announced_once_the_sockets_listen(server: Embedded) -
     assert address["pid"] == server.process.pid
     web = urlsplit(address["web"])
     assert re.fullmatch(r"clearml-[0-9a-f]{12}\.localhost", web.hostname or "")
-    assert web.port == urlsplit(address["api"]).port
+    assert web.port == urlsplit(address["api"]).port == address["port"]
     assert len({address["api"], address["files"]}) == 2
     for url in (address["api"], address["files"]):
         assert urlsplit(url).hostname == "127.0.0.1"
