@@ -1,4 +1,4 @@
-"""The auth service, which issues tokens, and the users service for the one user."""
+"""The auth service, which issues tokens, the users service for the one user, and the debug service."""
 
 import json
 
@@ -8,6 +8,7 @@ from server.dispatch import ANYTHING, Call, Service
 from server.documents import Document, dump
 
 auth = Service("auth")
+debug = Service("debug")
 service = Service("users")
 
 
@@ -15,6 +16,12 @@ service = Service("users")
 def login(call: Call) -> Document:
     """Issue a session token; the caller has passed authentication."""
     return {"token": call.credentials.token(call.arguments.integer("expiration_sec", TOKEN_LIFE))}
+
+
+@debug.reads("ping")
+def ping(call: Call) -> Document:
+    """Answer anybody: health checks and clients that look for a server have no token."""
+    return {}
 
 
 @auth.reads("link")
