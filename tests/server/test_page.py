@@ -1,6 +1,7 @@
 """The page: runs and tasks as a browser gets them, whatever tasks are called."""
 
 import json
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -121,6 +122,20 @@ def test_a_page_of_any_task_opens(shared: Embedded) -> None:
     )
     for task in (draft, odd):
         assert page(shared, f"/projects/*/experiments/{task}")[0].status == 200
+
+
+@pytest.mark.parametrize("depth", [100, 400, 600, 900, 5000])
+def test_a_plot_of_any_depth_is_no_error(shared: Embedded, depth: int) -> None:
+    task = shared.new_task()
+    figure = '{"layout": ' + '{"a": ' * depth + "1" + "}" * (depth + 1)
+    plot = {"type": "plot", "task": task, "metric": "m", "variant": "v", "iter": 0, "timestamp": 1}
+    shared.events({**plot, "plot_str": figure})
+    listed, _ = page(shared, f"/projects/*/experiments/{task}/info-output/metrics/plots")
+    assert listed.status == 200
+    number = re.search(rf"/figures/plot/{task}/(\d+)", listed.body.decode())
+    assert number
+    assert page(shared, number[0])[0].status in (200, 404)
+    assert "Traceback" not in shared.log.read_text()
 
 
 def test_what_is_not_there(shared: Embedded) -> None:

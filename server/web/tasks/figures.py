@@ -103,9 +103,13 @@ def plot_figure(visit: Visit) -> Document:
     if row is None:
         raise NotThere("There is no such plot")
     figure = _figure(row["doc"])
-    return {
-        name: _inert(visit.files, figure.get(name, empty)) for name, empty in (("data", []), ("layout", {}))
-    }
+    try:
+        return {
+            "data": _inert(visit.files, figure.get("data", [])),
+            "layout": _inert(visit.files, figure.get("layout", {})),
+        }
+    except RecursionError as error:
+        raise NotThere("The plot is nested too deep to be drawn") from error
 
 
 def images(visit: Visit, task: str) -> list[Image]:
