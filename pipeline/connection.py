@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event, Timer
 from typing import Any, TypeVar
 
+from pipeline.config.clearml_conf import conf_file, require_server
 from pipeline.config.env_files import LOCAL, local_variables
 from pipeline.errors import PipelineError
 from planets.environment import bypass_proxies
@@ -80,6 +81,7 @@ def named_server(environment: Mapping[str, str], folder: Path = ROOT) -> Connect
 
     Raises:
         NoServer: a host is named without keys, or keys without a host.
+        ConfFileError: `clearml.conf` cannot be read, or names no server.
     """
     for origin, values in (("the environment", environment), (LOCAL, local_variables(folder))):
         variables = {name: values[name] for name in NAMES if values.get(name)}
@@ -90,8 +92,11 @@ def named_server(environment: Mapping[str, str], folder: Path = ROOT) -> Connect
             )
         if variables:
             return Connection(origin, variables)
-    conf = Path(environment.get("CLEARML_CONFIG_FILE", "~/clearml.conf")).expanduser()
-    return Connection(str(conf), {"CLEARML_CONFIG_FILE": str(conf)}) if conf.is_file() else None
+    conf = conf_file(environment)
+    if not conf.is_file():
+        return None
+    require_server(conf)
+    return Connection(str(conf), {"CLEARML_CONFIG_FILE": str(conf)})
 
 
 class Api:

@@ -1,6 +1,5 @@
 """ClearML agents of this machine: their settings, their private temporary folders, and its GPUs."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.config.clearml_conf import conf_value
 from pipeline.errors import PipelineError
 from pipeline.stack import processes
 from pipeline.stack.processes import Process
@@ -65,7 +65,7 @@ class Agent:
             "TMPDIR": str(temporary),
             # Agents number themselves by what they see in the temporary folder: with a folder each, all would
             # unpack their steps in one place.
-            "CLEARML_AGENT__AGENT__VENVS_DIR": json.dumps(str(temporary / "venvs"), ensure_ascii=False),
+            "CLEARML_AGENT__AGENT__VENVS_DIR": conf_value(str(temporary / "venvs")),
             "OMP_NUM_THREADS": str(self.threads),
         }
         return processes.start(self.name, command, log, environment, owner)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import psutil
 from filelock import FileLock
 
+from pipeline.config.clearml_conf import conf_text
 from pipeline.connection import FILES, HOST, KEY, ROOT, SECRET, WEB, Api, Connection
 from pipeline.stack import processes
 from pipeline.stack.agents import Agent, StackError, gpu_count, temporary_folder
@@ -244,7 +245,7 @@ class Stack:
             "agent": {"git_user": "", "git_pass": ""},
         }
         self._configuration.touch(mode=0o600)
-        self._configuration.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+        self._configuration.write_text(conf_text(settings), encoding="utf-8")
 
     def _agent(self, config: Config, name: str, queue: str, index: int) -> Agent:
         gpus = gpu_count() if queue == config.queues.train else 0

@@ -1,7 +1,6 @@
 """Workers: agents in the foreground, one for each GPU, ended together; the systemd unit that starts them."""
 
 import getpass
-import json
 import os
 import shutil
 import sys
@@ -15,6 +14,7 @@ from threading import Event
 
 from filelock import FileLock, Timeout
 
+from pipeline.config.clearml_conf import conf_file, conf_text
 from pipeline.connection import ROOT
 from pipeline.errors import PipelineError
 from pipeline.stack import processes
@@ -156,11 +156,9 @@ class Worker:
 
     def _configure(self) -> Path:
         """Write the agents' clearml.conf: SETTINGS over the one in force, which may hold keys."""
-        inherited = Path(os.environ.get("CLEARML_CONFIG_FILE", "~/clearml.conf")).expanduser()
-        lines = [f"include file({json.dumps(str(inherited))})"] if inherited.is_file() else []
-        lines += [f"{name}: {json.dumps(value)}" for name, value in SETTINGS.items()]
+        inherited = conf_file(os.environ)
         path = self._home / f"{self.queue}.conf"
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        path.write_text(conf_text(SETTINGS, inherited if inherited.is_file() else None), encoding="utf-8")
         return path
 
     def _agent(self, device: Device, configuration: Path, agents: int) -> Agent:
@@ -192,5 +190,5 @@ def unit(queue: str, gpus: str, count: int) -> str:
         folder=ROOT,
         stack=folder(),
         command=" ".join([*command, "--count", str(count)]),
-        configuration=os.environ.get("CLEARML_CONFIG_FILE", str(Path.home() / "clearml.conf")),
+        configuration=conf_file(os.environ),
     )

@@ -41,7 +41,7 @@ def test_then_env_local(tmp_path, nowhere):
 
 def test_then_clearml_conf(tmp_path):
     conf = tmp_path / "clearml.conf"
-    conf.write_text("api {}")
+    conf.write_text('api { api_server: "http://127.0.0.1:1" }')
     found = named_server({"CLEARML_CONFIG_FILE": str(conf)}, tmp_path)
     assert found is not None
     assert found.variables == {"CLEARML_CONFIG_FILE": str(conf)}
