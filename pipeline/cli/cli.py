@@ -1,5 +1,8 @@
 """The command line. Errors end here, as one message and an exit code."""
 
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +19,8 @@ from planets.redaction import redact
 from steps.clearml.errors import StepError
 
 PAGE = ROOT / "docs" / "configuration.md"
+
+PROC = Path("/proc/self/stat")
 
 
 def reference(
@@ -48,10 +53,38 @@ for command in COMMANDS:
     app.command()(command)
 
 
+def require_single_options(words: Sequence[str]) -> None:
+    """Refuse an option that is given twice, of which one would be dropped in silence, except `--set`.
+
+    Raises:
+        PipelineError: it is, such as by a make variable and ARGS.
+    """
+    options = [word.partition("=")[0] for word in words if word.startswith("--")]
+    twice = sorted({option for option in options if options.count(option) > 1} - {"--set", "--"})
+    if twice:
+        raise PipelineError(f"{', '.join(twice)}: given twice; give it once, in ARGS or as a make variable")
+
+
+def require_linux() -> None:
+    """Refuse systems where the stack cannot find its processes.
+
+    Raises:
+        PipelineError: this is not Linux, or /proc is hidden.
+    """
+    if sys.platform != "linux":
+        raise PipelineError(
+            f"this project runs on Linux, WSL2 included, not on {sys.platform}; see README.md"
+        )
+    if not PROC.exists():
+        raise PipelineError(f"{PROC} is missing: mount /proc, by which the stack finds its processes")
+
+
 def main() -> None:
     """Run a command; an error that we raise on purpose is a message on stderr and exit code 1."""
-    use_kaggle_credentials()
     try:
+        require_linux()
+        require_single_options(sys.argv[1:])
+        use_kaggle_credentials()
         app()
     except (PipelineError, PlanetsError, StepError) as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(

@@ -32,11 +32,13 @@ DataPath = Annotated[str, typer.Option(envvar="DATASET_PATH", help="folder in th
 
 def settings(profile: str, pairs: list[str] | None, source: str = "", path: str = "") -> Config:
     """Return the settings of a command: profile, then `--set`, then the data source."""
-    overrides = []
+    overrides: list[tuple[str, str]] = []
     for pair in pairs or []:
         key, sign, text = pair.partition("=")
         if not (key and sign):
             raise typer.BadParameter(f"--set needs key=value, not {pair!r}")
+        if key in dict(overrides):
+            raise typer.BadParameter(f"--set {key} is given twice; give it once")
         overrides.append((key, text))
     if path:
         overrides.append(("dataset.path", str(Path(path).expanduser().resolve())))

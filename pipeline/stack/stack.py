@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from pipeline.config.clearml_conf import conf_text
 from pipeline.connection import FILES, HOST, KEY, ROOT, SECRET, WEB, Api, Connection
@@ -35,6 +36,36 @@ START_SECONDS = 60
 def folder() -> Path:
     """Return the folder of the stack: `.stack` in the checkout, or $PLANETS_STACK."""
     return Path(os.environ.get("PLANETS_STACK") or ROOT / ".stack").resolve()
+
+
+@contextmanager
+def locked(file: Path, timeout: float = -1) -> Iterator[None]:
+    """Hold the lock of a file in a private folder, which is created if necessary.
+
+    Args:
+        file: the lock.
+        timeout: seconds to wait for another holder; -1 waits for ever.
+
+    Raises:
+        Timeout: another process held the lock all the time.
+        StackError: the folder cannot be written, or its drive has no locks.
+    """
+    lock = FileLock(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock.acquire(timeout)
+    except Timeout:
+        raise
+    # A drive without locks raises NotImplementedError.
+    except (OSError, NotImplementedError) as error:
+        raise StackError(
+            f"the stack cannot write or lock {file}: {error}; name a folder on another drive, "
+            "PLANETS_STACK=/some/folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @dataclass(frozen=True)
@@ -76,8 +107,7 @@ class Stack:
         Raises:
             StackError: the server or an agent ended at once; the message holds the last lines of its log.
         """
-        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with FileLock(self.home / "lock"):
+        with locked(self.home / "lock"):
             alive = {process.name: process for process in self.running()}
             if SERVER not in alive:
                 alive = self._replace_server(config.stack, alive)
@@ -154,7 +184,7 @@ class Stack:
         """End the agents with the steps that they run, then the server; return the names of what ended."""
         if not self.home.is_dir():
             return []
-        with FileLock(self.home / "lock"):
+        with locked(self.home / "lock"):
             ended = self._end_agents()
             server = self._members().get(SERVER, [])
             processes.end(server)

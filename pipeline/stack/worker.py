@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from string import Template
 from threading import Event
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from pipeline.config.clearml_conf import conf_file, conf_text
 from pipeline.connection import ROOT
@@ -20,7 +21,7 @@ from pipeline.errors import PipelineError
 from pipeline.stack import processes
 from pipeline.stack.agents import Agent, gpu_count, temporary_folder
 from pipeline.stack.processes import Process
-from pipeline.stack.stack import Stack, folder
+from pipeline.stack.stack import Stack, folder, locked
 from planets.system import usable_cores
 
 LOOK_SECONDS = 1.0
@@ -114,9 +115,8 @@ class Worker:
         Raises:
             WorkerError: this checkout serves the queue already.
         """
-        self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            with FileLock(self._home / f"{self.queue}.lock", timeout=0):
+            with locked(self._home / f"{self.queue}.lock", timeout=0):
                 self.ready.unlink(missing_ok=True)
                 self._end([])
                 configuration = self._configure()
@@ -187,8 +187,17 @@ def unit(queue: str, gpus: str, count: int) -> str:
     return Template(UNIT.read_text(encoding="utf-8")).substitute(
         queue=queue,
         user=getpass.getuser(),
-        folder=ROOT,
-        stack=folder(),
-        command=" ".join([*command, "--count", str(count)]),
-        configuration=conf_file(os.environ),
+        folder=str(ROOT).replace("%", "%%"),  # a line of one path, which takes no quotes
+        stack=_unit_word(f"PLANETS_STACK={folder()}"),
+        command=" ".join(map(_unit_word, [*command, "--count", str(count)])),
+        configuration=_unit_word(f"CLEARML_CONFIG_FILE={conf_file(os.environ)}"),
     )
+
+
+def _unit_word(value: str) -> str:
+    """Return a word of a systemd unit: `%` doubled, and in quotes unless it is plain."""
+    text = value.replace("%", "%%")
+    if re.fullmatch(r"[\w./:,=%+@-]+", text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -8,8 +8,10 @@ import psutil
 import pytest
 from support.checkouts import ROOT
 
+from pipeline.config.settings import load_config
 from pipeline.stack import processes
-from pipeline.stack.stack import SERVER, Stack
+from pipeline.stack.agents import StackError
+from pipeline.stack.stack import SERVER, Stack, locked
 
 SLEEPER = "import time; time.sleep(600)"
 PARENT = f"""
@@ -84,3 +86,20 @@ def test_down_ends_a_step_whose_agent_and_server_were_killed(stack):
     assert step.is_running()
     assert stack.down() == ["cpu-0"]
     assert not step.is_running()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    home = tmp_path / "file" / "stack"
+    with pytest.raises(StackError, match=f"cannot write or lock {home}/lock: .*PLANETS_STACK=/some/folder"):
+        Stack(home).up(load_config("sample"))
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(37, "No locks available")])
+def test_a_drive_without_locks_is_named(tmp_path, monkeypatch, error):
+    def refuse(*_arguments):
+        raise error
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(StackError, match="cannot write or lock"), locked(tmp_path / "lock"):
+        pass

@@ -100,3 +100,16 @@ def test_a_worker_ends_what_a_killed_one_left_behind(tmp_path):
     with gpu.agents([], released.append):
         assert left.handle() is None
     assert released == [[]]
+
+
+def test_the_unit_of_a_folder_with_spaces_quotes_and_percent_signs(monkeypatch):
+    monkeypatch.setenv("PLANETS_STACK", '/мой проект/a "b" 5 %')
+    monkeypatch.setenv("CLEARML_CONFIG_FILE", "/home/me/clearml.conf")
+    monkeypatch.setattr(sys, "executable", "/мой проект/.venv/bin/python")
+    lines = worker.unit("gpu", "0,1", 1).splitlines()
+    assert (
+        'Environment="PLANETS_STACK=/мой проект/a \\"b\\" 5 %%" CLEARML_CONFIG_FILE=/home/me/clearml.conf'
+        in lines
+    )
+    command = "-m pipeline worker --queue gpu --gpus 0,1 --count 1"
+    assert f'ExecStart="/мой проект/.venv/bin/python" {command}' in lines

@@ -1,0 +1,52 @@
+"""The command line: what it cannot do is one sentence on stderr, and never a traceback."""
+
+import sys
+
+import pytest
+import typer
+
+from pipeline.cli import cli
+from pipeline.cli.options import settings
+from pipeline.config.env_files import EnvFileError
+
+
+@pytest.fixture
+def refusal(monkeypatch, capsys):
+    """Run `python -m pipeline WORDS` in this process, demand exit code 1, and return its message."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["pipeline", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 1
+        return capsys.readouterr().err
+
+    return run
+
+
+def test_an_option_given_twice_is_refused(refusal):
+    message = refusal("run", "--epochs", "3", "--set", "a=1", "--epochs=4", "--set", "b=2")
+    assert message == "error: --epochs: given twice; give it once, in ARGS or as a make variable\n"
+
+
+def test_a_setting_given_twice_is_refused():
+    with pytest.raises(typer.BadParameter, match=r"--set training.epochs is given twice"):
+        settings("sample", ["training.epochs=1", "training.seed=1", "training.epochs=2"])
+
+
+def test_other_systems_than_linux_are_refused(refusal, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert "runs on Linux, WSL2 included, not on darwin" in refusal("status")
+
+
+def test_a_container_without_proc_is_refused(refusal, monkeypatch, tmp_path):
+    monkeypatch.setattr(cli, "PROC", tmp_path / "stat")
+    assert "mount /proc" in refusal("status")
+
+
+def test_a_broken_env_local_is_one_sentence(refusal, monkeypatch):
+    def broken():
+        raise EnvFileError(".env.local: line 1 is not of the form NAME=value")
+
+    monkeypatch.setattr(cli, "use_kaggle_credentials", broken)
+    assert refusal("status") == "error: .env.local: line 1 is not of the form NAME=value\n"
