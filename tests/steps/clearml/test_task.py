@@ -23,7 +23,7 @@ def storage(folder):
     (folder / "bundle").mkdir()
     (folder / "bundle" / "bundle.json").write_text("{}")
     with running_task("train_a") as task:
-        model_id = models.register_model("a", weights, {"size": 32}, ("clear", "water"))
+        model_id = models.register_model("small", weights, {"size": 32}, ("clear", "water"))
         task.set_parameter("return/model_id", model_id)
         facts["own_model"] = models.trained_model(task.id) == model_id
         store_arrays("scores", {"test_f2": np.array([0.25, 0.5])})
