@@ -39,6 +39,10 @@ class DataFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if not isinstance(error, BlockingIOError):
+                raise StartError(
+                    f"the drive of {self.path} has no locks: {error.strerror}; use another"
+                ) from error
             raise StartError(f"another server runs on the data folder {self.path}; stop it first") from error
         for draft in self.uploads.iterdir():
             draft.unlink()

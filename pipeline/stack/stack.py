@@ -250,7 +250,7 @@ class Stack:
         while not self._ready.exists():
             if process.handle() is None or time.monotonic() > deadline:
                 processes.end(processes.family(process))
-                raise StackError(f"the embedded server did not start:\n{process.last_lines()}")
+                raise StackError(f"the embedded server did not start:\n{_explained(process.last_lines())}")
             time.sleep(0.02)
         return process
 
@@ -281,6 +281,14 @@ class Stack:
         gpus = gpu_count() if queue == config.queues.train else 0
         device = ["--gpus", str(index % gpus)] if gpus else ["--cpu-only"]
         return Agent(name, queue, device, self.worker_id(name), self._configuration, _threads(config))
+
+
+def _explained(log: str) -> str:
+    """Add the options for other ports to the log of a server whose port is taken."""
+    if "cannot listen" not in log:
+        return log
+    options = "--set stack.api_port=0 --set stack.files_port=0"
+    return f'{log}\nend what listens there, or let any free port do: ARGS="{options}"'
 
 
 def shell_exports(variables: dict[str, str]) -> str:

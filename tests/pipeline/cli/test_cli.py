@@ -1,9 +1,12 @@
 """The command line: what it cannot do is one sentence on stderr, and never a traceback."""
 
+import shutil
+import subprocess
 import sys
 
 import pytest
 import typer
+from support.checkouts import ROOT
 
 from pipeline.cli import cli
 from pipeline.cli.options import settings
@@ -50,3 +53,17 @@ def test_a_broken_env_local_is_one_sentence(refusal, monkeypatch):
 
     monkeypatch.setattr(cli, "use_kaggle_credentials", broken)
     assert refusal("status") == "error: .env.local: line 1 is not of the form NAME=value\n"
+
+
+def test_make_names_a_python_that_is_too_old(tmp_path):
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    old = tmp_path / "old-python"
+    old.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = (3, 10); $2"\n')
+    old.chmod(0o755)
+    done = subprocess.run(
+        ["make", "setup", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode
+    assert done.stderr.startswith("error: Python 3.11 or newer is needed: make PYTHON=python3.12\nmake: ")
+    assert not (tmp_path / ".venv").exists()

@@ -1,6 +1,7 @@
 """`up` and `down` after a crash, with sleeping processes in place of agents; real ones: test_crashes."""
 
 import json
+import socket
 import subprocess
 import sys
 
@@ -93,6 +94,14 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     home = tmp_path / "file" / "stack"
     with pytest.raises(StackError, match=f"cannot write or lock {home}/lock: .*PLANETS_STACK=/some/folder"):
         Stack(home).up(load_config("sample"))
+
+
+def test_a_taken_port_is_named_with_the_options_of_make(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        config = load_config("sample", [("stack.api_port", str(port))])
+        with pytest.raises(StackError, match=rf"port {port}: .*\n.*ARGS=\"--set stack.api_port=0"):
+            Stack(tmp_path / "stack").up(config)
 
 
 @pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(37, "No locks available")])
