@@ -98,7 +98,7 @@ class UnknownReference(BadRequest, subcode=16):
 
 
 class InvalidName(BadRequest, subcode=800):
-    """A name has fewer than SHORTEST_NAME characters."""
+    """A name has fewer than SHORTEST_NAME characters, or holds NUL."""
 
 
 def check_references(db: sqlite3.Connection, document: Document, tables: Mapping[str, str]) -> None:
@@ -110,11 +110,13 @@ def check_references(db: sqlite3.Connection, document: Document, tables: Mapping
 
 
 def check_name(document: Document) -> None:
-    """Raise InvalidName if the document's name is too short; one without the field passes."""
+    """Raise InvalidName if the document's name is too short or holds NUL; one without the field passes."""
     if "name" in document and len(document["name"].strip()) < SHORTEST_NAME:
         raise InvalidName(
             f"Value error: name {document['name']!r} is too short, it needs {SHORTEST_NAME} characters"
         )
+    if "\0" in document.get("name", ""):  # SQL's text functions end there
+        raise InvalidName(f"Value error: name {document['name']!r} contains a NUL character")
 
 
 def has_system_tag(tag: str) -> str:

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NoReturn, TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from server.documents import Document
 from server.errors import ApiError, BadRequest, InvalidArgument
@@ -19,6 +19,10 @@ class BodyTooLarge(ApiError, code=413):
     """The body exceeds the server's limit."""
 
 
+class ClientGone(BadRequest):
+    """The client hung up; nobody reads the answer."""
+
+
 class MissingArgument(BadRequest, subcode=11):
     """A required argument is missing."""
 
@@ -30,17 +34,21 @@ async def read_body(request: Request, largest: int = LARGEST_BODY) -> bytes:
         BodyTooLarge: It exceeds ``largest`` bytes, before or after decompression. A length that says so is
             refused before anything is read.
         BadRequest: The content encoding is unknown or the compressed data is damaged.
+        ClientGone: The client hung up before it had sent everything.
     """
     too_large = BodyTooLarge(f"The request body is larger than {largest / 2**20:.0f} MiB")
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > largest:
         raise too_large
     chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > largest:
-            raise too_large
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > largest:
+                raise too_large
+            chunks.append(chunk)
+    except ClientDisconnect as error:
+        raise ClientGone("The client hung up before it had sent the whole request") from error
     body = b"".join(chunks)
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     return body if encoding == "identity" or not body else _decompressed(body, encoding, largest)
@@ -55,16 +63,18 @@ def parse_object(text: bytes) -> Document:
     """Parse one JSON object; an empty body counts as an empty object.
 
     Raises:
-        BadRequest: The text is not JSON or is nested too deep.
+        BadRequest: The text is not JSON in a Unicode encoding, or is nested too deep.
         InvalidArgument: The value is not an object.
     """
     if not text.strip():
         return {}
     try:
-        value = json.loads(text, parse_constant=_refuse)
-        if text.count(b"[") + text.count(b"{") > DEEPEST:
-            _check_depth(value)
-        if b"\\u" in text:
+        # Decoded here because json.loads lets bytes of lone surrogates pass, which no database stores.
+        decoded = text.decode(json.detect_encoding(text))
+        value = json.loads(decoded, parse_constant=_refuse)
+        if decoded.count("[") + decoded.count("{") > DEEPEST:
+            check_depth(value)
+        if "\\u" in decoded:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"Invalid JSON body: {error!s:.200}") from error
@@ -91,7 +101,8 @@ def _decompressed(body: bytes, encoding: str, largest: int) -> bytes:
     return data
 
 
-def _check_depth(value: object) -> None:
+def check_depth(value: object) -> None:
+    """Raise ValueError if the value is nested deeper than DEEPEST levels."""
     # SQLite's JSON functions fail at 1000 levels; no client's document comes near DEEPEST.
     layer = [value]
     for _ in range(DEEPEST):

@@ -26,7 +26,7 @@ SIGNALS = {
 }
 """Likely cause of an end by a signal. A shell and Docker report signal 9 as exit code 137."""
 
-EXIT_CODE = re.compile(r"exit code (-?\d+)")
+EXIT_CODE = re.compile(r"exit code (-?\d{1,9})(?!\d)")
 DISK_FULL = re.compile(r"No space left on device|\[Errno 28\]|disk is full")
 TRACEBACK = "Traceback (most recent call last)"
 RAISED = "Exception "

@@ -12,6 +12,8 @@ from server.database import Database
 from server.errors import ApiError, BadRequest
 
 UNUSABLE = re.compile(r"[\x00-\x1f\x7f\\]")
+LONGEST_PATH = 4000
+"""In bytes; Linux takes 4095, and drafts are renamed within the folder."""
 
 
 class NotFound(ApiError, code=404):
@@ -33,6 +35,8 @@ class Tree:
         if any(len(os.fsencode(part)) > 255 for part in parts):
             raise BadRequest(f"A name in the path is too long: {path!r:.200}")
         target = self._root.joinpath(*parts)
+        if len(os.fsencode(target)) > LONGEST_PATH:
+            raise BadRequest(f"The path is too long: {path!r:.200}")
         # All components are plain names, so only a symbolic link could still lead elsewhere.
         if target.parent.resolve() != target.parent or target.is_symlink():
             raise BadRequest(f"Invalid path: {path!r:.200}")

@@ -83,6 +83,7 @@ def update(call: Call) -> Document:
     fields: Document = {}
     if "name" in call.arguments:
         fields["name"] = call.arguments.text("name")
+        queues.check_queue_name(fields["name"])
         other = documents.named(call.db, "queues", fields["name"])
         if other and other["id"] != queue["id"]:
             raise NotUnique("name", fields["name"])

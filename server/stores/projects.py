@@ -53,12 +53,14 @@ def ensure_project(db: sqlite3.Connection, name: str, now: str) -> Document:
 
 
 def check_project_name(name: str) -> None:
-    """Raise InvalidArgument for a name of fewer than three characters or with an empty part."""
+    """Raise InvalidArgument for a name of fewer than three characters, with NUL or with an empty part."""
     if len(name.strip()) < documents.SHORTEST_NAME:
         raise InvalidArgument(
             f"Validation error: project name {name!r} is too short, it needs"
             f" {documents.SHORTEST_NAME} characters"
         )
+    if "\0" in name:  # SQL's text functions end there
+        raise InvalidArgument(f"Validation error: project name {name!r} contains a NUL character")
     if not all(part.strip() for part in name.split("/")):
         raise InvalidArgument(f"Validation error: invalid project name {name!r:.200}: an empty part")
 

@@ -47,11 +47,16 @@ def ensure_queue(db: sqlite3.Connection, name: str, now: str, system_tags: tuple
     existing = documents.named(db, "queues", name)
     if existing:
         return existing
-    if not name.strip():
-        raise InvalidArgument("Validation error: a queue needs a name")
+    check_queue_name(name)
     queue = documents.blank(now) | {"name": name, "system_tags": list(system_tags), "metadata": {}}
     documents.insert(db, "queues", queue)
     return queue
+
+
+def check_queue_name(name: str) -> None:
+    """Raise InvalidArgument for a blank name or one with NUL, where SQL's text functions end."""
+    if not name.strip() or "\0" in name:
+        raise InvalidArgument(f"Validation error: a queue needs a name without NUL, not {name!r:.200}")
 
 
 def default_queue(db: sqlite3.Connection) -> Document:

@@ -1,7 +1,10 @@
 """Pages of datasets: the list of versions, one version with its content, and a preview of its pictures."""
 
 import json
+import lzma
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +23,10 @@ ROWS = 100
 REPORTED_IMAGES = 12
 PREVIEWED = 16
 MAX_PICTURE_BYTES = 2**20
+DAMAGED = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError,
+           RuntimeError, struct.error)  # fmt: skip
+"""All that zipfile and its decompressors raise on a damaged, encrypted or unsupported archive."""
+
 MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 
 section = Section()
@@ -88,11 +95,11 @@ def version_page(visit: Visit) -> Shown:
     )
 
 
-@section.data("/datasets/pictures/{task}/{index:int}")
+@section.data("/datasets/pictures/{task}/{index}")
 def preview_picture(visit: Visit) -> Picture:
     """One of the pictures of the preview."""
-    pictures, index = _preview(visit.files, visit.task()), int(visit.path["index"])
-    if index >= len(pictures):
+    pictures, index = _preview(visit.files, visit.task()), visit.number("index")
+    if index is None or index >= len(pictures):
         raise NotThere("There is no such picture")
     return pictures[index][1]
 
@@ -159,7 +166,7 @@ def _pictures(path: Path, _changed: int) -> tuple[tuple[str, Picture], ...]:
             members = [item for item in archive.infolist() if _is_picture(item)]
             chosen = members[:: max(1, len(members) // PREVIEWED)][:PREVIEWED]
             return tuple((item.filename, Picture(_media_type(item), archive.read(item))) for item in chosen)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+    except DAMAGED:
         return ()
 
 

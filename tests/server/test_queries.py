@@ -7,16 +7,15 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from support.embedded import Embedded, fetch
+from support.embedded import Embedded
 
 from server.documents import project_fields
 from server.errors import BadRequest
 from server.list_filters import list_condition
 from server.query import literal, translate
 from server.requests import Arguments, parse_object
-from server.services import discover
 from server.stores.tasks import TASKS
 
 
@@ -177,106 +176,6 @@ def test_projection_invents_nothing_and_changes_nothing(document: dict[str, Any]
     for field in fields:
         if "." not in field and field in document:
             assert chosen[field] == document[field]
-
-
-FILTERS = [
-    "id",
-    "name",
-    "tags",
-    "system_tags",
-    "status",
-    "type",
-    "project",
-    "parent",
-    "created",
-    "a.b",
-    "_all_",
-]
-PAGING = ["order_by", "page", "page_size", "only_fields", "size", "scroll_id", "search_hidden", "batch_size"]
-THINGS = ["task", "tasks", "ids", "queue", "model", "worker", "user", "projects", "section", "force", "tag"]
-PARTS = ["models", "hyperparams", "configuration", "runtime", "script", "execution", "artifacts", "metadata"]
-OTHERS = [
-    "args",
-    "samples",
-    "key",
-    "metric",
-    "metrics",
-    "iters",
-    "event_type",
-    "new_task_hyperparams",
-    "_any_",
-]
-NAMES = st.sampled_from(FILTERS + PAGING + THINGS + PARTS + OTHERS)
-KEYS = st.sampled_from(
-    [
-        "pattern",
-        "fields",
-        "name",
-        "key",
-        "model",
-        "output",
-        "s",
-        "tags",
-        "any",
-        "include",
-        "metric",
-        "variants",
-    ]
-)
-EVENT = st.sampled_from(["type", "metric", "variant", "iter", "value", "timestamp", "msg"])
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False)
-    | st.sampled_from(["", "x", "^x$", "(", "-name", ">=2020", "a.b", "\x00", "\ud800", "$", '"'])
-    | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=6,
-)
-ENDPOINTS = {
-    name: sorted(item.arguments) for service in discover() for name, item in service.endpoints.items()
-}
-# Mostly arguments that the call reads: with another one, it is refused before it reads any.
-REQUESTS = st.sampled_from(sorted(ENDPOINTS)).flatmap(
-    lambda call: st.tuples(
-        st.just(call),
-        st.dictionaries(st.sampled_from(ENDPOINTS[call] or ["none"]), VALUES, max_size=5)
-        | st.dictionaries(NAMES, VALUES, max_size=2),
-    )
-)
-
-
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(REQUESTS, st.booleans())
-def test_no_request_breaks_the_server(
-    shared: Embedded, request_: tuple[str, dict[str, Any]], real: bool
-) -> None:
-    """With ids that exist as well as without: an answer, or an error of the client's."""
-    endpoint, arguments = request_
-    if real:
-        found = shared.call("tasks.get_all", page_size=1, only_fields=["id"]).data["tasks"]
-        task = found[0]["id"] if found else shared.new_task()
-        known = {"task": task, "tasks": [task], "ids": [task], "model": task, "worker": "w"}
-        arguments |= {name: value for name, value in known.items() if name in ENDPOINTS[endpoint]}
-    answer = fetch(f"{shared.api}/{endpoint}", "POST", json.dumps(arguments).encode(), shared.bearer)
-    assert answer.status < 500, (endpoint, arguments, answer.body[:300])
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.lists(
-        st.dictionaries(EVENT, VALUES),
-        max_size=4,
-    )
-)
-def test_no_event_breaks_the_server(shared: Embedded, events: list[dict[str, Any]]) -> None:
-    task = shared.new_task()
-    lines = [json.dumps({"type": "training_stats_scalar", **event, "task": task}) for event in events]
-    headers = {**shared.bearer, "Content-Type": "application/json-lines"}
-    answer = fetch(f"{shared.api}/events.add_batch", "POST", "\n".join(lines).encode(), headers)
-    assert answer.status < 500, (events, answer.body[:300])
-    assert shared.call("tasks.get_by_id", task=task).status == 200
 
 
 TOO_MANY: list[dict[str, Any]] = [

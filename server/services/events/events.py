@@ -5,6 +5,7 @@ from typing import Any
 
 from server.dispatch import ANYTHING, Call, Service
 from server.documents import Document
+from server.requests import LARGEST_INTEGER
 from server.services.events.metrics import read_series
 from server.services.events.writer import add_events
 from server.stores.events import LOG, SCALAR, TYPES, in_series
@@ -136,7 +137,7 @@ def _position(scroll: str) -> tuple[int | None, int]:
     timestamp, _, number = scroll.partition(":")
     digits = timestamp.removeprefix("-")
     if digits.isascii() and digits.isdigit() and number.isascii() and number.isdigit():
-        return int(timestamp[:19]), int(number[:18])
+        return max(-LARGEST_INTEGER, min(int(timestamp[:20]), LARGEST_INTEGER)), int(number[:18])
     return None, 0
 
 

@@ -6,6 +6,7 @@ sends iterations again, and a late report may belong before the last one.
 
 import math
 import sqlite3
+import sys
 from collections import Counter
 from typing import Any
 
@@ -177,9 +178,9 @@ def _summarize(
         return
     if replaced is None:
         entry["count"] += 1
-        entry["mean_value"] += (value - entry["mean_value"]) / entry["count"]
+        entry["mean_value"] = _moved(entry["mean_value"], value, entry["mean_value"], entry["count"])
     else:
-        entry["mean_value"] += (value - replaced) / entry["count"]
+        entry["mean_value"] = _moved(entry["mean_value"], value, replaced, entry["count"])
     if last is None or event.iteration >= last:
         entry["value"] = value
     if event.iteration <= entry["first_value_iteration"]:
@@ -192,6 +193,16 @@ def _summarize(
         entry |= {"min_value": value, "min_value_iteration": event.iteration}
     if value > entry["max_value"]:
         entry |= {"max_value": value, "max_value_iteration": event.iteration}
+
+
+def _moved(mean: float, added: float, removed: float, count: int) -> float:
+    """Return the mean of ``count`` values after ``added`` took the place of ``removed``."""
+    moved = mean + (added - removed) / count
+    if math.isfinite(moved):
+        return moved
+    # The difference of two huge numbers overflows; their shares do so only by rounding.
+    moved = added if count == 1 else mean + (added / count - removed / count)
+    return max(-sys.float_info.max, min(moved, sys.float_info.max))
 
 
 def _first(event: Event, value: float) -> Document:

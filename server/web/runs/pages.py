@@ -16,6 +16,8 @@ from server.web.tasks.failure import Failure, failure_of
 
 PAGE = 30
 LOG_WIDTH = 26
+MAX_DRAWN = 300
+"""Steps of a run that is drawn; a larger one is only listed."""
 SERVICES = "services"
 # The SDK notes in the comment who started a run.
 AUTHOR = re.compile(r"Auto-generated at .{10,40} by (\S{1,80})")
@@ -82,7 +84,7 @@ def run_page(visit: Visit) -> Shown:
     values = {
         "steps": steps,
         "by_name": {step.node.name: step for step in steps},
-        "picture": dag.picture(planned) if planned else None,
+        "picture": dag.picture(planned) if 0 < len(planned) <= MAX_DRAWN else None,
         "log_width": LOG_WIDTH,
         "scores": scores,
         "best": nodes.best_score(planned),

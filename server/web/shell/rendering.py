@@ -61,6 +61,8 @@ class Renderer:
             html = "".join(block(template.new_context(context))) if block else ""
         else:
             html = template.render(context)
+        # JSON inside a text, such as a plot's, may hold half a surrogate pair.
+        html = html.encode("utf-8", "replace").decode()
         tag = f'"{hashlib.sha256(html.encode()).hexdigest()[:24]}"'
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers={"etag": tag, **NO_STORE})

@@ -44,8 +44,12 @@ class Visit:
 
     def integer(self, name: str, default: int = 0) -> int:
         """Return a number of the query, or the default if it is missing or no number."""
-        text = self.query.get(name, "")
-        return int(text[:18]) if text.isascii() and text.isdigit() else default
+        number = _number(self.query.get(name, ""))
+        return default if number is None else number
+
+    def number(self, name: str) -> int | None:
+        """Return a number of the address, or None if it is no number."""
+        return _number(self.path[name])
 
     def flag(self, name: str) -> bool:
         """Return True if the checkbox of that name is ticked."""
@@ -58,6 +62,11 @@ class Visit:
             "newer": max(start - size, 0) if start else None,
             "older": start + size if count > size else None,
         }
+
+
+def _number(text: str) -> int | None:
+    # 18 digits fit the database's integers; more are a number that nothing has.
+    return int(text[:18]) if text.isascii() and text.isdigit() else None
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def score(value: object) -> str:
 def moment(timestamp: object) -> str:
     """Format a timestamp to the second, in UTC."""
     parsed = parsed_time(timestamp)
-    return parsed.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if parsed else ""
+    return parsed.strftime("%Y-%m-%d %H:%M:%S") if parsed else ""
 
 
 def epoch(timestamp: object) -> int:
@@ -74,12 +74,12 @@ def epoch(timestamp: object) -> int:
 
 
 def parsed_time(timestamp: object) -> datetime | None:
-    """Return a stored timestamp as a time, or None if it is no time."""
+    """Return a stored timestamp as a time in UTC, or None if it is no time."""
     if not isinstance(timestamp, str):
         return None
     try:
-        return documents.parse_time(timestamp)
-    except ValueError:
+        return documents.parse_time(timestamp).astimezone(UTC)
+    except (ValueError, OverflowError):  # the first and the last day of the calendar may have no UTC time
         return None
 
 

@@ -26,7 +26,7 @@ SIGNALS = {
     11: "segmentation fault",
     15: "terminated by someone else",
 }
-EXIT_CODE = re.compile(r"exit code (-?\d+)")
+EXIT_CODE = re.compile(r"exit code (-?\d{1,9})(?!\d)")
 DISK_FULL = re.compile(r"No space left on device|\[Errno 28\]|disk is full")
 TRACEBACK = "Traceback (most recent call last)"
 # What the SDK puts before the message of an exception that ended a task.

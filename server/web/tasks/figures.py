@@ -1,6 +1,7 @@
 """Figures of a task: curves and plots for plotly.js, tables and debug images for the page itself."""
 
 import json
+import math
 import mimetypes
 import re
 import sqlite3
@@ -9,6 +10,7 @@ from typing import Any
 
 from server.documents import Document
 from server.files.tree import Tree
+from server.requests import check_depth
 from server.stores.events import IMAGE, PLOT, SCALAR, curve, series
 from server.web.shell import text
 from server.web.shell.section import NotThere, Section, Visit
@@ -93,12 +95,12 @@ def plots(db: sqlite3.Connection, task: str) -> list[Plot]:
     return [_plot(row) for row in rows]
 
 
-@section.data("/figures/plot/{task}/{number:int}")
+@section.data("/figures/plot/{task}/{number}")
 def plot_figure(visit: Visit) -> Document:
     """One stored plot, as plotly.js draws it."""
     row = visit.db.execute(
         "SELECT doc FROM events WHERE task = ? AND type = ? AND number = ?",
-        (visit.path["task"], PLOT, visit.path["number"]),
+        (visit.path["task"], PLOT, visit.number("number")),
     ).fetchone()
     if row is None:
         raise NotThere("There is no such plot")
@@ -141,12 +143,19 @@ def _plot(row: sqlite3.Row) -> Plot:
 
 
 def _figure(stored: str) -> Document:
-    """Return the reported figure; empty if it cannot be read."""
+    """Return the reported figure, its NaN and infinity as gaps; empty if it cannot be read."""
     try:
-        figure = json.loads(json.loads(stored).get("plot_str") or "{}")
+        text = json.loads(stored).get("plot_str") or "{}"
+        figure = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+        check_depth(figure)
     except (ValueError, TypeError, RecursionError):
         return {}
     return figure if isinstance(figure, dict) else {}
+
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
 
 
 def _table(figure: Document) -> Table | None:

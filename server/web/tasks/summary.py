@@ -8,6 +8,7 @@ from typing import Any
 
 from server import documents
 from server.documents import Document
+from server.requests import check_depth
 from server.web.shell import text
 
 MAX_PREVIEW = 20_000
@@ -68,6 +69,7 @@ def read_object(stored: object) -> dict[str, Any]:
     """Return the JSON object in a text; empty if there is none or it cannot be read."""
     try:
         parsed = json.loads(stored) if isinstance(stored, str) else {}
+        check_depth(parsed)
     except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
