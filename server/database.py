@@ -1,9 +1,11 @@
 """One SQLite file: one writer behind a lock, readers on their own connections."""
 
+import contextlib
 import logging
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -19,6 +21,17 @@ log = logging.getLogger("server")
 BUSY_SECONDS = 5.0
 LONGEST_PATTERN = 10_000
 REGEXP_SECONDS = 2.0
+
+INCREMENTAL = 2
+VACUUMED_PAGES = 1000
+FREE_PAGES = 1000
+"""Pages of 4 kB that stay in the file for later writes."""
+
+LARGEST_CONVERTED = 256 * 2**20
+"""In bytes: rewriting more would delay the start by more than seconds."""
+
+LARGEST_LOG = 16 * 2**20
+"""In bytes: the write-ahead log is cut back to it."""
 
 # SQLite's errors of the storage rather than of the statement: a retry may well succeed.
 STORAGE_FAILURES = {
@@ -54,13 +67,14 @@ class Database:
             StartError: The file cannot be used, or a newer server wrote it.
         """
         self._path = path
-        self._lock = threading.Lock()
+        self._lock = Turns()
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._patterns = Patterns()
         self._trouble: str | None = None
         try:
             self._writer = self._connect()
+            self._prepare_to_shrink()
             migrate(self._writer, migrations() if changes is None else changes)
             self._writer.execute("BEGIN IMMEDIATE")  # fail now rather than at the first call
             self._writer.execute("ROLLBACK")
@@ -100,6 +114,12 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
+    def shrink(self) -> None:
+        """Give the space of deleted rows back to the disk, in slices between which other writers run."""
+        with contextlib.suppress(Unavailable):  # logged; the space is used again all the same
+            while self._shrink_some():
+                pass
+
     def close(self) -> None:
         """Close all connections, which merges the write-ahead log; no transaction may be open."""
         for reader in self._readers:
@@ -107,6 +127,42 @@ class Database:
         with self._lock:
             self._writer.execute("PRAGMA optimize")
             self._writer.close()
+
+    def _prepare_to_shrink(self) -> None:
+        if self._pragma("auto_vacuum") == INCREMENTAL:
+            return
+        if self._path.stat().st_size > LARGEST_CONVERTED:
+            log.warning(
+                "%s does not shrink after deletions; to change that, stop the server and run"
+                " sqlite3 on it with: PRAGMA auto_vacuum = 2; VACUUM;",
+                self._path,
+            )
+            return
+        # An older database is rewritten once; a new one is empty.
+        self._writer.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+        try:
+            self._writer.execute("VACUUM")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_FULL:
+                raise
+            log.warning("%s does not shrink after deletions: no space is left to rewrite it", self._path)
+
+    def _shrink_some(self) -> bool:
+        """Return True if there is more to do."""
+        with self._lock, self._watched():
+            if self._pragma("auto_vacuum") != INCREMENTAL:
+                return False
+            excess = self._pragma("freelist_count") - FREE_PAGES
+            if excess <= 0:
+                return False
+            # execute() would stop after the first page.
+            self._writer.executescript(f"PRAGMA incremental_vacuum({min(excess, VACUUMED_PAGES)})")
+            if excess <= VACUUMED_PAGES:
+                self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")  # which truncates the file
+            return excess > VACUUMED_PAGES
+
+    def _pragma(self, name: str) -> int:
+        return int(self._writer.execute(f"PRAGMA {name}").fetchone()[0])
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -148,8 +204,42 @@ class Database:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA journal_size_limit = {LARGEST_LOG}")
         connection.create_function("regexp", 2, self._patterns.matches, deterministic=True)
         return connection
+
+
+class Turns:
+    """A lock taken in the order of asking.
+
+    A plain lock would often go back to the thread that has just released it: one that deletes slice after
+    slice would keep all others waiting.
+    """
+
+    def __init__(self) -> None:
+        """Start free."""
+        self._mutex = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._held = False
+
+    def __enter__(self) -> None:
+        """Wait for the turn."""
+        with self._mutex:
+            if not self._held:
+                self._held = True
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        turn.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        """Pass the lock to the one that waits longest."""
+        with self._mutex:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False
 
 
 def _reason(error: Exception) -> str:

@@ -6,7 +6,8 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -24,6 +25,7 @@ log = logging.getLogger("server")
 PATH = re.compile(r"/(?:v(?P<version>\d{1,3}(?:\.\d{1,3})?)/)?(?P<name>[a-z_]{1,40}\.[a-z0-9_]{1,60})")
 LOGIN, PING = "auth.login", "debug.ping"
 THREADS = 8
+T = TypeVar("T")
 REMEMBERED_UNKNOWN = 500
 
 
@@ -68,12 +70,16 @@ ANYTHING = "*"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A handler, its kind of transaction, the API version for the envelope, and the arguments read."""
+    """A handler, its kind of transaction, the API version for the envelope, and the arguments read.
+
+    ``slices``, if any, runs first, in transactions of its own until it returns False.
+    """
 
     handler: Handler
     writes: bool
     version: str
     arguments: frozenset[str]
+    slices: Callable[[Call], bool] | None = None
 
     def supports(self, name: str) -> bool:
         """Return True if the call reads the argument, or may ignore it."""
@@ -133,6 +139,16 @@ class Service:
                 lambda call: bulk(call, lambda item_id: {**extra, **act(call, item_id)})
             )
             return act
+
+        return register
+
+    def in_slices(self, *actions: str) -> Callable[[Callable[[Call], bool]], Callable[[Call], bool]]:
+        """Register the first part of long deletions, which other writers interrupt; True asks for more."""
+
+        def register(slices: Callable[[Call], bool]) -> Callable[[Call], bool]:
+            for name in (f"{self.name}.{action}" for action in actions):
+                self.endpoints[name] = replace(self.endpoints[name], slices=slices)
+            return slices
 
         return register
 
@@ -228,9 +244,19 @@ class Api:
     def _handle(self, endpoint: Endpoint, values: Document, lines: list[bytes], address: str) -> Document:
         endpoint.check(values)
         transaction = self._database.write if endpoint.writes else self._database.read
-        with transaction() as db:
-            call = Call(db, Arguments(values), lines, self._credentials, documents.now(), address)
-            return endpoint.handler(call)
+
+        def run(handler: Callable[[Call], T]) -> T:
+            with transaction() as db:
+                call = Call(db, Arguments(values), lines, self._credentials, documents.now(), address)
+                return handler(call)
+
+        if endpoint.slices is None:
+            return run(endpoint.handler)
+        while run(endpoint.slices):
+            pass
+        data = run(endpoint.handler)
+        self._database.shrink()
+        return data
 
     def _note_unknown(self, name: str) -> None:
         if name not in self._unknown and len(self._unknown) < REMEMBERED_UNKNOWN:

@@ -14,13 +14,12 @@ from server import documents
 from server.database import Database, Unavailable
 from server.documents import ARCHIVED, Document
 from server.files.tree import Tree, remove_file
-from server.stores.events import image_urls
+from server.stores.events import SLICE, image_urls
 
 log = logging.getLogger("server")
 
 DAY = 86400.0
 INTERVAL = 3600.0
-BATCH = 10_000
 
 FULL = (
     "(json_array_length(doc, '$.execution.artifacts') > 0"
@@ -67,6 +66,7 @@ class Retention:
             remove_file(self._tree, url)
         while self._delete_some_events(task_id):
             pass
+        self._database.shrink()
         with self._database.write() as db:
             task = documents.find(db, "tasks", task_id)
             if task is None:
@@ -81,8 +81,8 @@ class Retention:
         # In batches, so that running tasks do not wait long for the writer.
         some = "SELECT number FROM events WHERE task = ? LIMIT ?"
         with self._database.write() as db:
-            gone = db.execute(f"DELETE FROM events WHERE number IN ({some})", (task_id, BATCH)).rowcount
-        return gone == BATCH
+            gone = db.execute(f"DELETE FROM events WHERE number IN ({some})", (task_id, SLICE)).rowcount
+        return gone == SLICE
 
 
 def _is_named_elsewhere(db: sqlite3.Connection, task_id: str) -> bool:

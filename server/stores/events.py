@@ -5,7 +5,7 @@ not on the number of stored events.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import md5
 from typing import Any
@@ -24,6 +24,9 @@ SINGLE_VALUE_ITERATION = -(2**31)
 
 DENSE = 5
 """Up to this many stored points per returned one, reading them all beats searching for each."""
+
+SLICE = 5_000
+"""Events deleted in one transaction, so that other writers wait little."""
 
 _INSERT = (
     "INSERT INTO events (task, type, metric, variant, iter, timestamp, value, doc)"
@@ -102,6 +105,19 @@ def extremes(db: sqlite3.Connection, event: Event) -> tuple[sqlite3.Row, sqlite3
     sql = f"SELECT iter, value {_SERIES} ORDER BY value {{}}, iter LIMIT 1"
     smallest, largest = (db.execute(sql.format(order), event.series).fetchone() for order in ("ASC", "DESC"))
     return smallest, largest
+
+
+def delete_some(db: sqlite3.Connection, tasks: Iterable[str]) -> bool:
+    """Delete at most SLICE events of the tasks, except images; return True if there may be more.
+
+    Images name files that the caller may still want to list or remove.
+    """
+    some = "SELECT number FROM events WHERE task = ? AND type = ? LIMIT ?"
+    left = SLICE
+    for task in tasks:
+        for kind in sorted(TYPES - {IMAGE}):
+            left -= db.execute(f"DELETE FROM events WHERE number IN ({some})", (task, kind, left)).rowcount
+    return left == 0
 
 
 def image_urls(db: sqlite3.Connection, task: str) -> list[Any]:

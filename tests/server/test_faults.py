@@ -6,15 +6,15 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
 from support.embedded import Embedded, refused, running
 from support.uploads import get, upload
 
-from server.database import Database
+from server.database import Database, Unavailable
 
 ANY_PORT = ("--api-port", "0", "--files-port", "0")
 
@@ -164,13 +164,37 @@ def test_both_ports_cannot_be_one(tmp_path: Path) -> None:
     assert "choose another with --files-port" in line
 
 
-def test_an_error_that_ends_the_transaction_is_the_one_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transaction", [Database.read, Database.write])
+def test_an_error_that_ends_the_transaction_is_the_one_reported(
+    tmp_path: Path, transaction: Callable[[Database], AbstractContextManager[sqlite3.Connection]]
+) -> None:
     database = Database(tmp_path / "server.db")
 
     def fail() -> None:
-        with database.read() as db:
+        with transaction(database) as db:
             db.execute("ROLLBACK")  # as SQLite does by itself on a full disk or a failed read
             raise LookupError
 
-    with closing(database), pytest.raises(LookupError):
-        fail()
+    with closing(database):
+        with pytest.raises(LookupError):
+            fail()
+        with database.write() as db:
+            db.execute("INSERT INTO tasks (id, doc) VALUES ('t', '{}')")
+
+
+def test_a_full_database_takes_writes_again_once_there_is_space(tmp_path: Path) -> None:
+    """SQLite may have rolled back by itself; the next transaction starts all the same."""
+    database = Database(tmp_path / "server.db")
+
+    def insert(name: str, size: int) -> None:
+        with database.write() as db:
+            if size:
+                db.execute("PRAGMA max_page_count = 100")
+            db.execute("INSERT INTO tasks (id, doc) VALUES (?, json_object('x', ?))", (name, "x" * size))
+
+    with closing(database):
+        with pytest.raises(Unavailable, match="no space is left for the database"):
+            insert("large", 10**6)
+        insert("small", 0)
+        with database.read() as db:
+            assert [row["id"] for row in db.execute("SELECT id FROM tasks")] == ["small"]

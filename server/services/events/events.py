@@ -8,7 +8,7 @@ from server.documents import Document
 from server.requests import LARGEST_INTEGER
 from server.services.events.metrics import read_series
 from server.services.events.writer import add_events
-from server.stores.events import LOG, SCALAR, TYPES, in_series
+from server.stores.events import LOG, SCALAR, TYPES, delete_some, in_series
 from server.stores.tasks import load_task, save_task
 
 service = Service("events")
@@ -86,10 +86,18 @@ def get_scalar_metric_data(call: Call) -> Document:
 def delete_for_task(call: Call) -> Document:
     """Delete all events of a task and reset its last metrics and iteration."""
     task = load_task(call.db, call.arguments.text("task"))
+    # The slices delete all but the images; the metrics tell that there was something.
     gone = call.db.execute("DELETE FROM events WHERE task = ?", (task["id"],)).rowcount
+    deleted = gone > 0 or bool(task["metric_stats"])
     task |= {"last_metrics": {}, "metric_stats": {}, "last_iteration": 0}
     save_task(call.db, task, call.now)
-    return {"deleted": gone > 0}
+    return {"deleted": deleted}
+
+
+@service.in_slices("delete_for_task")
+def delete_events(call: Call) -> bool:
+    """Delete some events of the task."""
+    return delete_some(call.db, [load_task(call.db, call.arguments.text("task"))["id"]])
 
 
 @service.reads("clear_scroll", "scroll_id")

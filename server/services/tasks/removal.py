@@ -1,14 +1,16 @@
 """Calls of the tasks service that delete, reset and archive tasks."""
 
 import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
 
 from server import documents
 from server.dispatch import Call, Service
 from server.documents import Document
-from server.errors import BadRequest
+from server.errors import ApiError, BadRequest
 from server.services.tasks.status import CHANGE, STATUS, change, included_steps
 from server.stores import queues
-from server.stores.events import image_urls
+from server.stores.events import delete_some, image_urls
 from server.stores.tasks import (
     ORIGINS,
     RUN_MARKS,
@@ -38,10 +40,7 @@ def delete(call: Call, task_id: str) -> Document:
 
     ``include_pipeline_steps`` also deletes a run's steps.
     """
-    task = load_task(call.db, task_id)
-    if task["status"] != "created" and not call.arguments.flag("force"):
-        raise TaskNotDraft(f"Task is {task['status']}, use force=true to delete: task={task_id}")
-    tasks = [*included_steps(call, task), task]
+    tasks = _deletable(call, task_id)
     urls = file_urls(call.db, tasks) if call.arguments.flag("return_file_urls") else None
     with_models = call.arguments.flag("delete_output_models", True)
     counts = [delete_task(call.db, item, with_models) for item in tasks]
@@ -52,14 +51,25 @@ def delete(call: Call, task_id: str) -> Document:
 @service.writes_each("reset_many", *RESET)
 def reset(call: Call, task_id: str) -> Document:
     """Turn a task back into a draft: delete the results of its run and keep its parameters."""
-    task = load_task(call.db, task_id)
-    require_status(task, ORIGINS["created"], call.arguments.flag("force"))
+    task = _resettable(call, task_id)
     urls = file_urls(call.db, [task]) if call.arguments.flag("return_file_urls") else None
     counts = _release_models(call.db, task_id, call.arguments.flag("delete_output_models", True))
     call.db.execute("DELETE FROM events WHERE task = ?", (task_id,))
     dequeued = int(queues.remove(call.db, task_id))
     changes = _clear(call, task) | save_task(call.db, task, call.now)
     return {"updated": 1, "fields": changes, "dequeued": {"removed": dequeued}, "urls": urls, **counts}
+
+
+@service.in_slices("delete", "delete_many")
+def delete_events(call: Call) -> bool:
+    """Delete some events of tasks that may be deleted; the call reports the others."""
+    return _delete_some(call, _deletable)
+
+
+@service.in_slices("reset", "reset_many")
+def reset_events(call: Call) -> bool:
+    """Delete some events of tasks that may be reset; the call reports the others."""
+    return _delete_some(call, lambda call, task_id: [_resettable(call, task_id)])
 
 
 @service.writes("archive", "tasks", *ARCHIVE)
@@ -108,6 +118,28 @@ def delete_task(db: sqlite3.Connection, task: Document, with_models: bool = True
     queues.remove(db, task_id)
     documents.delete(db, "tasks", task_id)
     return {"updated_children": len(children), **counts}
+
+
+def _deletable(call: Call, task_id: str) -> list[Document]:
+    """Return what the call deletes with the task, the task last; raises TaskNotDraft."""
+    task = load_task(call.db, task_id)
+    if task["status"] != "created" and not call.arguments.flag("force"):
+        raise TaskNotDraft(f"Task is {task['status']}, use force=true to delete: task={task_id}")
+    return [*included_steps(call, task), task]
+
+
+def _resettable(call: Call, task_id: str) -> Document:
+    task = load_task(call.db, task_id)
+    require_status(task, ORIGINS["created"], call.arguments.flag("force"))
+    return task
+
+
+def _delete_some(call: Call, tasks_of: Callable[[Call, str], list[Document]]) -> bool:
+    tasks: list[str] = []
+    for task_id in call.arguments.texts("ids") or call.arguments.texts("task"):
+        with suppress(ApiError):
+            tasks += [task["id"] for task in tasks_of(call, task_id)]
+    return delete_some(call.db, tasks)
 
 
 def _release_models(db: sqlite3.Connection, task: str, remove: bool) -> Document:
