@@ -131,9 +131,9 @@ class Fuzzer:
 
 def send(address: str, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     """Send one request as it is: path and body need not be what a well-behaved client sends."""
-    connection = HTTPConnection(urlsplit(address).netloc, timeout=120)
+    connection = HTTPConnection(urlsplit(address).netloc, timeout=30)
     try:
-        connection.putrequest(method, path, skip_accept_encoding=True)
+        connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
         for name, value in (*headers.items(), ("Content-Length", str(len(body)))):
             connection.putheader(name, value)
         connection.endheaders(body)

@@ -101,7 +101,7 @@ def search(db: sqlite3.Connection, task: str, wanted: str) -> list[Entry]:
 
 def last_lines(db: sqlite3.Connection, tasks: list[str]) -> dict[str, str]:
     """Return by task the last line that it printed itself."""
-    return {task: _last_line(db, task) for task in tasks}
+    return {task: _last_line(db, task) for task in dict.fromkeys(tasks)}
 
 
 def plain(text: object) -> str:
