@@ -316,7 +316,7 @@ def _tags(call: Call, table: str, projects: list[str]) -> dict[str, list[str]]:
     query = Query()
     if projects:
         column = "id" if table == "projects" else "project"
-        query.add(f"{column} IN (SELECT value FROM json_each(?))", json.dumps(projects))
+        query.add(f"{table}.{column} IN (SELECT value FROM json_each(?))", json.dumps(projects))
     chosen = Arguments(call.arguments.mapping("filter"))
     for name in chosen:
         if name not in TAGS:
