@@ -6,7 +6,7 @@ Every field has its value in YAML; a model here declares its type, range and mea
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from planets.config import Fraction, Settings
 from planets.config.training import ModelEntry, TrainingSettings
@@ -18,6 +18,18 @@ SHORTEST_NAME = 3
 """Characters that ClearML's server demands of the names of projects, tasks and models."""
 
 Queue = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+
+
+def _checked_name(name: str) -> str:
+    if name != name.strip(" /") or "//" in name or not name.isprintable():
+        raise ValueError(
+            f"{name!r} is no name for ClearML: no control characters, no //, no space or slash at an end"
+        )
+    return name
+
+
+ClearMLName = Annotated[str, AfterValidator(_checked_name)]
+"""Any letters, `%`, `#`, quotes and parentheses included."""
 
 PublishRule = Literal["better", "higher", "always"]
 
@@ -31,9 +43,13 @@ Refinement = Literal["auto", "always", "never"]
 class ClearMLNames(Settings):
     """Names in ClearML, and the storage of artifacts."""
 
-    project: str = Field(min_length=SHORTEST_NAME, description="project of the runs, steps and models")
-    pipeline: str = Field(min_length=SHORTEST_NAME, description="name of the pipeline within the project")
-    dataset: str = Field(min_length=SHORTEST_NAME, description="name of the registered dataset")
+    project: ClearMLName = Field(
+        min_length=SHORTEST_NAME, description="project of the runs, steps and models"
+    )
+    pipeline: ClearMLName = Field(
+        min_length=SHORTEST_NAME, description="name of the pipeline within the project"
+    )
+    dataset: ClearMLName = Field(min_length=SHORTEST_NAME, description="name of the registered dataset")
     output_uri: str = Field(
         pattern=r"^$|^(s3|gs|azure|https?|file)://.+",
         description="storage of artifacts: s3://bucket/folder, gs://, azure://; empty for the file server",

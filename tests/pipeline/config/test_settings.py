@@ -1,5 +1,6 @@
 """Settings are read in layers and checked as a whole; a fault names file, key and what is allowed."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -150,3 +151,18 @@ def test_broken_yaml_is_said_to_be_broken(configs):
     (configs / "project.yaml").write_text("training: [")
     with pytest.raises(ConfigError, match=r"project.yaml: not valid YAML"):
         load_config("sample", folder=configs)
+
+
+@pytest.mark.parametrize("name", ["Планеты (v2)", "50 % #1", """a 'b' "c" """.strip(), "team/planets"])
+def test_names_in_clearml_may_hold_any_letter(name):
+    overrides = [(f"clearml.{key}", json.dumps(name)) for key in ("project", "pipeline", "dataset")]
+    assert load_config("sample", overrides).clearml.pipeline == name
+
+
+@pytest.mark.parametrize(
+    "name", ["/planets", "team//planets", "planets/", " planets", "planets ", "a\nb", "a\x00bc"]
+)
+@pytest.mark.parametrize("key", ["clearml.project", "clearml.pipeline", "clearml.dataset"])
+def test_names_that_would_be_another_in_clearml_are_refused_before_a_run(key, name):
+    with pytest.raises(ConfigError, match=f"command line: {key}: .* is no name for ClearML"):
+        load_config("sample", [(key, json.dumps(name))])
