@@ -1,5 +1,6 @@
 """ClearML agents of this machine: their settings, their private temporary folders, and its GPUs."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,19 @@ class Agent:
             "OMP_NUM_THREADS": str(self.threads),
         }
         return processes.start(self.name, command, log, environment, owner)
+
+
+def require_plain(home: Path) -> None:
+    """Check that agents can live in the folder of the stack: clearml-agent refuses a path with whitespace.
+
+    Raises:
+        StackError: the path has whitespace.
+    """
+    if re.search(r"\s", str(home)):
+        raise StackError(
+            f"clearml-agent runs in no folder with spaces, and the stack is {str(home)!r}: put it elsewhere, "
+            "export PLANETS_STACK=/some/folder"
+        )
 
 
 def temporary_folder(home: Path, name: str) -> Path:

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from pipeline.config.clearml_conf import conf_text
 from pipeline.connection import FILES, HOST, KEY, ROOT, SECRET, WEB, Api, Connection
 from pipeline.stack import processes
-from pipeline.stack.agents import Agent, StackError, gpu_count, temporary_folder
+from pipeline.stack.agents import Agent, StackError, gpu_count, require_plain, temporary_folder
 from pipeline.stack.processes import Process
 from planets.config.project import Config, StackSettings
 from planets.system import usable_cores
@@ -105,8 +105,11 @@ class Stack:
         Agents outlive a crash of their server: once it is back at its address, they continue their steps.
 
         Raises:
-            StackError: the server or an agent ended at once; the message holds the last lines of its log.
+            StackError: the server or an agent ended at once; the message holds the last lines of its log. Or
+                the stack's folder is unsuitable.
         """
+        if config.stack.workers:
+            require_plain(self.home)
         with locked(self.home / "lock"):
             alive = {process.name: process for process in self.running()}
             if SERVER not in alive:

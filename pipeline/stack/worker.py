@@ -19,7 +19,7 @@ from pipeline.config.clearml_conf import conf_file, conf_text
 from pipeline.connection import ROOT
 from pipeline.errors import PipelineError
 from pipeline.stack import processes
-from pipeline.stack.agents import Agent, gpu_count, temporary_folder
+from pipeline.stack.agents import Agent, gpu_count, require_plain, temporary_folder
 from pipeline.stack.processes import Process
 from pipeline.stack.stack import Stack, folder, locked
 from planets.system import usable_cores
@@ -114,7 +114,9 @@ class Worker:
 
         Raises:
             WorkerError: this checkout serves the queue already.
+            StackError: the stack's folder is unsuitable.
         """
+        require_plain(self.stack.home)
         try:
             with locked(self._home / f"{self.queue}.lock", timeout=0):
                 self.ready.unlink(missing_ok=True)

@@ -96,6 +96,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         Stack(home).up(load_config("sample"))
 
 
+def test_a_folder_with_spaces_is_refused_before_anything_starts(tmp_path):
+    home = tmp_path / "мой проект" / "stack"
+    with pytest.raises(StackError, match=r"no folder with spaces.*мой проект.*PLANETS_STACK=/some/folder"):
+        Stack(home).up(load_config("sample"))
+    assert not home.exists()
+
+
 def test_a_taken_port_is_named_with_the_options_of_make(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
