@@ -145,7 +145,11 @@ class Database:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_FULL:
                 raise
-            log.warning("%s does not shrink after deletions: no space is left to rewrite it", self._path)
+            log.warning(
+                "%s does not shrink after deletions; to change that, free space on its disk for a copy of it"
+                " and restart the server",
+                self._path,
+            )
 
     def _shrink_some(self) -> bool:
         """Return True if there is more to do."""
