@@ -362,3 +362,5 @@ def test_tags_of_a_service_can_be_filtered(shared: Embedded) -> None:
     for wanted, expected in (({"tags": ["x"]}, ["x", "y"]), ({"system_tags": [None]}, ["z"])):
         asked = {"projects": [project], "filter": wanted}
         assert shared.call("projects.get_task_tags", **asked).data == {"tags": expected}
+    shared.call("projects.update", project=project, tags=["own"])
+    assert shared.call("projects.get_project_tags", projects=[project]).data == {"tags": ["own"]}
