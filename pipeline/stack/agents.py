@@ -73,15 +73,16 @@ class Agent:
 
 
 def require_plain(home: Path) -> None:
-    """Check that agents can live in the folder of the stack: clearml-agent refuses a path with whitespace.
+    """Check that agents can live in the folder of the stack: clearml-agent refuses a path with whitespace,
+    and passes its settings to the steps with letters beyond ASCII escaped, which then name another folder.
 
     Raises:
-        StackError: the path has whitespace.
+        StackError: the path has whitespace or letters beyond ASCII.
     """
-    if re.search(r"\s", str(home)):
+    if re.search(r"[^!-~]", str(home)):
         raise StackError(
-            f"clearml-agent runs in no folder with spaces, and the stack is {str(home)!r}: put it elsewhere, "
-            "export PLANETS_STACK=/some/folder"
+            f"clearml-agent runs in no folder with spaces or letters beyond ASCII, "
+            f"and the stack is {str(home)!r}: put it elsewhere, export PLANETS_STACK=/some/folder"
         )
 
 

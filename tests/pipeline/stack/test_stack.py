@@ -96,9 +96,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         Stack(home).up(load_config("sample"))
 
 
-def test_a_folder_with_spaces_is_refused_before_anything_starts(tmp_path):
-    home = tmp_path / "мой проект" / "stack"
-    with pytest.raises(StackError, match=r"no folder with spaces.*мой проект.*PLANETS_STACK=/some/folder"):
+@pytest.mark.parametrize("name", ["my project", "проект"])
+def test_a_folder_that_agents_cannot_use_is_refused_before_anything_starts(tmp_path, name):
+    home = tmp_path / name / "stack"
+    with pytest.raises(
+        StackError, match=rf"no folder with spaces or letters.*{name}.*PLANETS_STACK=/some/folder"
+    ):
         Stack(home).up(load_config("sample"))
     assert not home.exists()
 
