@@ -24,7 +24,7 @@ setup: $(READY) ## create .venv with the locked dependencies
 # With UV_TORCH_BACKEND set (cpu, auto, cu130, ...) uv takes torch from an index whose wheels have other hashes
 # and other CUDA libraries: then the lock gives the versions and the CUDA libraries are left to torch.
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed: make PYTHON=python3.12" * (sys.version_info < (3, 11)))'
+	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
 ifdef UV_TORCH_BACKEND
