@@ -1,5 +1,7 @@
 """Stages before a file server that refuses or loses files: what was not stored is not registered."""
 
+import io
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -25,14 +27,16 @@ def faulty_call(server, tmp_path_factory):
 
 def uploads(faults, workdir):
     """Upload one of each kind to a server that refuses it, and to one that forgets it."""
-    from clearml import Model, OutputModel, StorageManager
+    from clearml import Model, OutputModel, StorageManager, Task
 
     from steps.clearml import uploads
     from steps.clearml.logger import TaskLogger
+    from steps.clearml.models import earlier_checkpoint
 
     file = Path(workdir) / "file.png"
     file.write_bytes(b"x" * 1000)
-    with running_task("uploads") as task:
+    with running_task("uploads", pipeline_job_hash="hash") as task:
+        task.set_parent(Task.create(sdk_process.PROJECT, "run").id)
 
         def model():
             uploads.upload_model(OutputModel(task=task, name="model"), file)
@@ -57,6 +61,12 @@ def uploads(faults, workdir):
             set_faults(faults, **patterns)
             for upload in kinds.values():
                 upload()
+        logger._uploaded -= 60
+        logger.after_save_checkpoint(saved)
+        set_faults(faults, gone="checkpoint")
+        checkpoints = [earlier_checkpoint()]
+        set_faults(faults)
+        checkpoints.append(earlier_checkpoint())
         task.flush(wait_for_uploads=True)
         figure = task.get_debug_samples("loss", "training")[-1]
         shown = Path(StorageManager.get_local_copy(figure["url"], force_download=True)).read_bytes()
@@ -66,6 +76,7 @@ def uploads(faults, workdir):
         "models": [found.name for found in models],
         "stored": [task.id, models[0].id],
         "lost_checkpoint_registered": has_checkpoint,
+        "checkpoints": [checkpoint and checkpoint.name for checkpoint in checkpoints],
         "figure": shown.decode(),
     }
 
@@ -119,7 +130,24 @@ def test_a_lost_checkpoint_does_not_end_the_training(uploaded):
     assert not uploaded["lost_checkpoint_registered"]
 
 
-def stages(faults, workdir):
+def test_a_checkpoint_whose_file_is_gone_is_passed_over(uploaded):
+    lost, stored = uploaded["checkpoints"]
+    assert lost is None
+    assert stored.endswith("file.png")
+
+
+def lose_a_member(archive):
+    """Take a chip out of a zip archive that keeps its size, as if it could not be unpacked."""
+    content = archive.read_bytes()
+    with zipfile.ZipFile(io.BytesIO(content)) as whole, zipfile.ZipFile(archive, "w") as rest:
+        lost, *kept = sorted(whole.namelist(), key=lambda name: name.endswith(".csv"))
+        for name in kept:
+            rest.writestr(name, whole.read(name))
+    archive.write_bytes(archive.read_bytes().rjust(len(content), b" "))
+    return lost
+
+
+def stages(faults, workdir, data):
     """Take a folder through ingest and register while the server refuses, loses, and hides its files."""
     import shutil
 
@@ -127,6 +155,7 @@ def stages(faults, workdir):
 
     from planets.synthetic.sample import make_sample
     from planets.system import DiskFull
+    from steps.clearml.chips import local_copy
     from steps.ingest import ingest_chips
     from steps.register import register_dataset
 
@@ -191,12 +220,16 @@ def stages(faults, workdir):
     facts["fault_of_new"] = dataset_fault(again)
     facts["fault_of_old"] = dataset_fault(draft)
     facts["reused_again"] = ingest()[0] == again
+
+    lost = lose_a_member(next(Path(data).rglob(f"dataset.{again}.*.zip")))
+    name, message = error_of(local_copy, again)
+    facts["incomplete"] = [name, message.count(lost), message]
     return facts
 
 
 @pytest.fixture(scope="module")
-def facts(faulty_call, tmp_path_factory):
-    return faulty_call(stages, str(tmp_path_factory.mktemp("stages")))
+def facts(faulty_call, server, tmp_path_factory):
+    return faulty_call(stages, str(tmp_path_factory.mktemp("stages")), str(server.data))
 
 
 @pytest.mark.parametrize("part", ["chunk", "state"])
@@ -247,3 +280,10 @@ def test_a_file_server_that_does_not_answer_voids_nothing(facts):
     assert name == "NotStored"
     assert "cannot be checked" in message
     assert facts["after_busy"]
+
+
+def test_a_copy_that_lacks_a_file_is_refused(facts):
+    """ClearML does not look at the result of unpacking: a full disk leaves a part."""
+    name, mentions, message = facts["incomplete"]
+    assert (name, mentions) == ("StepError", 1), message
+    assert "lacks" in message
