@@ -176,7 +176,8 @@ def test_a_run_whose_controller_was_killed_is_resumed_and_followed(checkout, nam
     assert run.returncode == 0, printed
     report = checkout.report()
     train = next(each for each in report["steps"] if each["name"] == step)
-    assert train["why"] == "it was stopped when this run was tried before"
+    # A step that is stopped may fail at its next call, before its agent ends it.
+    assert train["why"] in {f"it {end} when this run was tried before" for end in ("was stopped", "failed")}
     assert report["publication"]["published"] is True
     assert "for these test chips before" in report["publication"]["why"]
     assert followed.splitlines() == checkout("logs", step).splitlines()

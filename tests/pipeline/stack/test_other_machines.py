@@ -15,6 +15,8 @@ pytestmark = [
 
 PATIENCE = 900
 NOBODY_HERE = ["stack.workers.cpu=0", "stack.workers.services=0"]
+UNNOTICED = "stack.worker_timeout=86400"
+"""Neither the server nor a controller notices a lost worker by itself: the worker signs off."""
 
 
 def wait_for(condition, what):
@@ -78,7 +80,7 @@ def three(new_checkout):
 def settings(three):
     """The settings of the runs, and what names the server to the workers."""
     server = three[0]
-    sets = [*NOBODY_HERE, f"stack.host={machines.NETWORK}.1"]
+    sets = [*NOBODY_HERE, UNNOTICED, f"stack.host={machines.NETWORK}.1"]
     sets += ["queues.train=gpu", "queues.evaluate=gpu"]
     server("up", sets=sets)
     exports = server.exports()
