@@ -52,13 +52,13 @@ def upload_artifact(name: str, content: Path | str | pd.DataFrame, suffix: str |
 def upload_model(model: OutputModel, weights: Path) -> None:
     """Store the weights of a model of this task. Raises NotStored; the model is then removed again."""
     what = f"the model {model.name!r}"
+    folder = f"{storage().rstrip('/')}/models/{current_task().id}"
     try:
         with _refusals(what):
-            # By default the SDK returns before the upload ends, and deletes the file.
-            model.update_weights(
-                str(weights), upload_uri=storage(), auto_delete_file=False, async_enable=False
-            )
-        _require_stored(current_task(), what, model.url, weights.stat().st_size)
+            # Not by `update_weights` alone: it registers an address without the quotes that an URL needs.
+            url = StorageManager.upload_file(str(weights), f"{folder}/{quote(weights.name)}")
+            model.update_weights(register_uri=url)
+        _require_stored(current_task(), what, url, weights.stat().st_size)
     except NotStored:
         Model.remove(model.id, delete_weights_file=False, force=True)
         raise

@@ -40,12 +40,12 @@ def call(server: "Embedded", folder: Path, function: Callable[..., Any], *argume
 
 
 @contextmanager
-def running_task(name: str, **runtime: str) -> Iterator["Task"]:
+def running_task(name: str, project: str = PROJECT, **runtime: str) -> Iterator["Task"]:
     """Make a task the current one of this process, as agents do; it completes or fails with the block."""
     from clearml import Task
 
     task = Task.init(
-        PROJECT,
+        project,
         name,
         reuse_last_task_id=False,
         auto_connect_frameworks=False,
