@@ -1,5 +1,6 @@
 """The command line: what it cannot do is one sentence on stderr, and never a traceback."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -62,7 +63,12 @@ def test_make_names_a_python_that_is_too_old(tmp_path):
     old.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = (3, 10); $2"\n')
     old.chmod(0o755)
     done = subprocess.run(
-        ["make", "setup", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True, check=False
+        ["make", "setup", f"PYTHON={old}"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},  # not the flags of the make that runs the tests
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode
     assert done.stderr.startswith("error: Python 3.11 or newer is needed: make PYTHON=python3.12\nmake: ")
