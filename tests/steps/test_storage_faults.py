@@ -9,6 +9,8 @@ from support import sdk_process
 from support.faulty_files import faulty_files, set_faults
 from support.sdk_process import error_of, run_stage, running_task
 
+pytestmark = pytest.mark.slow
+
 NAME = {"dataset_project": "faults", "dataset_name": "chips"}
 CHUNK, STATE = r"dataset\..*\.zip", r"state\.json"
 
