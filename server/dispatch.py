@@ -59,6 +59,7 @@ WITHOUT_EFFECT = {
     "delete_external_artifacts": "the files stay; the SDK deletes them itself",
     "validate_references": "the project and the parent of a clone are checked either way",
     "no_scroll": "the answer is whole",
+    "task_types": "the SDK's dataset triggers send it, and ClearML's own server does not know it",
     "is_daemon": "agents report it with their status",
     "allow_locked": "events can be deleted whatever the task's status is",
 }

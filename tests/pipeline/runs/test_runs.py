@@ -245,6 +245,7 @@ def test_a_new_dataset_version_starts_a_run_that_trains_on_it(checkout, names, v
     lines = []
     for line in service.stdout:
         lines.append(line)
+        assert "Exception occurred" not in line, line
         if "is enqueued" in line:
             break
     service.send_signal(signal.SIGINT)
