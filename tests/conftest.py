@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +25,12 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+def pytest_configure():
+    """Let Ctrl-C reach what the tests start: background jobs ignore it, and so do their children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers():
