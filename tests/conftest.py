@@ -80,11 +80,14 @@ def first_run(shared_folder):
 
 @pytest.fixture(scope="module")
 def new_checkout(tmp_path_factory):
-    """Makes checkouts, and ends their stacks when the module's tests are over."""
+    """Makes checkouts, and ends their stacks when the module's tests are over.
+
+    Their paths have a space and Cyrillic letters, as those of many users.
+    """
     checkouts = []
 
     def make():
-        checkouts.append(make_checkout(tmp_path_factory.mktemp("checkout")))
+        checkouts.append(make_checkout(tmp_path_factory.mktemp("checkout") / "мой проект"))
         return checkouts[-1]
 
     yield make

@@ -72,14 +72,19 @@ class Agent:
         return processes.start(self.name, command, log, environment, owner)
 
 
+def is_plain(path: Path) -> bool:
+    """Return if agents can live in a path: clearml-agent refuses one with whitespace, and passes its settings
+    to the steps with letters beyond ASCII escaped, which then name another folder."""
+    return re.fullmatch(r"[!-~]+", str(path)) is not None
+
+
 def require_plain(home: Path) -> None:
-    """Check that agents can live in the folder of the stack: clearml-agent refuses a path with whitespace,
-    and passes its settings to the steps with letters beyond ASCII escaped, which then name another folder.
+    """Check that agents can live in the folder of the stack.
 
     Raises:
         StackError: the path has whitespace or letters beyond ASCII.
     """
-    if re.search(r"[^!-~]", str(home)):
+    if not is_plain(home):
         raise StackError(
             f"clearml-agent runs in no folder with spaces or letters beyond ASCII, "
             f"and the stack is {str(home)!r}: put it elsewhere, export PLANETS_STACK=/some/folder"

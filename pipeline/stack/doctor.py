@@ -1,5 +1,6 @@
 """Checks of what a run needs, each with a fix."""
 
+import json
 import shutil
 import socket
 import subprocess
@@ -72,15 +73,38 @@ def _disks(stack: Stack) -> Iterator[Check]:
             yield Check("disk", free >= gigabytes, seen, f"free {gigabytes} GB on the disk of {folder}")
 
 
+IMPORT = """
+import importlib, json, sys
+for stage, modules in json.loads(sys.argv[1]).items():
+    try:
+        for module in modules:
+            importlib.import_module(module)
+    except Exception as error:
+        print(json.dumps([stage, f"{type(error).__name__}: {error}"]))
+    else:
+        print(json.dumps([stage, None]))
+"""
+"""Imports the modules of each stage, in one process, because torch takes seconds to import."""
+
+
 def _importable(config: Config) -> Iterator[Check]:
     """Import the code of each step in a clean process and another folder, as an agent does."""
-    stages = {step.stage: step.code.parts for step in steps_of(Run(config, config.models))}
-    for stage, parts in stages.items():
-        modules = sorted(part for part in parts if part.startswith(("steps", "planets")))
-        command = [sys.executable, "-P", "-c", f"import {', '.join(modules)}"]
-        done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
-        last = (done.stderr.strip().splitlines() or ["imports in a clean process"])[-1]
-        yield Check(f"step {stage}", done.returncode == 0, last, "run `make setup`, or fix the named module")
+    stages = {
+        step.stage: sorted(part for part in step.code.parts if part.startswith(("steps", "planets")))
+        for step in steps_of(Run(config, config.models))
+    }
+    command = [sys.executable, "-P", "-c", IMPORT, json.dumps(stages)]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+    seen = dict(json.loads(line) for line in done.stdout.splitlines())
+    last = (done.stderr.strip().splitlines() or ["the process ended"])[-1]
+    for stage in stages:
+        error = seen.get(stage, last)
+        yield Check(
+            f"step {stage}",
+            error is None,
+            error or "imports in a clean process",
+            "run `make setup`, or fix the named module",
+        )
 
 
 def _ports(config: Config) -> Iterator[Check]:

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from pipeline.config.clearml_conf import conf_text
 from pipeline.connection import FILES, HOST, KEY, ROOT, SECRET, WEB, Api, Connection
 from pipeline.stack import processes
-from pipeline.stack.agents import Agent, StackError, gpu_count, require_plain, temporary_folder
+from pipeline.stack.agents import Agent, StackError, gpu_count, is_plain, require_plain, temporary_folder
 from pipeline.stack.processes import Process
 from planets.config.project import Config, StackSettings
 from planets.system import usable_cores
@@ -33,9 +33,17 @@ START_SECONDS = 60
 """Time for the server to listen before its start counts as failed."""
 
 
-def folder() -> Path:
-    """Return the folder of the stack: `.stack` in the checkout, or $PLANETS_STACK."""
-    return Path(os.environ.get("PLANETS_STACK") or ROOT / ".stack").resolve()
+def folder(root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of a checkout's stack: $PLANETS_STACK, or `.stack` in the checkout.
+
+    Agents cannot live in some paths; the stack of a checkout there is in the user's folder for state.
+    """
+    if named := environment.get("PLANETS_STACK"):
+        return Path(named).resolve()
+    if is_plain(root):
+        return root / ".stack"
+    state = Path(environment.get("XDG_STATE_HOME") or "~/.local/state").expanduser().resolve()
+    return state / "planets" / hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -70,8 +71,21 @@ def is_refreshed(step: str) -> bool:
 
 
 def host_cache() -> Path:
-    """Return ClearML's cache folder (`sdk.storage.cache.default_base_dir`), shared by this host's workers."""
-    return Path(config.get("storage.cache.default_base_dir")).expanduser()
+    """Return ClearML's cache folder (`sdk.storage.cache.default_base_dir`), shared by this host's workers.
+
+    Raises:
+        StepError: this worker cannot write there.
+    """
+    folder = Path(config.get("storage.cache.default_base_dir")).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise StepError(
+            f"this worker cannot write ClearML's cache {folder}: {error.strerror}; let "
+            "sdk.storage.cache.default_base_dir in its clearml.conf name another folder"
+        ) from error
+    return folder
 
 
 def storage() -> str:

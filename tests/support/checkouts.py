@@ -19,6 +19,8 @@ from filelock import FileLock
 from PIL import Image
 from support import outgoing
 
+from pipeline.stack import stack
+
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("configs", "pipeline", "planets", "server", "steps")
 
@@ -46,7 +48,7 @@ class Checkout:
 
     @property
     def stack(self):
-        return self.folder / ".stack"
+        return stack.folder(self.folder, self.environment)
 
     @property
     def entries(self):
@@ -116,7 +118,11 @@ def _environment(folder):
     """
     dropped = ("CLEARML", "DATASET", "MAKE", "MFLAGS", "ARGS")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    return clean | {"CLEARML_CONFIG_FILE": str(folder / "none.conf"), "PYTHONPATH": str(folder)}
+    return clean | {
+        "CLEARML_CONFIG_FILE": str(folder / "none.conf"),
+        "PYTHONPATH": str(folder),
+        "XDG_STATE_HOME": str(folder.parent / "state"),
+    }
 
 
 def _change(file, settings):
@@ -168,7 +174,8 @@ class FirstRun:
                     finally:
                         checkout("down")
                 printed.write_text(report)
-        return cls(Checkout(folder / "checkout"), printed.read_text())
+        kept = folder / "checkout"
+        return cls(Checkout(kept, _environment(kept)), printed.read_text())
 
     @property
     def outgoing(self):

@@ -1,5 +1,9 @@
 """What steps store and read on a real server: models, artifacts, checkpoints, parents' states."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from support.sdk_process import error_of, fail, running_task
 
@@ -134,3 +138,20 @@ def checkpoints(folder):
 def test_a_checkpoint_is_found_by_the_same_task_and_by_equal_trainings_of_the_run(call, tmp_path):
     found = call(checkpoints, str(tmp_path))
     assert found == {"stopped": "epoch 7", "same inputs": "epoch 7", "other inputs": None}
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    configuration = tmp_path / "clearml.conf"
+    configuration.write_text('sdk.storage.cache.default_base_dir: "/proc/cache"\n')
+    done = subprocess.run(
+        [sys.executable, "-c", "from steps.clearml.task import host_cache; host_cache()"],
+        env=os.environ | {"CLEARML_CONFIG_FILE": str(configuration)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr.strip().splitlines()[-1] == (
+        "steps.clearml.errors.StepError: this worker cannot write ClearML's cache /proc/cache: "
+        "No such file or directory; let sdk.storage.cache.default_base_dir in its clearml.conf "
+        "name another folder"
+    )
