@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -75,7 +76,8 @@ def shared_folder(tmp_path_factory, worker_id):
 
 @pytest.fixture(scope="session")
 def first_run(shared_folder):
-    return FirstRun.in_folder(shared_folder / "first_run")
+    """The first run of these tests, or of all test calls that name a folder for it in $FIRST_RUN."""
+    return FirstRun.in_folder(Path(os.environ.get("FIRST_RUN") or shared_folder / "first_run"))
 
 
 @pytest.fixture(scope="module")
