@@ -8,14 +8,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from planets.archive.table import find_archive
 from planets.config import ConfigError
 from planets.config.project import Config, DatasetSource
-from planets.config.training import ModelEntry
+from planets.config.training import ModelEntry, TrainingSettings
 from planets.sources.source import fetch_local
 
 CONFIG = "config"
@@ -26,6 +26,9 @@ CODE = "code"
 
 WHY = "why"
 """Configuration object of a run that holds, as JSON, why each step ran or was cached."""
+
+FORM = "form"
+"""Configuration object of a run that holds, as JSON, what the page's form for a new run accepts."""
 
 PER_MODEL = "per model"
 """Value of a parameter that leaves a setting as each model entry has it."""
@@ -74,6 +77,28 @@ def run_arguments(
         "dataset_id": dataset_id,
         "refresh": refresh,
     }
+
+
+def form_checks(config: Config, workers_here: bool) -> str:
+    """Return as JSON what each parameter of a run accepts: the checks of `Run`, for the page's form.
+
+    Args:
+        config: the settings that travel with the run.
+        workers_here: True if the workers see the folders of the server's host.
+    """
+    names = [entry.name for entry in config.models]
+    checks: dict[str, dict[str, Any]] = {
+        "models": {"words": [*names, *map(str, range(len(names)))], "list": True},
+        "dataset_source": {"words": list(get_args(DatasetSource.model_fields["source"].annotation))},
+    }
+    for name in TRAINING:
+        limits = TrainingSettings.model_fields[name].metadata
+        lowest = next(limit.ge for limit in limits if hasattr(limit, "ge"))
+        highest = next((limit.le for limit in limits if hasattr(limit, "le")), None)
+        checks[name] = {"words": [PER_MODEL], "minimum": lowest, "maximum": highest}
+    if workers_here:
+        checks["dataset_path"] = {"folder_if": {"dataset_source": "local", "dataset_id": ""}}
+    return json.dumps(checks, indent=1)
 
 
 def plain_arguments(config: Config, model: str = "", dataset_id: str = "", **training: str) -> dict[str, str]:

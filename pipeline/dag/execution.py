@@ -9,7 +9,7 @@ from typing import Any
 from clearml import PipelineController
 
 from pipeline.clearml_tasks import DONE, fetch, find
-from pipeline.config.parameters import CODE, CONFIG, RUN_PARAMETERS, Run
+from pipeline.config.parameters import CODE, CONFIG, FORM, RUN_PARAMETERS, Run
 from pipeline.connection import Api, ApiError, NoServer
 from pipeline.controller import Step, steps_of, steps_to_refresh
 from pipeline.dag.explain import LOST, Reasons
@@ -211,7 +211,7 @@ def _forget_steps(api: Api, pipe: PipelineController) -> None:
 
     ClearML would run the stored scripts against today's library, and show the old DAG until the first change.
     """
-    stored: set[Any] = set(pipe.task.get_configuration_objects() or {}) - {CONFIG}
+    stored: set[Any] = set(pipe.task.get_configuration_objects() or {}) - {CONFIG, FORM}
     if stored:
         api.call("tasks.delete_configuration", task=pipe.id, configuration=sorted(stored), force=True)
         pipe.task.reload()

@@ -1,5 +1,6 @@
 """Starting a run: what it needs from the server, the controller's task, and its queue."""
 
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
@@ -10,8 +11,8 @@ import yaml
 from clearml import PipelineController, Task
 
 from pipeline.clearml_tasks import DONE, TaskRecord, TaskUnavailable, exactly, fetch, find
-from pipeline.config.parameters import CONFIG, RUN_PARAMETERS, WHY, Run, dump
-from pipeline.connection import Api
+from pipeline.config.parameters import CONFIG, FORM, RUN_PARAMETERS, WHY, Run, dump, form_checks
+from pipeline.connection import Api, named_server
 from pipeline.runs.state import PLAN, runs_of
 from pipeline.stack.queues import NoWorker
 from pipeline.workers import ALIVE_SECONDS, UNFINISHED, abandoned, failed_by_loss, mark_lost
@@ -39,6 +40,8 @@ def submit(config: Config, arguments: Mapping[str, str]) -> str:
         detect_repository=False,
     )
     store_inputs(pipe.task, ENTRY, SCRIPT, config, arguments, RUN_PARAMETERS)
+    checks = form_checks(config, workers_here=named_server(os.environ) is None)
+    pipe.task.set_configuration_object(FORM, checks, config_type="json")
     PipelineController.enqueue(pipe, queue_name=config.queues.controller)
     return str(pipe.id)
 

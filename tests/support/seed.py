@@ -79,6 +79,12 @@ def upload(server: Embedded, path: str, content: bytes) -> str:
     return f"{server.files}/{path}"
 
 
+FORM = {
+    "models": {"words": ["small", "large", "0", "1"], "list": True},
+    "epochs": {"words": ["as set"], "minimum": 1, "maximum": 90},
+}
+
+
 def pipeline(server: Embedded, name: str, project: str = "shop/.pipelines/chips", **args: str) -> Run:
     """The controller, started, with a plan whose steps are still to come."""
     found = server.call("projects.get_all", name=f"^{project}$", search_hidden=True).data["projects"]
@@ -88,6 +94,7 @@ def pipeline(server: Embedded, name: str, project: str = "shop/.pipelines/chips"
         comment="Auto-generated at 2026-01-01 00:00:00 UTC by ann@box",
         hyperparams=parameters("Args", models="small,large", epochs="3", **args),
         script={"binary": "python", "diff": "print(1)", "entry_point": "run.py"},
+        configuration={"form": {"name": "form", "value": json.dumps(FORM)}},
     )  # fmt: skip
     server.call("tasks.started", task=task)
     run = Run(task, project_id)
@@ -101,12 +108,8 @@ def plan(server: Embedded, run: Run) -> None:
         name: {"parents": parents, "queue": "default", "executed": run.steps.get(name), "status": "pending"}
         for name, parents in STEPS.items()
     }
-    server.call(
-        "tasks.edit",
-        task=run.id,
-        force=True,
-        configuration={"Pipeline": {"name": "Pipeline", "value": json.dumps(nodes)}},
-    )
+    stored = {"name": "Pipeline", "value": json.dumps(nodes)}
+    server.call("tasks.edit_configuration", task=run.id, configuration=[stored], force=True)
 
 
 def reasons(server: Embedded, run: Run, **why: str) -> None:
@@ -201,6 +204,16 @@ def failed_run(server: Embedded, name: str) -> Run:
     server.call("tasks.failed", task=task, status_reason="task failed", status_message="exit code 1")
     server.call("tasks.failed", task=run.id, status_reason="train_small failed")
     return run
+
+
+def failed_clone(server: Embedded, run: Run, name: str) -> Run:
+    """A clone of a run, which brings the run's plan along, whose controller failed before it made its own."""
+    task = server.call("tasks.clone", task=run.id, new_task_name=name).data["id"]
+    server.call("tasks.started", task=task)
+    trace = 'Traceback (most recent call last):\n  File "run.py", line 7\nConfigError: models: no entry large'
+    server.events(*log(task, trace))
+    server.call("tasks.failed", task=task, status_reason="", status_message="exit code 1")
+    return Run(task, run.project)
 
 
 def dataset(server: Embedded, name: str = "chips") -> tuple[str, str]:

@@ -42,6 +42,27 @@ def test_a_new_run_with_a_changed_parameter(server: Embedded, page: Page, run: s
     assert server.task(made["id"])["status"] == "created"
 
 
+def test_the_form_checks_what_the_run_declares(
+    server: Embedded, page: Page, complaints: list[str], run: seed.Run
+) -> None:
+    services = seed.queue(server, "services")
+    clones = server.call("tasks.get_all", parent=[run.id]).data["tasks"]
+    page.goto(f"/new-run/{run.id}")
+    models, start = page.get_by_label("models"), page.get_by_role("button", name="Start run")
+    models.fill("small, huge")
+    start.click()
+    assert models.evaluate("field => field.validity.patternMismatch")
+    models.fill("small, 1")
+    page.get_by_label("epochs").fill("91")
+    page.get_by_label("Queue").select_option(services)
+    start.click()
+    expect(page.locator(".problem")).to_have_text(
+        "epochs: '91' is not accepted; it takes a whole number from 1 to 90, or as set"
+    )
+    assert server.call("tasks.get_all", parent=[run.id]).data["tasks"] == clones
+    complaints.clear()
+
+
 def test_clone_edit_enqueue(server: Embedded, page: Page, run: seed.Run) -> None:
     page.goto(run.step("train_small"))
     page.locator("summary", has_text="More").click()

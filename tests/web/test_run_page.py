@@ -100,6 +100,28 @@ def test_a_failed_run_begins_with_its_error(page: Page, failed: seed.Run) -> Non
     expect(page.get_by_role("heading", level=1)).to_have_text("train_small")
 
 
+def test_a_clone_shows_nothing_of_its_source(server: Embedded, page: Page, run: seed.Run) -> None:
+    """A clone has its source's plan until its controller has made its own: no result of it shows."""
+    clone = seed.failed_clone(server, run, "clone of good")
+    page.goto(clone.path)
+    failure = page.get_by_role("region", name="What went wrong")
+    expect(failure.get_by_role("heading")).to_have_text("controller failed")
+    expect(failure.get_by_role("paragraph")).to_have_text("ConfigError: models: no entry large")
+    expect(failure.locator("pre")).to_be_hidden()
+    failure.locator("summary").click()
+    expect(failure.locator("pre")).to_contain_text('File "run.py", line 7')
+    main = page.get_by_role("main")
+    for inherited in ("Best model", "0.9375", "cached", "train_large"):
+        expect(main).not_to_contain_text(inherited)
+    page.goto("/?q=clone of good")
+    row = page.get_by_role("row").nth(1)
+    expect(row).to_contain_text("failed")
+    expect(row).not_to_contain_text("0.9375")
+    page.goto(f"/compare?ids={run.id}&ids={clone.id}")
+    cells = page.get_by_role("row", name="validation F2 large").get_by_role("cell")
+    expect(cells).to_have_text(["0.9375", re.compile("^.$")])
+
+
 def test_an_invalid_plan_is_drawn(server: Embedded, page: Page) -> None:
     """Steps that wait for each other, for themselves, for no known step; and nodes that are no steps."""
     odd = seed.pipeline(server, "odd run")

@@ -14,6 +14,8 @@ from server.web.tasks.summary import read_object
 ENDED = frozenset({"completed", "published", "publishing", "failed", "stopped", "closed"})
 """Statuses in which a run starts nothing more."""
 
+COMPLETED = frozenset({"completed", "published", "publishing"})
+
 STATES = {
     "created": "pending",
     "queued": "queued",
@@ -97,14 +99,37 @@ def read_plan(stored: object) -> Plan:
 
 def nodes(db: sqlite3.Connection, run: Document) -> list[Node]:
     """Return the nodes of a run, in the order of its plan."""
-    return nodes_of_runs(db, [(run, read_plan(_configuration(run, "Pipeline")))])[0]
+    return nodes_of_runs(db, [(run, _configuration(run, "Pipeline"))])[0]
 
 
-def nodes_of_runs(db: sqlite3.Connection, runs: list[tuple[Document, Plan]]) -> list[list[Node]]:
-    """Return the nodes of several runs, reading all their tasks at once."""
-    ids = [task_id for _, plan in runs for node in plan.values() if (task_id := _task_id(node))]
-    tasks = _tasks(db, ids)
-    return [[_node(run, name, node, tasks) for name, node in plan.items()] for run, plan in runs]
+def nodes_of_runs(db: sqlite3.Connection, runs: list[tuple[Document, object]]) -> list[list[Node]]:
+    """Return the nodes of several runs, given with their stored plans, reading all their tasks at once.
+
+    A clone starts with the plan of its source; until its controller has stored its own, it has no nodes.
+    """
+    plans = [read_plan(stored) for _, stored in runs]
+    tasks = _tasks(db, [task_id for plan in plans for node in plan.values() if (task_id := _task_id(node))])
+    return [
+        []
+        if _is_inherited(db, run, stored, [tasks.get(_task_id(node) or "", {}) for node in plan.values()])
+        else [_node(run, name, node, tasks) for name, node in plan.items()]
+        for (run, stored), plan in zip(runs, plans, strict=True)
+    ]
+
+
+def _is_inherited(db: sqlite3.Connection, run: Document, stored: object, steps: list[Document]) -> bool:
+    """Return True if the plan is that of the run's source, with none of the run's own steps in it.
+
+    A controller that completed has stored its own plan, which equals its source's if all came from the cache.
+    """
+    if run["status"] in COMPLETED or any(step and step["parent"] == run["id"] for step in steps):
+        return False
+    sql = (
+        "SELECT json_extract(doc, '$.configuration.Pipeline.value') AS plan FROM tasks"
+        " WHERE id = ? AND type = 'controller'"
+    )
+    source = db.execute(sql, (run.get("parent"),)).fetchone()
+    return source is not None and (not run.get("started") or source["plan"] == stored)
 
 
 def reasons(run: Document) -> dict[str, str]:

@@ -7,7 +7,10 @@ from typing import Any
 
 from server import documents
 from server.documents import ARCHIVED, Document
+from server.errors import InvalidArgument
 from server.web.runs import dag, nodes
+from server.web.runs.form import checks
+from server.web.runs.form import faults as faults_of
 from server.web.shell.section import Form, Section, Shown, Visit
 from server.web.tasks import console, summary
 from server.web.tasks import pages as tasks
@@ -108,6 +111,7 @@ def new_run_form(visit: Visit) -> Shown:
     values = {
         "task": run,
         "arguments": summary.parameters(run, "Args"),
+        "checks": checks(run),
         "queues": queues,
         "queue": next(services, run["execution"].get("queue")),
     }
@@ -116,8 +120,13 @@ def new_run_form(visit: Visit) -> Shown:
 
 @section.action("new-run", "The new run waits in its queue.")
 def new_run(form: Form) -> str:
-    """Start a new run with the edited arguments in the chosen queue."""
-    args = [{"name": name, "value": value} for name, value in form.rows("name", "value")]
+    """Start a new run with the edited arguments in the chosen queue, if they pass the checks of the run."""
+    values = {name: value.replace("\r\n", "\n") for name, value in form.rows("name", "value")}
+    source = form.api.invoke("tasks.get_by_id", task=form.value("task"))["task"]
+    faults = list(faults_of(source, values))
+    if faults:
+        raise InvalidArgument("\n".join(faults))
+    args = [{"name": name, "value": value} for name, value in values.items()]
     answer = form.api.invoke(
         "pipelines.start_pipeline", task=form.value("task"), args=args, queue=form.value("queue")
     )
@@ -134,9 +143,8 @@ def _latest(db: sqlite3.Connection, archived: bool, wanted: str, start: int) -> 
         (archived, wanted, PAGE + 1, start),
     ).fetchall()
     runs = [{name: row[name] for name in summary.FIELDS} for row in rows]
-    plans = [nodes.read_plan(row["plan"]) for row in rows]
     projects = documents.names(db, "projects", [run["project"] or "" for run in runs])
-    planned = nodes.nodes_of_runs(db, list(zip(runs, plans, strict=True)))
+    planned = nodes.nodes_of_runs(db, [(run, row["plan"]) for run, row in zip(runs, rows, strict=True)])
     return [
         Run(run, _pipeline_name(projects, run), steps, nodes.best_score(steps), _author(run))
         for run, steps in zip(runs, planned, strict=True)

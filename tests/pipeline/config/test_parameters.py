@@ -5,11 +5,12 @@ import json
 import pytest
 import yaml
 
-from pipeline.config.parameters import PER_MODEL, Run, dump, plain_arguments, run_arguments
+from pipeline.config.parameters import PER_MODEL, Run, dump, form_checks, plain_arguments, run_arguments
 from pipeline.config.settings import load_config
 from planets.config import ConfigError
 from planets.config.project import Config
 from planets.config.training import ModelEntry, TrainingSettings
+from server.web.runs.form import faults
 
 CONFIG = load_config("sample")
 NAMES = [entry.name for entry in CONFIG.models]
@@ -71,6 +72,23 @@ def test_a_registered_version_replaces_the_source():
 
 def test_the_settings_travel_as_text():
     assert Config.model_validate(yaml.safe_load(dump(CONFIG))) == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("models", "nothing"), ("models", ""), ("epochs", "0"), ("epochs", "x"), ("image_size", "31"),
+     ("image_size", "1025"), ("batch_size", "0"), ("seed", "-1"), ("dataset_source", "web"),
+     ("epochs", "7"), ("image_size", PER_MODEL), ("seed", "0"), ("models", f"{FIRST}, 1")],
+)  # fmt: skip
+def test_the_form_of_the_page_accepts_what_a_run_accepts(name, value):
+    checks = {"configuration": {"form": {"value": form_checks(CONFIG, workers_here=True)}}}
+    refused = list(faults(checks, run_arguments(CONFIG) | {name: value}))
+    try:
+        run(**{name: value})
+    except (ConfigError, ValueError):
+        assert refused[0].startswith(f"{name}: ")
+    else:
+        assert refused == []
 
 
 def test_a_webhook_does_not_travel_with_a_run():
