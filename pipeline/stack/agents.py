@@ -67,6 +67,9 @@ class Agent:
             # Agents number themselves by what they see in the temporary folder: with a folder each, all would
             # unpack their steps in one place.
             "CLEARML_AGENT__AGENT__VENVS_DIR": conf_value(str(temporary / "venvs")),
+            # Steps are stored as single files. In a clone of a repository, which the stack lies in, ClearML
+            # would store that instead, and each step would clone its remote.
+            "GIT_CEILING_DIRECTORIES": str(home),
             "OMP_NUM_THREADS": str(self.threads),
         }
         return processes.start(self.name, command, log, environment, owner)

@@ -108,7 +108,22 @@ def make_checkout(folder):
     _set_ports(folder, free_ports(2))
     made = Checkout(folder, _environment(folder))
     made.entries.write_text(yaml.safe_dump(MODELS, sort_keys=False))
+    _make_clone(folder)
     return made
+
+
+def _make_clone(folder):
+    """Make the checkout a clone of a repository that cannot be reached, as on a machine without a network."""
+    author = ("-c", "user.name=Test", "-c", "user.email=test@localhost")
+    for words in (
+        ("init", "--quiet", "--initial-branch=main"),
+        ("remote", "add", "origin", f"{folder.parent}/nowhere/planets.git"),
+        ("add", "--all"),
+        (*author, "commit", "--quiet", "--message=All"),
+        ("update-ref", "refs/remotes/origin/main", "HEAD"),
+        ("branch", "--quiet", "--set-upstream-to=origin/main"),
+    ):
+        subprocess.run(["git", "-C", folder, *words], check=True)
 
 
 def _environment(folder):
