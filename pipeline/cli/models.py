@@ -20,6 +20,7 @@ def train(
     epochs: Annotated[str, typer.Option(help="instead of the entry's")] = "",
     image_size: Annotated[str, typer.Option(help="pixels a side, instead of the entry's")] = "",
     batch_size: Annotated[str, typer.Option(help="instead of the entry's")] = "",
+    learning_rate: Annotated[str, typer.Option(help="instead of the entry's")] = "",
     seed: Annotated[str, typer.Option(help="of the training")] = "",
     dataset_source: Source = "",
     dataset_path: DataPath = "",
@@ -29,7 +30,8 @@ def train(
     config = settings(profile, set_, dataset_source, dataset_path)
     from pipeline.config.parameters import Run, plain_arguments
 
-    training = {"epochs": epochs, "image_size": image_size, "batch_size": batch_size, "seed": seed}
+    numbers = {"epochs": epochs, "image_size": image_size, "batch_size": batch_size, "seed": seed}
+    training = {**numbers, "learning_rate": learning_rate}
     edited = plain_arguments(config, model, dataset_id, **training)
     run = Run.parse_plain(config, edited)
     run.check_source(workers_here=True)

@@ -15,9 +15,10 @@ def run(
     profile: Profile = "sample",
     set_: Set = None,
     models: Annotated[str, typer.Option(help="names or positions of the entries to train")] = "",
-    epochs: Annotated[str, typer.Option(help="for every model")] = "",
+    epochs: Annotated[str, typer.Option(help="for every model; 4,8 trains both, as do other lists")] = "",
     image_size: Annotated[str, typer.Option(help="pixels a side, for every model")] = "",
     batch_size: Annotated[str, typer.Option(help="for every model")] = "",
+    learning_rate: Annotated[str, typer.Option(help="for every model")] = "",
     seed: Annotated[str, typer.Option(help="of every training")] = "",
     dataset_source: Source = "",
     dataset_path: DataPath = "",
@@ -36,7 +37,8 @@ def run(
     from pipeline.config.parameters import Run, run_arguments
     from pipeline.controller import steps_of, steps_to_refresh
 
-    training = {"epochs": epochs, "image_size": image_size, "batch_size": batch_size, "seed": seed}
+    numbers = {"epochs": epochs, "image_size": image_size, "batch_size": batch_size, "seed": seed}
+    training = {**numbers, "learning_rate": learning_rate}
     to_refresh = ",".join(filter(None, (refresh, from_ and f"{from_.removesuffix('+')}+")))
     arguments = run_arguments(config, models=models, refresh=to_refresh, dataset_id=dataset_id, **training)
     planned = Run.parse(config, arguments)

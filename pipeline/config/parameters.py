@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
+from pydantic import ValidationError
 
+from pipeline.config.settings import explain
 from planets.archive.table import find_archive
 from planets.config import ConfigError
 from planets.config.project import Config, DatasetSource
-from planets.config.training import ModelEntry, TrainingSettings
+from planets.config.training import ModelEntry, TrainingSettings, require_few
 from planets.sources.source import fetch_local
 
 CONFIG = "config"
@@ -33,15 +35,18 @@ FORM = "form"
 PER_MODEL = "per model"
 """Value of a parameter that leaves a setting as each model entry has it."""
 
-TRAINING = ("epochs", "image_size", "batch_size", "seed")
+TRAINING = ("epochs", "image_size", "batch_size", "learning_rate", "seed")
+"""Training settings that a person edits; a list of values trains each of them."""
+
 SOURCE = ("dataset_source", "dataset_path")
 
 RUN_PARAMETERS = {
     "models": "names (or positions) of the model entries to train, separated by commas",
-    "epochs": f"for every model, or {PER_MODEL!r} for the value of its entry",
-    "image_size": f"pixels a side, for every model, or {PER_MODEL!r}",
-    "batch_size": f"for every model, or {PER_MODEL!r}",
-    "seed": f"of every training, or {PER_MODEL!r}",
+    "epochs": f"for every model, or {PER_MODEL!r} for the value of its entry; 4, 8 trains both",
+    "image_size": f"pixels a side, for every model, or {PER_MODEL!r}; 64, 96 trains both",
+    "batch_size": f"for every model, or {PER_MODEL!r}; 32, 64 trains both",
+    "learning_rate": f"for every model, or {PER_MODEL!r}; 3e-4, 1e-3 trains both",
+    "seed": f"of every training, or {PER_MODEL!r}; 1, 2, 3 trains each",
     "dataset_source": "sample, local or kaggle",
     "dataset_path": "folder in the Kaggle layout, for the source local",
     "dataset_id": "a registered dataset version to train on, instead of the source",
@@ -87,15 +92,20 @@ def form_checks(config: Config, workers_here: bool) -> str:
         workers_here: True if the workers see the folders of the server's host.
     """
     names = [entry.name for entry in config.models]
+    own_names = [own_name for name in names for own_name in config.trainings_of(name) if own_name != name]
     checks: dict[str, dict[str, Any]] = {
-        "models": {"words": [*names, *map(str, range(len(names)))], "list": True},
+        "models": {"words": [*names, *own_names, *map(str, range(len(names)))], "list": True},
         "dataset_source": {"words": list(get_args(DatasetSource.model_fields["source"].annotation))},
     }
     for name in TRAINING:
         limits = TrainingSettings.model_fields[name].metadata
-        lowest = next(limit.ge for limit in limits if hasattr(limit, "ge"))
-        highest = next((limit.le for limit in limits if hasattr(limit, "le")), None)
-        checks[name] = {"words": [PER_MODEL], "minimum": lowest, "maximum": highest}
+        bounds = {"ge": "minimum", "le": "maximum", "gt": "above"}
+        checks[name] = {"words": [PER_MODEL], "list": True} | {
+            bound: getattr(limit, key)
+            for limit in limits
+            for key, bound in bounds.items()
+            if hasattr(limit, key)
+        }
     if workers_here:
         checks["dataset_path"] = {"folder_if": {"dataset_source": "local", "dataset_id": ""}}
     return json.dumps(checks, indent=1)
@@ -117,15 +127,16 @@ class Run:
 
     Attributes:
         config: the settings.
-        models: entries to train.
-        training: training settings that hold for every entry.
+        models: one entry per training; of an entry with lists of values, one for each combination, named for
+            its values.
+        training: the complete settings of each training, by the name of its entry.
         refresh: the parameter `refresh`, which only the steps of the run give a meaning.
         dataset_id: a registered dataset that replaces the source; empty for none.
     """
 
     config: Config
     models: tuple[ModelEntry, ...]
-    training: dict[str, int] = field(default_factory=dict)
+    training: dict[str, TrainingSettings] = field(default_factory=dict)
     refresh: str = ""
     dataset_id: str = ""
 
@@ -139,16 +150,17 @@ class Run:
         source = {"source": edited["dataset_source"], "path": edited["dataset_path"]}
         dataset = DatasetSource.model_validate(config.dataset.model_dump() | source)
         config = config.model_copy(update={"dataset": dataset})
-        run = cls(
+        # A run or plain training of an earlier version lacks what is editable since.
+        texts = {name: edited.get(name) or PER_MODEL for name in TrainingSettings.model_fields}
+        values = {name: _values(text) for name, text in texts.items() if text != PER_MODEL}
+        trainings = _chosen(config, edited["models"], values)
+        return cls(
             config=config,
-            models=_chosen(config, edited["models"]),
-            training={name: _number(name, edited[name]) for name in TRAINING if edited[name] != PER_MODEL},
+            models=tuple(entry for entry, _ in trainings),
+            training={entry.name: settings for entry, settings in trainings},
             dataset_id=edited["dataset_id"].strip(),
             refresh=edited["refresh"],
         )
-        for entry in run.models:
-            config.training_of(entry.name, **run.training)
-        return run
 
     @classmethod
     def parse_plain(cls, config: Config, edited: Mapping[str, str]) -> "Run":
@@ -157,12 +169,13 @@ class Run:
         Raises:
             ConfigError: a parameter is invalid, or names more than one model.
         """
-        training = {name: edited[name] or PER_MODEL for name in TRAINING}
+        training = {name: edited[name] for name in TrainingSettings.model_fields if name in edited}
         shared = {name: edited[name] for name in (*SOURCE, "dataset_id")}
         run = cls.parse(config, {"models": edited["model"], "refresh": "", **training, **shared})
         if len(run.models) > 1:
             raise ConfigError(
-                f"model: one task trains one model, not {edited['model']}; make train.pipeline trains several"
+                f"model: one task trains one model, not {', '.join(entry.name for entry in run.models)}; "
+                "make train.pipeline trains several"
             )
         return run
 
@@ -191,11 +204,11 @@ class Run:
     def entry_json(self, entry: ModelEntry) -> str:
         """Return the fields of `entry` that identify a network, as JSON; its training settings are apart."""
         fields = entry.model_dump(exclude={"training", "training_80gb", "expected"})
-        return _json(fields | {"weights": self.config.weights_of(entry.name)})
+        return _json(fields | {"weights": self.config.weights_of(entry)})
 
     def training_json(self, entry: ModelEntry) -> str:
         """Return the complete training settings of `entry` in this run, as JSON."""
-        return _json(self.config.training_of(entry.name, **self.training).model_dump())
+        return _json(self.training[entry.name].model_dump())
 
     def evaluation_json(self) -> str:
         """Return the settings of an evaluation as JSON; `ensemble` only adds a step and is left out."""
@@ -217,21 +230,46 @@ def _json(values: dict[str, Any]) -> str:
     return json.dumps(values, sort_keys=True)
 
 
-def _number(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise ConfigError(f"{name}: a whole number or {PER_MODEL!r} is needed, not {text!r}") from error
+def _values(text: str) -> str | list[str]:
+    """Return the value that a person typed, or the values of a list: `3e-4, 1e-3`, in brackets or not."""
+    text = text.strip()
+    if text.startswith("[") and text.endswith("]"):
+        return words(text[1:-1])
+    return words(text) if "," in text else text
 
 
-def _chosen(config: Config, text: str) -> tuple[ModelEntry, ...]:
-    """Return the entries that `text` names, by name or by position from 0, each once."""
-    names = [entry.name for entry in config.models]
-    chosen = [model_name(config, word) for word in words(text)]
-    unknown = [word for word in chosen if word not in names]
+def _chosen(
+    config: Config, text: str, values: Mapping[str, str | list[str]]
+) -> list[tuple[ModelEntry, TrainingSettings]]:
+    """Return the trainings that `text` names, each once: an entry's, by its name or position, or one of them.
+
+    `values` replace those of every entry.
+    """
+    chosen: dict[str, tuple[ModelEntry, TrainingSettings]] = {}
+    unknown = []
+    for word in words(text):
+        name = model_name(config, word)
+        matches = {
+            own_name: (entry.model_copy(update={"name": own_name}), settings)
+            for entry in config.models
+            if name == entry.name or name.startswith(f"{entry.name}_")
+            for own_name, settings in _trainings(config, entry, values).items()
+            if name in (entry.name, own_name)
+        }
+        chosen |= matches
+        unknown += [] if matches else [name]
     if unknown or not chosen:
+        names = ", ".join(entry.name for entry in config.models)
         problem = f"no entry {', '.join(unknown)}" if unknown else "none is named"
-        raise ConfigError(
-            f"models: {problem}; the entries are: {', '.join(names)} (or their positions from 0)"
-        )
-    return tuple(config.model(name) for name in dict.fromkeys(chosen))
+        raise ConfigError(f"models: {problem}; the entries are: {names} (or their positions from 0)")
+    require_few("models", len(chosen))
+    return list(chosen.values())
+
+
+def _trainings(
+    config: Config, entry: ModelEntry, values: Mapping[str, str | list[str]]
+) -> dict[str, TrainingSettings]:
+    try:
+        return config.trainings_of(entry.name, **values)
+    except ValidationError as error:
+        raise ConfigError(explain(error, lambda _: entry.name, TrainingSettings)) from error

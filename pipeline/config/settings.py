@@ -113,8 +113,23 @@ def _load_models(layers: Layers, folder: Path) -> None:
     entries = _parse(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{path}: expected a list of model entries")
+    _spread_lists(layers, entries)
     layers.tree["models"] = entries
     layers.origin["models"] = file
+
+
+def _spread_lists(layers: Layers, entries: Sequence[Tree]) -> None:
+    """Move the lists of values in `training` to the entries, which are where a run looks for them."""
+    training = layers.tree.get("training")
+    if not isinstance(training, dict):
+        return
+    for key, values in training.items():
+        if isinstance(values, list) and values:
+            training[key] = values[0]
+            for entry in entries:
+                own = entry.setdefault("training", {})
+                if isinstance(own, dict):
+                    own.setdefault(key, values)
 
 
 def _validated(layers: Layers) -> Config:
@@ -135,11 +150,13 @@ def _validated(layers: Layers) -> Config:
 
 def _check_training(config: Config, entry: ModelEntry, key: str, layers: Layers) -> None:
     try:
-        config.training_of(entry.name)
+        config.trainings_of(entry.name)
     except ValidationError as error:
         raise ConfigError(
             explain(error, lambda _: f"{layers.place('models')}: {key}", TrainingSettings)
         ) from error
+    except ConfigError as error:
+        raise ConfigError(f"{layers.place('models')}: {key}: {error}") from error
 
 
 def explain(error: ValidationError, place: Any, model: type[BaseModel]) -> str:

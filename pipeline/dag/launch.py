@@ -145,12 +145,13 @@ def require_trainable(api: Api, run: Run) -> None:
     known = [task.settings for task in trained]
     shapes = [_shape(settings) for settings in known]
     optimizers = {settings.get("optimizer") for settings in known}
-    chosen = [(entry, run.config.training_of(entry.name, **run.training)) for entry in run.models]
-    unknown = [
-        (entry, training)
+    chosen = [(entry, run.training[entry.name]) for entry in run.models]
+    # One check per shape: trainings of one entry mostly differ in what does not matter here.
+    unknown = {
+        shape: (entry, training)
         for entry, training in chosen
-        if _shape({"architecture": entry.architecture, **training.model_dump()}) not in shapes
-    ]
+        if (shape := _shape({"architecture": entry.architecture, **training.model_dump()})) not in shapes
+    }
     new_optimizers = {training.optimizer for _, training in chosen} - optimizers
     if not unknown and not new_optimizers:
         return
@@ -159,7 +160,7 @@ def require_trainable(api: Api, run: Run) -> None:
 
     for name in sorted(new_optimizers):
         require_optimizer(name)
-    for entry, training in unknown:
+    for entry, training in unknown.values():
         model.require_trainable(entry, training)
 
 

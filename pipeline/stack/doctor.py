@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config.parameters import Run
+from pipeline.config.parameters import Run, run_arguments
 from pipeline.connection import ROOT, Api, Connection
 from pipeline.controller import steps_of
 from pipeline.errors import PipelineError
@@ -91,7 +91,7 @@ def _importable(config: Config) -> Iterator[Check]:
     """Import the code of each step in a clean process and another folder, as an agent does."""
     stages = {
         step.stage: sorted(part for part in step.code.parts if part.startswith(("steps", "planets")))
-        for step in steps_of(Run(config, config.models))
+        for step in steps_of(Run.parse(config, run_arguments(config)))
     }
     command = [sys.executable, "-P", "-c", IMPORT, json.dumps(stages)]
     done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)

@@ -112,6 +112,6 @@ def _resolved(value: Any, results: Results, task_id: str) -> Any:
     """Return the value of a reference; every step is the task `task_id`."""
     if not isinstance(value, str):
         return value
-    if match := re.fullmatch(r"\$\{(\w+)\.parameters\.return/(\w+)\}", value):
+    if match := re.fullmatch(r"\$\{([\w-]+)\.parameters\.return/(\w+)\}", value):
         return results[match[1]][match[2]]
-    return re.sub(r"\$\{\w+\.id\}", task_id, value)
+    return re.sub(r"\$\{[\w-]+\.id\}", task_id, value)

@@ -17,6 +17,7 @@ from pipeline.controller import steps_of
 from pipeline.dag.launch import require_dataset, store_inputs, stored_inputs
 from pipeline.tasks.in_process import RETURN, own_task, run_steps
 from planets.config.project import Config
+from planets.config.training import TrainingSettings
 from steps.clearml.task import FRAMEWORKS_OFF, content_tag
 
 ENTRY = Path(__file__).resolve().parents[1] / "entries" / "plain_training.py"
@@ -30,7 +31,9 @@ SHOWN = ("epochs", "image_size", "batch_size", "learning_rate", "seed")
 def main() -> None:
     """Train as an agent's task: a plain training that was cloned, or is tried again."""
     task = Task.init(auto_connect_arg_parser=False, auto_connect_frameworks=FRAMEWORKS_OFF)
-    run = Run.parse_plain(*stored_inputs(task, PLAIN_PARAMETERS))
+    # A trial of a sweep has whichever training settings the sweep varies.
+    names = dict.fromkeys((*PLAIN_PARAMETERS, *TrainingSettings.model_fields))
+    run = Run.parse_plain(*stored_inputs(task, names))
     require_dataset(Api(), run.dataset_id)
     _forget_results(task)
     train_and_evaluate(task, run)
@@ -62,7 +65,7 @@ def training_task(api: Api, config: Config, arguments: Mapping[str, str]) -> Ite
 def train_and_evaluate(task: Task, run: Run) -> dict[str, Any]:
     """Run all steps of a run of one model but `select` within `task`; return what the evaluation returned."""
     (entry,) = run.models
-    training = run.config.training_of(entry.name, **run.training)
+    training = run.training[entry.name]
     shown = {name: getattr(training, name) for name in SHOWN}
     task.set_user_properties(architecture=entry.architecture, **shown)
     *steps, _select = steps_of(run, task.id)

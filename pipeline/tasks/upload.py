@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from clearml import Task
 
-from pipeline.config.parameters import Run
+from pipeline.config.parameters import Run, run_arguments
 from pipeline.connection import Api
 from pipeline.controller import steps_of
 from pipeline.tasks.in_process import own_task, run_steps
@@ -35,7 +35,7 @@ def upload_dataset(api: Api, config: Config, refresh: bool = False) -> Uploaded:
         return Uploaded(known.dataset_id, f"registered before from this source ({known.chips:,} chips)")
     with own_task(api, config, "upload", Task.TaskTypes.data_processing, monitored=False) as task:
         set_refreshed(task, ["ingest"] if refresh else [])
-        ingest, register, *_ = steps_of(Run(config, config.models[:1]), task.id)
+        ingest, register, *_ = steps_of(Run.parse(config, run_arguments(config, models="0")), task.id)
         ingested = run_steps(task, [ingest])["ingest"]
         is_new = Task.get_task(task_id=ingested["dataset_id"]).get_status() not in DONE
         dataset_id = run_steps(task, [register], {"ingest": ingested})["register"]["dataset_id"]

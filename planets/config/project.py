@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from planets.config import Fraction, Settings
-from planets.config.training import ModelEntry, TrainingSettings
+from planets.config.training import ModelEntry, TrainingSettings, fan_out
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 """Folder of the YAML files, in the checkout that this package was installed from."""
@@ -219,12 +219,17 @@ class Config(Settings):
 
     def training_of(self, name: str, **overrides: Any) -> TrainingSettings:
         """Return the training settings of an entry: the project's, then the entry's, then `overrides`."""
+        return TrainingSettings.model_validate(self._merged(name, overrides))
+
+    def trainings_of(self, name: str, **overrides: Any) -> dict[str, TrainingSettings]:
+        """Return the trainings of an entry, in which any setting may be a list, by name; see `fan_out`."""
+        return fan_out(name, self._merged(name, overrides))
+
+    def _merged(self, name: str, overrides: dict[str, Any]) -> dict[str, Any]:
         entry = self.model(name)
         large = entry.training_80gb if self.gpu_memory == 80 else {}
-        merged = self.training.model_dump() | entry.training | large | overrides
-        return TrainingSettings.model_validate(merged)
+        return self.training.model_dump() | entry.training | large | overrides
 
-    def weights_of(self, name: str) -> str:
+    def weights_of(self, entry: ModelEntry) -> str:
         """Return the path of an entry's pretrained weights; empty for timm's hub or no pretraining."""
-        entry = self.model(name)
         return entry.weights or (self.weights if entry.pretrained else "")

@@ -1,13 +1,24 @@
-"""Training settings, and the entries of models.yaml: one training each."""
+"""Training settings, and the entries of models.yaml: one training each, or one per combination of lists."""
 
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from itertools import product
+from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, StringConstraints
 
-from planets.config import Fraction, Settings
+from planets.config import ConfigError, Fraction, Settings
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=40)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$", max_length=100)]
 """Names become parts of step names, where ClearML allows these characters."""
+
+MOST_TRAININGS = 64
+"""Trainings of one run: a longer list is more likely a slip than a plan."""
+
+_SHORT = {"batch_size": "batch", "image_size": "px", "learning_rate": "lr", "weight_decay": "wd"}
+"""Customary abbreviations in the names of trainings; other settings appear under their own names."""
 
 
 class TrainingSettings(Settings):
@@ -85,7 +96,9 @@ class ModelEntry(Settings):
         validation_alias=AliasChoices("license", "licence"),
     )
     training: dict[str, Any] = Field(
-        default_factory=dict, description="overrides of the project's `training`, on any hardware"
+        default_factory=dict,
+        description="overrides of the project's `training`, on any hardware; a list of values trains "
+        "each of them",
     )
     training_80gb: dict[str, Any] = Field(
         default_factory=dict, description="further overrides where `gpu_memory` is 80"
@@ -93,3 +106,49 @@ class ModelEntry(Settings):
     expected: str = Field(
         default="", description="expected F2 and cost from published reports, not measured by this project"
     )
+
+
+def fan_out(name: str, training: Mapping[str, Any]) -> dict[str, TrainingSettings]:
+    """Return the trainings of an entry by name: one for each combination of the values that are lists.
+
+    A training is named for its entry and its own listed values, such as `resnet_lr3e-4_px64`: a value that is
+    added to a list leaves the other trainings their names, and thereby their cached results.
+
+    Args:
+        name: name of the entry.
+        training: complete settings, of which any may be a list of values.
+
+    Raises:
+        ConfigError: a list is empty or repeats a value, or there are more than `MOST_TRAININGS` combinations.
+        ValidationError: a value is invalid.
+    """
+    lists = {key: value for key, value in training.items() if isinstance(value, list)}
+    require_few(name, prod(len(values) for values in lists.values()))
+    trainings: dict[str, TrainingSettings] = {}
+    for combination in product(*lists.values()):
+        values = dict(zip(lists, combination, strict=True))
+        settings = TrainingSettings.model_validate({**training, **values})
+        own_name = "_".join([name, *(_word(key, getattr(settings, key)) for key in lists)])
+        if own_name in trainings:
+            raise ConfigError(f"{name}: {own_name} occurs twice: a list repeats a value")
+        trainings[own_name] = settings
+    return trainings
+
+
+def require_few(name: str, trainings: int) -> None:
+    """Refuse a number of trainings that no run should have. Raises ConfigError."""
+    if not 1 <= trainings <= MOST_TRAININGS:
+        raise ConfigError(
+            f"{name}: its lists of values make {trainings} trainings, and a run takes 1 to {MOST_TRAININGS}; "
+            "edit the lists, or search a range with `make sweep`"
+        )
+
+
+def _word(key: str, value: Any) -> str:
+    """Return `lr3e-4`, `epochs12` or `loss-bce`: a number without a dot, which ClearML's references use."""
+    key = _SHORT.get(key, key)
+    if isinstance(value, bool | str):
+        return f"{key}-{re.sub('[^a-z0-9_]', '-', str(value).lower())}"
+    number = Decimal(str(value)).normalize()
+    exponent = int(number.as_tuple().exponent)
+    return f"{key}{number:f}" if exponent >= 0 else f"{key}{number.scaleb(-exponent):f}e{exponent}"

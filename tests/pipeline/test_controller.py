@@ -59,7 +59,7 @@ def test_every_step_refers_to_steps_before_it():
     earlier = set()
     for step in steps().values():
         text = json.dumps(step.parameters)
-        assert set(re.findall(r"\$\{(\w+)\.", text)) <= earlier, step.name
+        assert set(re.findall(r"\$\{([\w-]+)\.", text)) <= earlier, step.name
         assert {parent.name for parent in step.parents} <= earlier
         earlier.add(step.name)
     with pytest.raises(KeyError, match="split does not return dataset_id"):
@@ -81,6 +81,18 @@ def test_one_entrys_epochs_change_the_arguments_of_its_training_alone():
     changed = CONFIG.model_copy(update={"models": (longer, *CONFIG.models[1:])})
     before, after = steps(), steps(changed)
     assert [name for name in before if before[name].arguments != after[name].arguments] == [f"train_{FIRST}"]
+
+
+def test_a_value_added_to_a_list_adds_a_training_and_leaves_the_others_cached():
+    """Equal arguments of a step are its cache key."""
+    before = steps(models=FIRST, learning_rate="3e-4, 1e-3")
+    after = steps(models=FIRST, learning_rate="3e-4, 1e-3, 3e-3")
+    new = set(after) - set(before)
+    assert new == {f"train_{FIRST}_lr3e-3", f"evaluate_{FIRST}_lr3e-3"}
+    changed = {name for name in before if before[name].arguments != after[name].arguments}
+    assert changed == {"ensemble", "select"}
+    training = json.loads(after[f"train_{FIRST}_lr3e-3"].arguments["training"])
+    assert training["learning_rate"] == 3e-3
 
 
 def test_a_plus_after_a_step_refreshes_its_descendants():

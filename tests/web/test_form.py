@@ -21,7 +21,7 @@ def test_words_and_lists() -> None:
         "several: '' is not accepted; it takes one or more of: a, b.c",
     ]
     assert checks(declared)["one"].choices == ("a", "b")
-    assert checks(declared)["several"].pattern == r"\s*(a|b\.c)\s*(,\s*(a|b\.c)\s*)*"
+    assert checks(declared)["several"].pattern == r"\s*\[?\s*(a|b\.c)\s*(,\s*(a|b\.c)\s*)*\]?\s*"
 
 
 @pytest.mark.parametrize(("value", "fine"), [("32", True), ("auto", True), ("31", False), ("65", False),
@@ -29,6 +29,16 @@ def test_words_and_lists() -> None:
 def test_ranges(value: str, fine: bool) -> None:
     declared = run(size={"words": ["auto"], "minimum": 32, "maximum": 64})
     assert (list(faults(declared, {"size": value})) == []) == fine
+
+
+@pytest.mark.parametrize(
+    ("value", "fine"),
+    [("1e-3", True), ("0.5, .5", True), ("[1, 2e3]", True), ("0", False), ("1..2", False), (".", False)],
+)
+def test_lists_of_numbers(value: str, fine: bool) -> None:
+    declared = run(rate={"above": 0, "list": True})
+    assert (list(faults(declared, {"rate": value})) == []) == fine
+    assert checks(declared)["rate"].accepted == "a number above 0, or several"
 
 
 def test_a_folder_is_needed_where_another_value_asks_for_it(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_an_entry_and_its_training_travel_whole():
         entry.architecture,
         entry.pretrained,
     )
-    assert read.weights == CONFIG.weights_of(entry.name)
+    assert read.weights == CONFIG.weights_of(entry)
     assert TrainingSettings.model_validate_json(run().training_json(entry)) == CONFIG.training_of(entry.name)
 
 
@@ -57,6 +57,30 @@ def test_an_edited_number_holds_for_every_model():
         training = TrainingSettings.model_validate_json(edited.training_json(entry))
         assert (training.epochs, training.image_size) == (3, 48)
         assert training.seed == CONFIG.training_of(entry.name).seed
+
+
+def test_an_edited_list_trains_each_of_its_values():
+    """As typed into New run, with brackets or without."""
+    edited = run(models="0", epochs="2, 4", learning_rate="[3e-4, 0.001]")
+    named = {entry.name: edited.training[entry.name] for entry in edited.models}
+    assert {name: (settings.epochs, settings.learning_rate) for name, settings in named.items()} == {
+        f"{FIRST}_epochs2_lr3e-4": (2, 3e-4),
+        f"{FIRST}_epochs2_lr1e-3": (2, 1e-3),
+        f"{FIRST}_epochs4_lr3e-4": (4, 3e-4),
+        f"{FIRST}_epochs4_lr1e-3": (4, 1e-3),
+    }
+    assert edited.has_ensemble
+
+
+def test_one_training_of_a_list_can_be_chosen():
+    edited = run(models=f"{FIRST}_epochs4, {SECOND}_epochs2", epochs="2, 4")
+    assert [entry.name for entry in edited.models] == [f"{FIRST}_epochs4", f"{SECOND}_epochs2"]
+
+
+def test_a_parameter_that_an_earlier_run_lacks_is_per_model():
+    arguments = run_arguments(CONFIG)
+    del arguments["learning_rate"]
+    assert Run.parse(CONFIG, arguments | {"epochs": ""}) == run()
 
 
 def test_the_settings_of_an_evaluation_leave_out_the_ensemble():
@@ -78,7 +102,10 @@ def test_the_settings_travel_as_text():
     ("name", "value"),
     [("models", "nothing"), ("models", ""), ("epochs", "0"), ("epochs", "x"), ("image_size", "31"),
      ("image_size", "1025"), ("batch_size", "0"), ("seed", "-1"), ("dataset_source", "web"),
-     ("epochs", "7"), ("image_size", PER_MODEL), ("seed", "0"), ("models", f"{FIRST}, 1")],
+     ("epochs", "7"), ("image_size", PER_MODEL), ("seed", "0"), ("models", f"{FIRST}, 1"),
+     ("epochs", "7, 9"), ("epochs", "[7, 9]"), ("epochs", "7,"), ("epochs", "7, x"),
+     ("learning_rate", "3e-4"), ("learning_rate", "[3e-4, 0.001]"), ("learning_rate", "0"),
+     ("learning_rate", "fast"), ("learning_rate", "nan"), ("models", f"{FIRST}_lr1e-3")],
 )  # fmt: skip
 def test_the_form_of_the_page_accepts_what_a_run_accepts(name, value):
     checks = {"configuration": {"form": {"value": form_checks(CONFIG, workers_here=True)}}}
@@ -101,7 +128,15 @@ def test_a_webhook_does_not_travel_with_a_run():
     [
         ({"models": "resnet999"}, f"no entry resnet999; the entries are: {FIRST}, {SECOND}"),
         ({"models": ""}, "models: none is named"),
-        ({"epochs": "three"}, f"epochs: a whole number or {PER_MODEL!r} is needed, not 'three'"),
+        ({"epochs": "three"}, f"{FIRST}: epochs: Input should be a valid integer"),
+        ({"epochs": "0"}, f"{FIRST}: epochs: Input should be greater than or equal to 1, not '0'"),
+        ({"epochs": "2, 02"}, f"{FIRST}: {FIRST}_epochs2 occurs twice: a list repeats a value"),
+        ({"epochs": "[]"}, f"{FIRST}: its lists of values make 0 trainings"),
+        ({"seed": ", ".join(map(str, range(65)))}, f"{FIRST}: its lists of values make 65 trainings"),
+        (
+            {"models": "0,1", "seed": ", ".join(map(str, range(33)))},
+            "models: its lists of values make 66 trainings",
+        ),
     ],
 )
 def test_an_invalid_parameter_is_refused_by_name(edited, message):
@@ -114,6 +149,6 @@ def test_a_plain_training_is_a_run_of_one_model():
     arguments = plain_arguments(CONFIG, epochs="3")
     plain = Run.parse_plain(CONFIG, arguments)
     assert [entry.name for entry in plain.models] == [FIRST]
-    assert plain.training == {"epochs": 3}
+    assert plain.training == {FIRST: CONFIG.training_of(FIRST, epochs=3)}
     with pytest.raises(ConfigError, match="one task trains one model"):
         Run.parse_plain(CONFIG, arguments | {"model": "0,1"})

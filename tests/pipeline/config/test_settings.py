@@ -70,6 +70,54 @@ def test_an_entry_changes_the_training_of_itself_alone(configs):
     assert config.training_of(entries[0]["name"], epochs=2).epochs == 2
 
 
+def trainings(config):
+    return [name for entry in config.models for name in config.trainings_of(entry.name)]
+
+
+def test_a_list_in_an_entry_is_a_training_for_each_of_its_values(configs):
+    file = configs / "models" / "sample.yaml"
+    entries = yaml.safe_load(file.read_text())
+    # YAML reads 3e-4, which lacks a dot, as text.
+    entries[0]["training"] = {"mixup": [0, 0.25], "learning_rate": ["3e-4"], "loss": ["bce", "asymmetric"]}
+    file.write_text(yaml.safe_dump(entries))
+    first, *others = (entry["name"] for entry in entries)
+    config = load_config("sample", folder=configs)
+    assert trainings(config) == [
+        f"{first}_lr3e-4_loss-bce_mixup0",
+        f"{first}_lr3e-4_loss-bce_mixup25e-2",
+        f"{first}_lr3e-4_loss-asymmetric_mixup0",
+        f"{first}_lr3e-4_loss-asymmetric_mixup25e-2",
+        *others,
+    ]
+
+
+def test_a_list_in_the_settings_of_all_trainings_holds_for_entries_without_a_value_of_their_own(configs):
+    file = configs / "models" / "sample.yaml"
+    entries = yaml.safe_load(file.read_text())
+    entries[0]["training"] = {"jitter": 0.1}
+    file.write_text(yaml.safe_dump(entries[:2]))
+    first, second = (entry["name"] for entry in entries[:2])
+    config = load_config("sample", [("training.jitter", "[0, 0.2]")], configs)
+    assert trainings(config) == [first, f"{second}_jitter0", f"{second}_jitter2e-1"]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ("[0.001, fast]", r"models/sample.yaml: models.0.training: learning_rate: .* not 'fast'"),
+        ("[]", r"models/sample.yaml: models.0.training: .*: its lists of values make 0 trainings"),
+        (str([index / 100 for index in range(1, 66)]), "make 65 trainings, and a run takes 1 to 64"),
+    ],
+)
+def test_faulty_lists_are_refused_before_a_run(configs, values, said):
+    file = configs / "models" / "sample.yaml"
+    entries = yaml.safe_load(file.read_text())
+    entries[0]["training"] = {"learning_rate": yaml.safe_load(values)}
+    file.write_text(yaml.safe_dump(entries))
+    with pytest.raises(ConfigError, match=said):
+        load_config("sample", folder=configs)
+
+
 @pytest.mark.parametrize(
     ("file", "change", "said"),
     [

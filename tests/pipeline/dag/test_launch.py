@@ -65,7 +65,7 @@ def check_after_training(architecture, changes):
     from planets.config import ConfigError
 
     run = run_of("b", architecture)
-    entry, training = run.models[0], run.config.training_of("b")
+    entry, training = run.models[0], run.training["b"]
     earlier = Task.create("stages", "train_b")
     earlier.set_parameters(
         {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.parameters import Run
+from pipeline.config.parameters import Run, run_arguments
 from pipeline.config.settings import load_config
 from pipeline.controller import steps_of
 from pipeline.dag.explain import code_changes
@@ -18,7 +18,7 @@ from steps.clearml.code_version import OtherCode, code_of, require_code
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = load_config("sample")
-STEPS = steps_of(Run(CONFIG, CONFIG.models))
+STEPS = steps_of(Run.parse(CONFIG, run_arguments(CONFIG)))
 STAGES = list(dict.fromkeys(step.stage for step in STEPS))
 
 EDITS = {
