@@ -103,7 +103,7 @@ def test_the_settings_travel_as_text():
     [("models", "nothing"), ("models", ""), ("epochs", "0"), ("epochs", "x"), ("image_size", "31"),
      ("image_size", "1025"), ("batch_size", "0"), ("seed", "-1"), ("dataset_source", "web"),
      ("epochs", "7"), ("image_size", PER_MODEL), ("seed", "0"), ("models", f"{FIRST}, 1"),
-     ("epochs", "7, 9"), ("epochs", "[7, 9]"), ("epochs", "7,"), ("epochs", "7, x"),
+     ("epochs", "7, 9"), ("epochs", "[7, 9]"), ("epochs", "7, x"),
      ("learning_rate", "3e-4"), ("learning_rate", "[3e-4, 0.001]"), ("learning_rate", "0"),
      ("learning_rate", "fast"), ("learning_rate", "nan"), ("models", f"{FIRST}_lr1e-3")],
 )  # fmt: skip
