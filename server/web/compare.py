@@ -54,6 +54,7 @@ def compare_page(visit: Visit) -> Shown:
         "different": sum(row.differs for row in parameters),
         "steps": _rows([{("", node.name): node.status for node in planned} for planned in steps]),
         "curves": [metric for metric in curves if not metric.startswith(":")],
+        "has_epochs": any(figures.has_epochs(visit.db, task["id"]) for task in tasks),
         "changed": changed,
     }
     return Shown("compare.html", values)

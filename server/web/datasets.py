@@ -106,7 +106,7 @@ def preview_picture(visit: Visit) -> Picture:
 
 def _plots(visit: Visit, task: Document) -> list[figures.Plot]:
     """Return the reported tables and pictures, without the SDK's own, which repeat the facts."""
-    plots = figures.plots(visit.db, task["id"])
+    plots = figures.plots(visit.db, task)
     return [plot for plot in plots if (plot.table or plot.image) and not plot.metric.startswith("__")]
 
 

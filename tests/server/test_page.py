@@ -104,7 +104,7 @@ def test_artifacts_that_a_browser_may_open_are_links(shared: Embedded, run: dict
 def test_what_users_write_is_text(shared: Embedded, run: dict[str, str]) -> None:
     for path in ("/", "/tasks", *(link.format(**run) for link in DEEP_LINKS)):
         answer, seen = page(shared, path)
-        assert set(seen.scripts) <= {"/static/page.js", "/plotly.js"}
+        assert set(seen.scripts) <= {"/static/page.js", "/static/charts.js", "/plotly.js"}
         assert seen.inline == []
         assert not [link for link in seen.links if link.startswith("javascript:")]
         policy = answer.headers["Content-Security-Policy"]

@@ -104,6 +104,80 @@ def test_scalars_are_drawn(page: Page, run: seed.Run) -> None:
     expect(page.get_by_role("row").filter(has_text="train")).to_contain_text("0.125")
 
 
+@pytest.fixture(scope="module")
+def curves(server: Embedded) -> str:
+    """Address of the curves of a training of two epochs with five iterations each."""
+    task = server.new_task(name="curves")
+    server.events(
+        *seed.scalar(task, "accuracy", "test", *(n / 10 for n in range(10))),
+        *seed.scalar(task, "error", "train", *(1 / (n + 1) for n in range(10))),
+        *seed.scalar(task, "error", "test", *(2 / (n + 1) for n in range(10))),
+        *seed.scalar(task, "epoch", "epoch", *(n // 5 for n in range(10))),
+        *seed.scalar(task, "at the end", "test", 0.75),
+    )
+    return f"/projects/*/experiments/{task}/info-output/metrics/scalar"
+
+
+def test_results_come_before_bookkeeping(page: Page, curves: str) -> None:
+    page.goto(curves)
+    captions = page.locator("figcaption").evaluate_all("all => all.map(each => each.firstChild.textContent)")
+    assert captions == ["error", "accuracy", "at the end", "epoch"]
+    expect(page.get_by_role("rowheader").or_(page.locator("td.name")).first).to_have_text("error")
+
+
+def test_curves_are_smoothed_and_scaled_by_the_address(page: Page, curves: str) -> None:
+    page.goto(f"{curves}?smooth=0.5&log=1&x=epoch")
+    expect(page.get_by_label("Smoothing")).to_have_value("0.5")
+    page.wait_for_function("document.querySelector('.plot').data?.length === 4")
+    assert drawn_x(page) == [0.0] * 5 + [1.0] * 5
+    assert page.evaluate("document.querySelector('.plot').layout.yaxis.type") == "log"
+    smooth = page.evaluate("[...document.querySelector('.plot').data[1].y]")
+    assert smooth[:2] == pytest.approx([2, (0.5 * 2 + 1) / 1.5])
+    page.get_by_label("Horizontal axis").select_option("time")
+    page.wait_for_function("document.querySelector('.plot').layout.xaxis.title.text.startsWith('seconds')")
+    page.get_by_label("logarithmic").uncheck()
+    page.get_by_label("Smoothing").fill("0")
+    page.wait_for_function("document.querySelector('.plot').data.length === 2")
+    assert page.url.endswith("?x=time")
+
+
+def drawn_x(page: Page) -> list[float]:
+    drawn: list[float] = page.evaluate("[...document.querySelector('.plot').data[1].x]")
+    return drawn
+
+
+def test_curves_are_downloaded_and_sent_nowhere(page: Page, curves: str) -> None:
+    page.goto(curves)
+    figure = page.locator("figure").first
+    with page.expect_download() as values:
+        figure.get_by_role("button", name="Download the values").click()
+    lines = values.value.path().read_text().splitlines()
+    assert (values.value.suggested_filename, len(lines)) == ("error.csv", 21)
+    assert lines[0] == "series,iteration,epoch,time,value"
+    assert lines[1].startswith('"test",0,0,2023-11-14T22:13:20.000Z,2')
+    with page.expect_download() as image:
+        figure.get_by_role("button", name="Download as an image").click()
+    assert image.value.path().read_bytes().startswith(b"\x89PNG")
+    titles = page.locator(".modebar-btn").evaluate_all("all => all.map(each => each.dataset.title)")
+    assert [title for title in titles if title and "Share" in title] == []
+    icon = figure.locator(".modebar-btn svg").first
+    assert icon.evaluate("icon => [getComputedStyle(icon).padding, icon.clientHeight > 10]") == ["0px", True]
+
+
+def test_the_plots_of_a_controller_are_left_to_the_page_of_the_run(server: Embedded, page: Page) -> None:
+    task = server.new_task(name="controller", type="controller")
+    link = {
+        "type": "table",
+        "header": {"values": ["<b>step</b>"]},
+        "cells": {"values": [['<a href="x">a 1</a>']]},
+    }
+    for metric in ("Pipeline", "Pipeline Details", "own"):
+        server.events(seed.plot(task, metric, "x", data=[link], layout={}))
+    page.goto(f"/projects/*/experiments/{task}/info-output/metrics/plots")
+    expect(page.locator("figure")).to_have_count(1)
+    expect(page.get_by_role("table")).to_have_text(re.compile(r"^\s*step\s*a 1\s*$"))
+
+
 def test_tables_and_plots(page: Page, run: seed.Run) -> None:
     page.goto(run.step("evaluate_small", "/info-output/metrics/plots"))
     expect(page.get_by_role("table")).to_contain_text(re.compile("label.*f2.*clear.*0.75", re.DOTALL))

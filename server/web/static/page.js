@@ -1,4 +1,4 @@
-// Live parts, the console's tail, figures, and local times. Every page works without it.
+// Live parts, the console's tail, and local times. Every page works without it.
 "use strict";
 
 const offline = document.querySelector(".offline");
@@ -121,58 +121,6 @@ if (output) {
     if (atEnd) output.scrollTop = output.scrollHeight;
   });
 }
-
-function colours(layout) {
-  const style = getComputedStyle(document.body);
-  const probe = document.createElement("span");
-  document.body.append(probe);
-  const colour = (name) => { probe.className = name; return getComputedStyle(probe).color; };
-  const [ink, line] = [style.color, colour("quiet")];
-  probe.remove();
-  const axis = { gridcolor: line.replace("rgb(", "rgba(").replace(")", ", 0.18)"), zerolinecolor: line, automargin: true };
-  const dressed = { ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true };
-  delete dressed.width;
-  delete dressed.height;
-  dressed.font = { ...layout.font, color: ink, size: 12 };
-  dressed.margin = { l: 48, r: 12, t: layout.title && layout.title.text ? 40 : 12, b: 40 };
-  for (const name of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key)).concat("xaxis", "yaxis")) {
-    dressed[name] = { ...axis, ...layout[name] };
-  }
-  dressed.legend = { orientation: "h", y: -0.22, ...layout.legend };
-  return dressed;
-}
-
-async function draw(figure) {
-  const plot = figure.querySelector(".plot");
-  try {
-    await plotFigure(plot, figure.dataset.figure);
-  } catch {
-    plot.textContent = "This cannot be drawn.";
-  }
-}
-
-async function plotFigure(plot, address) {
-  const answer = await fetch(address);
-  if (!answer.ok || !window.Plotly) throw new Error(String(answer.status));
-  const stored = await answer.json();
-  const layout = typeof stored.layout === "object" && stored.layout ? stored.layout : {};
-  if (typeof layout.title === "string") layout.title = { text: layout.title };
-  const options = { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["lasso2d", "select2d"] };
-  await window.Plotly.react(plot, Array.isArray(stored.data) ? stored.data : [], colours(layout), options);
-}
-
-const visible = new IntersectionObserver((entries) => {
-  for (const entry of entries.filter(({ isIntersecting }) => isIntersecting)) {
-    visible.unobserve(entry.target);
-    draw(entry.target);
-    if (entry.target.dataset.again) repeat(Number(entry.target.dataset.again), () => draw(entry.target));
-  }
-}, { rootMargin: "300px" });
-// plotly.js is deferred and comes after this file: draw once both have run.
-addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-figure]").forEach((figure) => visible.observe(figure)));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  if (window.Plotly) document.querySelectorAll("[data-figure]").forEach(draw);
-});
 
 addEventListener("keydown", (event) => {
   const open = document.querySelector("details.menu[open]");

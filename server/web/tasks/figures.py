@@ -5,6 +5,8 @@ import math
 import mimetypes
 import re
 import sqlite3
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +22,15 @@ MAX_PLOTS = 200
 MAX_IMAGES = 200
 MAX_ROWS = 500
 MAX_COMPARED = 10
+EPOCH = "epoch"
+PIPELINE_PLOTS = ("Pipeline", "Pipeline Details")
+"""Plots of ClearML's controllers, which repeat in HTML and pixels what the page of a run shows."""
 # What plotly.js loads: images, outlines, map styles and tiles. In a template too, or as "images[0].source".
 LOADED = frozenset({"source", "geojson", "style", "url", "tiles"})
+
+# What plotly.js reads in a cell beside text.
+BREAK = re.compile(r"<br ?/?>")
+MARKUP = re.compile(r"</?(?:a|b|i|em|sub|sup)(?: [a-z]+=(?:\"[^\"<>]*\"|'[^'<>]*'))*>")
 
 section = Section()
 
@@ -62,37 +71,74 @@ class Image:
 
 
 def charts(db: sqlite3.Connection, task: str) -> list[str]:
-    """Return the metrics that have curves, the machine's own monitors last."""
-    drawn = {metric for metric, variant in series(db, task, SCALAR) if curve(db, task, metric, variant, 1)}
-    return sorted(drawn, key=lambda metric: (metric.startswith(":"), text.natural(metric)))
+    """Return the metrics that have curves, in the order of `importance`."""
+    drawn: dict[str, list[str]] = {}
+    for metric, variant in series(db, task, SCALAR):
+        if curve(db, task, metric, variant, 1):
+            drawn.setdefault(metric, []).append(variant)
+    return sorted(drawn, key=lambda metric: importance(metric, drawn[metric]))
+
+
+def importance(metric: str, variants: Sequence[str]) -> tuple[object, ...]:
+    """Return a sort key: metrics of several variants first, bookkeeping and the machine's monitors last.
+
+    A loss or a score is reported for a split of the data, and a counter, a rate or a duration for nothing:
+    its only variant repeats its name.
+    """
+    counted = list(variants) == [metric]
+    return (metric.startswith(":"), counted, -len(variants), text.natural(metric))
 
 
 @section.data("/figures/scalar")
 def scalar_figure(visit: Visit) -> Document:
-    """Curves of one metric, of one task or several, as plotly.js draws them."""
+    """Curves of one metric, of one task or several: iteration, epoch, time in ms and value."""
     metric = visit.query.get("metric", "")
-    traces = []
+    curves = []
     for task_id in visit.chosen[:MAX_COMPARED]:
         name = visit.document("tasks", task_id, "task")["name"] if len(visit.chosen) > 1 else ""
+        epochs = _epochs(visit.db, task_id)
         for _, variant in series(visit.db, task_id, SCALAR, metric):
             points = curve(visit.db, task_id, metric, variant, SAMPLES)
-            if not points:
-                continue
-            x, y = [point["iter"] for point in points], [point["value"] for point in points]
-            label = f"{name} · {variant}" if name else variant
-            mode = "lines" if len(x) > 1 else "markers"
-            traces.append({"x": x, "y": y, "name": _literal(label), "mode": mode})
-    return {"data": traces, "layout": {"xaxis": {"title": {"text": "iteration"}}}}
+            if points:
+                label = f"{name} · {variant}" if name else variant
+                curves.append(_curve(label, points, epochs))
+    return {"series": curves}
 
 
-def plots(db: sqlite3.Connection, task: str) -> list[Plot]:
-    """Return the latest plot of every metric and variant."""
+def has_epochs(db: sqlite3.Connection, task: str) -> bool:
+    """Return True if the task reported the epoch of its iterations, as a metric of that name."""
+    return bool(_epochs(db, task, 1))
+
+
+def _epochs(db: sqlite3.Connection, task: str, samples: int = SAMPLES) -> list[sqlite3.Row]:
+    variants = [variant for _, variant in series(db, task, SCALAR, EPOCH)]
+    return curve(db, task, EPOCH, variants[0], samples) if variants else []
+
+
+def _curve(label: str, points: list[sqlite3.Row], epochs: list[sqlite3.Row]) -> Document:
+    """Return a curve; the epoch of a point is the last one reported until its iteration."""
+    drawn: Document = {
+        "name": _literal(label),
+        "x": [point["iter"] for point in points],
+        "y": [point["value"] for point in points],
+        "time": [point["timestamp"] for point in points],
+    }
+    if epochs:
+        starts = [row["iter"] for row in epochs]
+        places = (max(bisect_right(starts, iteration) - 1, 0) for iteration in drawn["x"])
+        drawn["epoch"] = [epochs[place]["value"] for place in places]
+    return drawn
+
+
+def plots(db: sqlite3.Connection, task: Document) -> list[Plot]:
+    """Return the latest plot of every metric and variant, without those that the page of a run replaces."""
+    replaced = PIPELINE_PLOTS if task["type"] == "controller" else ()
     rows = db.execute(
         "SELECT number, metric, variant, iter, doc, max(iter) FROM events WHERE task = ? AND type = ?"
         " GROUP BY metric, variant ORDER BY metric, variant LIMIT ?",
-        (task, PLOT, MAX_PLOTS),
+        (task["id"], PLOT, MAX_PLOTS),
     )
-    return [_plot(row) for row in rows]
+    return [_plot(row) for row in rows if row["metric"] not in replaced]
 
 
 @section.data("/figures/plot/{task}/{number}")
@@ -179,7 +225,7 @@ def _cells(part: object) -> list[Any]:
 def _cell(value: object) -> str:
     if isinstance(value, list):
         return " ".join(_cell(item) for item in value)
-    return text.number(value).replace("<br />", "\n").replace("<br>", "\n")
+    return MARKUP.sub("", BREAK.sub("\n", text.number(value))).strip()
 
 
 def _image(figure: Document) -> str | None:

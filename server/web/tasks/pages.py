@@ -131,11 +131,22 @@ def _console(visit: Visit, task: Document) -> Values:
 
 
 def _scalars(visit: Visit, task: Document) -> Values:
-    return {"metrics": summary.metrics(task), "charts": figures.charts(visit.db, task["id"])}
+    return {
+        "metrics": _by_importance(summary.metrics(task)),
+        "charts": figures.charts(visit.db, task["id"]),
+        "has_epochs": figures.has_epochs(visit.db, task["id"]),
+    }
+
+
+def _by_importance(metrics: list[Document]) -> list[Document]:
+    variants: dict[str, list[str]] = {}
+    for entry in metrics:
+        variants.setdefault(entry["metric"], []).append(entry["variant"])
+    return sorted(metrics, key=lambda entry: figures.importance(entry["metric"], variants[entry["metric"]]))
 
 
 def _plots(visit: Visit, task: Document) -> Values:
-    return {"plots": figures.plots(visit.db, task["id"])}
+    return {"plots": figures.plots(visit.db, task)}
 
 
 def _images(visit: Visit, task: Document) -> Values:
