@@ -1,4 +1,4 @@
-"""The projects service: projects, and the values to filter by within them; tags of the organization."""
+"""The projects service: create, find, change, move and delete projects."""
 
 import json
 import sqlite3
@@ -7,25 +7,17 @@ from server import documents
 from server.answers import answer, fetch
 from server.dispatch import Call, Service
 from server.documents import ARCHIVED, Document, has_system_tag, save
-from server.errors import BadRequest, InvalidArgument, NotUnique
-from server.list_filters import Field, list_condition
-from server.query import TAGS, Query, translate
-from server.requests import Arguments
+from server.errors import BadRequest, NotUnique
+from server.query import TAGS, translate
 from server.services.tasks.removal import delete_task, file_urls
-from server.stores.events import metric_hash
 from server.stores.projects import PROJECTS, ensure_project, load_project, rename, tree, with_subprojects
 
 service = Service("projects")
-organization = Service("organization")
 
-TAGGED = ("filter", "include_system")
 FOUND = ("description", "search_hidden", "shallow_search", "include_subprojects", *PROJECTS.arguments)
 INSIDE = "project IN (SELECT value FROM json_each(?))"
-CHOSEN = f"(? OR {INSIDE})"
 TEXTS = ("description", "default_output_destination")
-STATES = {"all": "1", "active": f"NOT {ARCHIVED}", "archived": ARCHIVED}
 REPORT = "report"
-LARGEST_PAGE = 500
 DAY = 24 * 3600
 
 
@@ -140,96 +132,6 @@ def delete(call: Call) -> Document:
     }
 
 
-@service.reads("get_unique_metric_variants", "project", "include_subprojects")
-def get_unique_metric_variants(call: Call) -> Document:
-    """Return the metrics and variants that the project's tasks reported."""
-    rows = call.db.execute(
-        "SELECT DISTINCT json_extract(variant.value, '$.metric') AS metric,"
-        " json_extract(variant.value, '$.variant') AS variant"
-        " FROM tasks, json_each(doc, '$.last_metrics') AS metric, json_each(metric.value) AS variant"
-        f" WHERE {CHOSEN} ORDER BY 1, 2",
-        _chosen(call, "project"),
-    )
-    return {
-        "metrics": [
-            {
-                "metric": row["metric"],
-                "metric_hash": metric_hash(row["metric"]),
-                "variant": row["variant"],
-                "variant_hash": metric_hash(row["variant"]),
-            }
-            for row in rows
-        ]
-    }
-
-
-@service.reads("get_hyper_parameters", "project", "include_subprojects", "page", "page_size")
-def get_hyper_parameters(call: Call) -> Document:
-    """Return a page of the names of hyperparameters in the project, by section."""
-    rows = call.db.execute(
-        "SELECT DISTINCT section.key AS section, item.key AS name"
-        " FROM tasks, json_each(doc, '$.hyperparams') AS section, json_each(section.value) AS item"
-        f" WHERE {CHOSEN} ORDER BY 1, 2",
-        _chosen(call, "project"),
-    ).fetchall()
-    size = min(max(call.arguments.integer("page_size", LARGEST_PAGE), 1), LARGEST_PAGE)
-    start = size * max(call.arguments.integer("page", 0), 0)
-    page = [dict(row) for row in rows[start : start + size]]
-    return {"parameters": page, "total": len(rows), "remaining": max(0, len(rows) - start - size)}
-
-
-@service.reads("get_hyperparam_values", "projects", "section", "name", "include_subprojects")
-def get_hyperparam_values(call: Call) -> Document:
-    """Return all values of a hyperparameter in the projects."""
-    section, name = call.arguments.text("section"), call.arguments.text("name")
-    rows = call.db.execute(
-        "SELECT DISTINCT json_extract(item.value, '$.value') AS value"
-        " FROM tasks, json_each(doc, '$.hyperparams') AS section, json_each(section.value) AS item"
-        f" WHERE {CHOSEN} AND section.key = ? AND item.key = ? ORDER BY 1",
-        (*_chosen(call, "projects"), section, name),
-    )
-    values = [row["value"] for row in rows]
-    return {"values": values, "total": len(values)}
-
-
-@service.reads("get_task_tags", "projects", *TAGGED)
-def get_task_tags(call: Call) -> Document:
-    """Return the tags of tasks, in all projects or the named ones."""
-    return _tags(call, "tasks", call.arguments.texts("projects"))
-
-
-@service.reads("get_model_tags", "projects", *TAGGED)
-def get_model_tags(call: Call) -> Document:
-    """Return the tags of models, in all projects or the named ones."""
-    return _tags(call, "models", call.arguments.texts("projects"))
-
-
-@service.reads("get_project_tags", "projects", *TAGGED)
-def get_project_tags(call: Call) -> Document:
-    """Return the tags of projects, all or the named ones."""
-    return _tags(call, "projects", call.arguments.texts("projects"))
-
-
-@service.reads("get_task_parents", "projects", "tasks_state", "include_subprojects")
-def get_task_parents(call: Call) -> Document:
-    """Return the tasks that are parents of tasks in the projects, active, archived or both."""
-    state = call.arguments.choice("tasks_state", STATES, "all")
-    rows = call.db.execute(
-        "SELECT id, name, project FROM tasks WHERE id IN"
-        f" (SELECT parent FROM tasks WHERE {CHOSEN} AND {STATES[state]}) ORDER BY name",
-        _chosen(call, "projects"),
-    )
-    return {"parents": [{**dict(row), "project": {"id": row["project"]}} for row in rows]}
-
-
-@organization.reads("get_tags", *TAGGED)
-def get_tags(call: Call) -> Document:
-    """Return all tags of tasks, models, projects and queues."""
-    tags = [_tags(call, table, []) for table in ("tasks", "models", "projects", "queues")]
-    names = {name for kinds in tags for name in kinds}
-    return {name: sorted({tag for kinds in tags for tag in kinds.get(name, [])}) for name in sorted(names)}
-
-
 def _path(call: Call) -> list[str]:
     parts = load_project(call.db, call.arguments.text("project"))["name"].split("/")
     above = [documents.named(call.db, "projects", "/".join(parts[:depth])) for depth in range(1, len(parts))]
@@ -309,32 +211,3 @@ def _detach_contents(db: sqlite3.Connection, projects: list[str]) -> None:
         for document in documents.where(db, table, INSIDE, (json.dumps(projects),)):
             document.pop("project", None)
             save(db, table, document)
-
-
-def _tags(call: Call, table: str, projects: list[str]) -> dict[str, list[str]]:
-    """Return the tags of the documents of ``table``, a name from this package."""
-    query = Query()
-    if projects:
-        column = "id" if table == "projects" else "project"
-        query.add(f"{table}.{column} IN (SELECT value FROM json_each(?))", json.dumps(projects))
-    chosen = Arguments(call.arguments.mapping("filter"))
-    for name in chosen:
-        if name not in TAGS:
-            raise InvalidArgument(f"Validation error: filter: {name!r:.60} is neither tags nor system_tags")
-        sql, values = list_condition(Field(name, f"$.{name}", many=True), chosen.values(name))
-        query.add(sql, *values)
-    tags: dict[str, list[str]] = {}
-    for name in TAGS if call.arguments.flag("include_system") else TAGS[:1]:
-        sql = f"SELECT DISTINCT tag.value AS tag FROM {table}, json_each(doc, '$.{name}') AS tag"
-        rows = call.db.execute(f"{sql} WHERE {query.where} ORDER BY 1", query.parameters)
-        tags[name] = [row["tag"] for row in rows if isinstance(row["tag"], str)]
-    return tags
-
-
-def _chosen(call: Call, argument: str) -> tuple[bool, str]:
-    """Return the values for CHOSEN: all projects if none is named."""
-    named = call.arguments.texts(argument)
-    chosen = named
-    if call.arguments.flag("include_subprojects", True):
-        chosen = [project for root in named for project in tree(call.db, root)]
-    return not named, json.dumps(chosen)
