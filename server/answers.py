@@ -1,6 +1,7 @@
 """Pages of documents as several services answer them, with expanded references."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from server.query import Collection, Query
 from server.requests import Arguments
 
 LARGEST_PAGE = 10_000
+SCROLL = re.compile("[0-9]{1,18}")
+"""The number of documents that the scroll has returned."""
 
 
 def fetch(
@@ -67,7 +70,8 @@ def expand(
         for document in page:
             _expand_reference(document, path, names)
     for document in page:
-        document["company"] = dict(documents.COMPANY_REFERENCE)
+        public = document["company"] == documents.PUBLIC
+        document["company"] = {"id": documents.PUBLIC} if public else dict(documents.COMPANY_REFERENCE)
         document["user"] = dict(documents.USER_REFERENCE)
     return answer(collection, _without_whole_references(call.arguments, references), page, scroll)
 
@@ -102,8 +106,10 @@ def _order(collection: Collection, fields: list[str], parameters: list[Any]) -> 
 
 def _page(arguments: Arguments) -> tuple[int, int]:
     if "size" in arguments:
-        scroll = arguments.maybe_text("scroll_id") or "0"
-        offset = int(scroll[:18]) if scroll.isascii() and scroll.isdigit() else 0
+        match = arguments.scroll(SCROLL)
+        offset = int(match[0]) if match else 0
+        if offset and arguments.flag("refresh_scroll"):
+            return offset, 0
         return min(max(arguments.integer("size", 0), 1), LARGEST_PAGE), offset
     size, page = arguments.integer("page_size", 0), arguments.integer("page", 0)
     if size < 0 or page < 0:

@@ -43,6 +43,8 @@ class Call:
     credentials: Credentials
     now: str
     address: str
+    sliced: int = 0
+    """What the call's slices returned, added up."""
 
 
 Handler = Callable[[Call], Document]
@@ -54,7 +56,7 @@ WITHOUT_EFFECT = {
     "method": "the SDK sends it with every call",
     "model_events": "models report under their own ids, so the id says whose events are meant",
     "public": "there is one company, so nothing is hidden from others",
-    "allow_public": "there is one company, so nothing is hidden from others",
+    "allow_public": "elsewhere than in filters: a document that a call names is found, public or not",
     "move_to_trash": "a deleted task is gone either way",
     "delete_external_artifacts": "the files stay; the SDK deletes them itself",
     "validate_references": "the project and the parent of a clone are checked either way",
@@ -73,14 +75,14 @@ ANYTHING = "*"
 class Endpoint:
     """A handler, its kind of transaction, the API version for the envelope, and the arguments read.
 
-    ``slices``, if any, runs first, in transactions of its own until it returns False.
+    ``slices``, if any, runs first, in transactions of its own until it returns 0.
     """
 
     handler: Handler
     writes: bool
     version: str
     arguments: frozenset[str]
-    slices: Callable[[Call], bool] | None = None
+    slices: Callable[[Call], int] | None = None
 
     def supports(self, name: str) -> bool:
         """Return True if the call reads the argument, or may ignore it."""
@@ -143,10 +145,10 @@ class Service:
 
         return register
 
-    def in_slices(self, *actions: str) -> Callable[[Callable[[Call], bool]], Callable[[Call], bool]]:
-        """Register the first part of long deletions, which other writers interrupt; True asks for more."""
+    def in_slices(self, *actions: str) -> Callable[[Callable[[Call], int]], Callable[[Call], int]]:
+        """Register the first part of long deletions, which other writers interrupt; 0 ends it."""
 
-        def register(slices: Callable[[Call], bool]) -> Callable[[Call], bool]:
+        def register(slices: Callable[[Call], int]) -> Callable[[Call], int]:
             for name in (f"{self.name}.{action}" for action in actions):
                 self.endpoints[name] = replace(self.endpoints[name], slices=slices)
             return slices
@@ -246,16 +248,17 @@ class Api:
         endpoint.check(values)
         transaction = self._database.write if endpoint.writes else self._database.read
 
-        def run(handler: Callable[[Call], T]) -> T:
+        def run(handler: Callable[[Call], T], sliced: int = 0) -> T:
             with transaction() as db:
-                call = Call(db, Arguments(values), lines, self._credentials, documents.now(), address)
-                return handler(call)
+                now = documents.now()
+                return handler(Call(db, Arguments(values), lines, self._credentials, now, address, sliced))
 
         if endpoint.slices is None:
             return run(endpoint.handler)
-        while run(endpoint.slices):
-            pass
-        data = run(endpoint.handler)
+        sliced = 0
+        while part := run(endpoint.slices):
+            sliced += part
+        data = run(endpoint.handler, sliced)
         self._database.shrink()
         return data
 

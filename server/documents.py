@@ -16,6 +16,8 @@ Document = dict[str, Any]
 COMPANY = "0e3bedded0000000000000000000c0de"
 COMPANY_NAME = "embedded"
 COMPANY_REFERENCE = {"id": COMPANY, "name": COMPANY_NAME}
+PUBLIC = ""
+"""The company of documents that belong to everybody."""
 USER = "__user__"
 USER_NAME = "user"
 USER_REFERENCE = {"id": USER, "name": USER_NAME}
@@ -126,6 +128,9 @@ def has_system_tag(tag: str) -> str:
 
 ARCHIVED = has_system_tag("archived")
 """SQL that tests a document for being archived."""
+
+IS_PUBLIC = f"(json_extract(doc, '$.company') = '{PUBLIC}')"
+"""SQL that tests a document for being public."""
 
 
 def dig(document: Document, path: str) -> Any:

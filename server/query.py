@@ -25,8 +25,8 @@ SEARCHED = ("id", "name", "comment")
 DOTTED = "*.*"
 """Stands for every dotted name among the arguments that a call reads."""
 
-QUERIED = ("id", "name", "search_text", "tags", "system_tags", "filters", *JOINTS)
-PAGED = ("order_by", "page", "page_size", "size", "scroll_id", "only_fields")
+QUERIED = ("id", "name", "search_text", "tags", "system_tags", "filters", "allow_public", *JOINTS)
+PAGED = ("order_by", "page", "page_size", "size", "scroll_id", "refresh_scroll", "only_fields")
 TAGS = ("tags", "system_tags")
 
 
@@ -118,6 +118,8 @@ def translate(collection: Collection, arguments: Arguments) -> Query:
             )
         sql, parameters = structured_condition(collection.field(name), spec)
         query.add(sql, *parameters)
+    if not arguments.flag("allow_public", True):
+        query.add(f"NOT {documents.IS_PUBLIC}")
     for name, joint in JOINTS.items():
         if name in arguments:
             _search(collection, query, arguments.mapping(name), joint)

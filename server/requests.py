@@ -1,6 +1,8 @@
 """Requests: bodies read within limits, arguments read by name and type."""
 
 import json
+import re
+import sys
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NoReturn, TypeVar
@@ -189,6 +191,26 @@ class Arguments:
         if not isinstance(value, int) or isinstance(value, bool) or abs(value) > LARGEST_INTEGER:
             raise wrong_type(name, "integer", value)
         return value
+
+    def number(self, name: str) -> float:
+        """Return a required number; infinity, which JSON cannot state but 1e400 is read as, is none."""
+        self.require(name)
+        value = self._values[name]
+        if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > sys.float_info.max:
+            raise wrong_type(name, "number", value)
+        return float(value)
+
+    def scroll(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """Match ``scroll_id``, None on the first page; raises InvalidArgument for one never issued."""
+        text = self.maybe_text("scroll_id")
+        if not text:
+            return None
+        match = pattern.fullmatch(text)
+        if match is None:
+            raise InvalidArgument(
+                f"Validation error: scroll_id: {text!r:.80} is none that this call returned"
+            )
+        return match
 
     def texts(self, name: str) -> list[str]:
         """Return a list of strings; older clients send a single string for a list of one."""

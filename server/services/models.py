@@ -6,7 +6,7 @@ from server.dispatch import Call, Service
 from server.documents import Document
 from server.errors import BadRequest, InvalidArgument
 from server.query import TAGS, translate
-from server.requests import Arguments, wrong_type
+from server.services.metadata import merged_metadata
 from server.services.tasks.status import publish_task
 from server.stores.models import MODELS, InvalidModel, blank_model, load_model, save_model
 from server.stores.projects import destination, with_subprojects
@@ -177,25 +177,6 @@ def move(call: Call) -> Document:
     return {"project_id": project, "updated": len(call.arguments.texts("ids"))}
 
 
-@service.writes("add_or_update_metadata", "model", "metadata", "replace_metadata")
-def add_or_update_metadata(call: Call) -> Document:
-    """Add metadata items; one of the same key is replaced."""
-    model = load_model(call.db, call.arguments.text("model"))
-    model["metadata"] = _merged_metadata(model["metadata"], call.arguments)
-    save_model(call.db, call.now, model)
-    return {"updated": 1}
-
-
-@service.writes("delete_metadata", "model", "keys")
-def delete_metadata(call: Call) -> Document:
-    """Remove the metadata items of these keys."""
-    model = load_model(call.db, call.arguments.text("model"))
-    gone = set(call.arguments.texts("keys"))
-    model["metadata"] = {key: item for key, item in model["metadata"].items() if key not in gone}
-    save_model(call.db, call.now, model)
-    return {"updated": 1}
-
-
 def _page(call: Call) -> tuple[list[Document], str | None]:
     query = translate(MODELS, with_subprojects(call.db, call.arguments))
     return fetch(call.db, MODELS, call.arguments, query)
@@ -212,29 +193,10 @@ def _fields_of(call: Call) -> Document:
     if "iteration" in arguments:
         fields["last_iteration"] = arguments.integer("iteration", 0)
     if "metadata" in arguments:
-        fields["metadata"] = _merged_metadata({}, arguments)
+        fields["metadata"] = merged_metadata({}, arguments)
     return fields
 
 
 def _change(call: Call, fields: Document) -> Document:
     model = load_model(call.db, call.arguments.text("model"))
     return {"fields": fields | save_model(call.db, call.now, model | fields), "updated": 1}
-
-
-def _merged_metadata(kept: Document, arguments: Arguments) -> Document:
-    """Return the metadata with the request's items, a list or an object by key, merged in."""
-    metadata = arguments.raw("metadata")
-    if isinstance(metadata, dict):
-        arguments = arguments.replaced(
-            "metadata",
-            [{"key": key, **item} if isinstance(item, dict) else item for key, item in metadata.items()],
-        )
-    items = {_key(item): item for item in arguments.mappings("metadata")}
-    return items if arguments.flag("replace_metadata") else kept | items
-
-
-def _key(item: Document) -> str:
-    key = item.get("key")
-    if not isinstance(key, str):
-        raise wrong_type("metadata", "array of objects with a key", item)
-    return key

@@ -1,9 +1,10 @@
 """Calls that list the values to filter by: metrics, hyperparameters, tags and parents in projects."""
 
 import json
+from typing import Any
 
 from server.dispatch import Call, Service
-from server.documents import ARCHIVED, Document
+from server.documents import ARCHIVED, IS_PUBLIC, Document
 from server.errors import InvalidArgument
 from server.list_filters import Field, list_condition
 from server.query import TAGS, Query
@@ -51,22 +52,43 @@ def get_hyper_parameters(call: Call) -> Document:
         " FROM tasks, json_each(doc, '$.hyperparams') AS section, json_each(section.value) AS item"
         f" WHERE {CHOSEN} ORDER BY 1, 2",
         _chosen(call, "project"),
-    ).fetchall()
-    size = min(max(call.arguments.integer("page_size", LARGEST_PAGE), 1), LARGEST_PAGE)
-    start = size * max(call.arguments.integer("page", 0), 0)
-    page = [dict(row) for row in rows[start : start + size]]
-    return {"parameters": page, "total": len(rows), "remaining": max(0, len(rows) - start - size)}
+    )
+    return _paged(call, "parameters", [dict(row) for row in rows])
 
 
-@service.reads("get_hyperparam_values", "projects", "section", "name", "include_subprojects")
+@service.reads("get_hyperparam_values", "projects", "section", "name", "include_subprojects", "allow_public")
 def get_hyperparam_values(call: Call) -> Document:
     """Return all values of a hyperparameter in the projects."""
     section, name = call.arguments.text("section"), call.arguments.text("name")
     rows = call.db.execute(
         "SELECT DISTINCT json_extract(item.value, '$.value') AS value"
         " FROM tasks, json_each(doc, '$.hyperparams') AS section, json_each(section.value) AS item"
-        f" WHERE {CHOSEN} AND section.key = ? AND item.key = ? ORDER BY 1",
+        f" WHERE {CHOSEN} AND {_owned(call)} AND section.key = ? AND item.key = ? ORDER BY 1",
         (*_chosen(call, "projects"), section, name),
+    )
+    values = [row["value"] for row in rows]
+    return {"values": values, "total": len(values)}
+
+
+@service.reads("get_model_metadata_keys", "project", "include_subprojects", "page", "page_size")
+def get_model_metadata_keys(call: Call) -> Document:
+    """Return a page of the keys of the metadata of models in the project."""
+    rows = call.db.execute(
+        "SELECT DISTINCT item.key AS key FROM models, json_each(doc, '$.metadata') AS item"
+        f" WHERE {CHOSEN} ORDER BY 1",
+        _chosen(call, "project"),
+    )
+    return _paged(call, "keys", [row["key"] for row in rows])
+
+
+@service.reads("get_model_metadata_values", "projects", "key", "include_subprojects", "allow_public")
+def get_model_metadata_values(call: Call) -> Document:
+    """Return all values of one key of the metadata of models in the projects."""
+    rows = call.db.execute(
+        "SELECT DISTINCT json_extract(item.value, '$.value') AS value"
+        " FROM models, json_each(doc, '$.metadata') AS item"
+        f" WHERE {CHOSEN} AND {_owned(call)} AND item.key = ? ORDER BY 1",
+        (*_chosen(call, "projects"), call.arguments.text("key")),
     )
     values = [row["value"] for row in rows]
     return {"values": values, "total": len(values)}
@@ -108,6 +130,19 @@ def get_tags(call: Call) -> Document:
     tags = [_tags(call, table, []) for table in ("tasks", "models", "projects", "queues")]
     names = {name for kinds in tags for name in kinds}
     return {name: sorted({tag for kinds in tags for tag in kinds.get(name, [])}) for name in sorted(names)}
+
+
+def _paged(call: Call, name: str, items: list[Any]) -> Document:
+    """Return a page of items with their number and the number of those that follow."""
+    size = min(max(call.arguments.integer("page_size", LARGEST_PAGE), 1), LARGEST_PAGE)
+    start = size * max(call.arguments.integer("page", 0), 0)
+    remaining = max(0, len(items) - start - size)
+    return {name: items[start : start + size], "total": len(items), "remaining": remaining}
+
+
+def _owned(call: Call) -> str:
+    """Return SQL that leaves out what is public, if the call asks for that."""
+    return "1" if call.arguments.flag("allow_public", True) else f"NOT {IS_PUBLIC}"
 
 
 def _tags(call: Call, table: str, projects: list[str]) -> dict[str, list[str]]:

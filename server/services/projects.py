@@ -7,10 +7,18 @@ from server import documents
 from server.answers import answer, fetch
 from server.dispatch import Call, Service
 from server.documents import ARCHIVED, Document, has_system_tag, save
-from server.errors import BadRequest, NotUnique
+from server.errors import BadRequest, InvalidArgument, NotUnique
 from server.query import TAGS, translate
 from server.services.tasks.removal import delete_task, file_urls
-from server.stores.projects import PROJECTS, ensure_project, load_project, rename, tree, with_subprojects
+from server.stores.projects import (
+    PROJECTS,
+    ensure_project,
+    load_project,
+    rename,
+    touch_project,
+    tree,
+    with_subprojects,
+)
 
 service = Service("projects")
 
@@ -95,6 +103,36 @@ def move(call: Call) -> Document:
     rename(call.db, project, name, call.now)
     save(call.db, "projects", project)
     return {"moved": 1}
+
+
+@service.writes("merge", "project", "destination_project")
+def merge(call: Call) -> Document:
+    """Move what a project holds, and the projects below it, to another one; remove the project.
+
+    Without ``destination_project`` the parent is meant.
+
+    Raises:
+        InvalidArgument: The destination is the project, is below it, or there is none.
+        NotUnique: The destination has a project of the same name as one of the moved ones.
+    """
+    project = load_project(call.db, call.arguments.text("project"))
+    wanted = call.arguments.maybe_text("destination_project") or project.get("parent")
+    if not wanted or wanted in tree(call.db, project["id"]):
+        raise InvalidArgument(
+            "Validation error: destination_project must be a project outside the merged one"
+        )
+    target = load_project(call.db, wanted)
+    moved = 0
+    for table in ("tasks", "models"):
+        for document in documents.where(call.db, table, "project = ?", (project["id"],)):
+            save(call.db, table, document | {"project": target["id"]})
+            moved += 1
+    children = documents.where(call.db, "projects", "parent = ?", (project["id"],))
+    for child in children:
+        rename(call.db, child, f"{target['name']}/{child['basename']}", call.now)
+    documents.delete(call.db, "projects", project["id"])
+    touch_project(call.db, target["id"], call.now)
+    return {"moved_entities": moved, "moved_projects": len(children)}
 
 
 @service.reads("validate_delete", "project")

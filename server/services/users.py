@@ -3,9 +3,12 @@
 import json
 
 from server import documents
-from server.credentials import TOKEN_LIFE
-from server.dispatch import ANYTHING, Call, Service
-from server.documents import Document, dump
+from server.credentials import TOKEN_LIFE, Unauthorized
+from server.database import compiled
+from server.dispatch import Call, Service
+from server.documents import Document, dump, project_fields
+from server.errors import InvalidArgument
+from server.stores.projects import tree
 
 auth = Service("auth")
 debug = Service("debug")
@@ -16,6 +19,22 @@ service = Service("users")
 def login(call: Call) -> Document:
     """Issue a session token; the caller has passed authentication."""
     return {"token": call.credentials.token(call.arguments.integer("expiration_sec", TOKEN_LIFE))}
+
+
+@auth.reads("get_credentials")
+def get_credentials(call: Call) -> Document:
+    """Return the access key of the one pair; its secret is in the data folder only."""
+    return {"credentials": [{"access_key": call.credentials.access_key, "label": "credentials.json"}]}
+
+
+@auth.reads("validate_token", "token")
+def validate_token(call: Call) -> Document:
+    """Return whether the text is a valid session token, and of whom."""
+    try:
+        call.credentials.authenticate(f"Bearer {call.arguments.text('token')}")
+    except Unauthorized:
+        return {"valid": False}
+    return {"valid": True, "user": documents.USER, "company": documents.COMPANY}
 
 
 @debug.reads("ping")
@@ -30,6 +49,7 @@ def link(call: Call) -> Document:
     return {"token": call.credentials.link()}
 
 
+FOUND = ("id", "name", "order_by", "page", "page_size", "only_fields")
 PROFILE: Document = {
     "id": documents.USER,
     "name": documents.USER_NAME,
@@ -41,7 +61,11 @@ PROFILE: Document = {
 }
 
 
-@service.reads("get_current_user", ANYTHING)
+class InvalidUser(InvalidArgument, subcode=12):
+    """No user has this id."""
+
+
+@service.reads("get_current_user")
 def get_current_user(call: Call) -> Document:
     """Return the calling user: always the one user."""
     return {"user": PROFILE, "getting_started": None, "settings": {}}
@@ -49,20 +73,33 @@ def get_current_user(call: Call) -> Document:
 
 @service.reads("get_by_id", "user")
 def get_by_id(call: Call) -> Document:
-    """Return the one user, whatever the id."""
+    """Return the one user; raises InvalidUser for another id."""
+    user = call.arguments.text("user")
+    if user != documents.USER:
+        raise InvalidUser(f"Invalid user id: id={user}, company={documents.COMPANY}")
     return {"user": PROFILE}
 
 
-@service.reads("get_all", ANYTHING)
+@service.reads("get_all", *FOUND)
 def get_all(call: Call) -> Document:
-    """Return the one user."""
-    return {"users": [{**PROFILE, "company": documents.COMPANY}]}
+    """Return the one user, if the filters match."""
+    return _found(call, {**PROFILE, "company": documents.COMPANY})
 
 
-@service.reads("get_all_ex", ANYTHING)
+@service.reads("get_all_ex", "active_in_projects", *FOUND)
 def get_all_ex(call: Call) -> Document:
-    """Return the one user, with id and name of the company."""
-    return {"users": [PROFILE]}
+    """Return the one user, with id and name of the company.
+
+    With ``active_in_projects``, only if one of them, or one below, has a task; an empty list is all projects.
+    """
+    if "active_in_projects" not in call.arguments:
+        return _found(call, PROFILE)
+    named = call.arguments.texts("active_in_projects")
+    projects = dump([project for root in named for project in tree(call.db, root)])
+    active = call.db.execute(
+        "SELECT 1 FROM tasks WHERE ? OR project IN (SELECT value FROM json_each(?))", (not named, projects)
+    ).fetchone()
+    return _found(call, PROFILE) if active else {"users": []}
 
 
 @service.reads("get_preferences")
@@ -82,3 +119,15 @@ def set_preferences(call: Call) -> Document:
         (documents.USER, dump(call.arguments.mapping("preferences"))),
     )
     return {"updated": 1, "fields": {}}
+
+
+def _found(call: Call, user: Document) -> Document:
+    """Return the user in a list, reduced to ``only_fields``; an empty one if a filter leaves the user out."""
+    arguments = call.arguments
+    named = compiled(arguments.maybe_text("name") or "").search(user["name"])
+    if not named or ("id" in arguments and user["id"] not in arguments.texts("id")):
+        return {"users": []}
+    if arguments.integer("page", 0):
+        return {"users": []}
+    fields = [name for name in arguments.texts("only_fields") if name != "*"]
+    return {"users": [project_fields(user, ["id", *fields]) if fields else user]}

@@ -15,6 +15,9 @@ service = Service("workers", version="2.4")
 
 FOUND = ("last_seen", "worker_pattern", *TAGS)
 TIMEOUT = 600
+DAY = 24 * 3600
+LATEST_SECONDS = 10**11
+"""A larger timestamp is in milliseconds."""
 
 
 class InvalidWorker(BadRequest, subcode=1001):
@@ -57,6 +60,15 @@ def status_report(call: Call) -> Document:
     if "machine_stats" in call.arguments:
         worker["machine_stats"] = call.arguments.mapping("machine_stats")
     _save(call, worker)
+    call.db.execute(
+        "INSERT INTO worker_reports (worker, time, task, stats) VALUES (?, ?, ?, ?)",
+        (
+            worker["id"],
+            _report_time(call),
+            task_id,
+            documents.dump(call.arguments.mapping("machine_stats")),
+        ),
+    )
     return {}
 
 
@@ -116,6 +128,17 @@ def _worker_of(call: Call) -> Document:
 def _save(call: Call, worker: Document) -> None:
     sql = "INSERT INTO workers (id, doc) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc"
     call.db.execute(sql, (worker["id"], documents.dump(worker)))
+
+
+def _report_time(call: Call) -> float:
+    """Return the time of the report in seconds since the epoch; agents send milliseconds.
+
+    A clock that is wrong by more than a day is not believed.
+    """
+    received = documents.parse_time(call.now).timestamp()
+    reported = float(call.arguments.integer("timestamp", 0))
+    reported /= 1000 if reported > LATEST_SECONDS else 1
+    return reported if abs(reported - received) < DAY else received
 
 
 def _described(call: Call, worker: Document) -> Document:

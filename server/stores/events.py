@@ -107,8 +107,8 @@ def extremes(db: sqlite3.Connection, event: Event) -> tuple[sqlite3.Row, sqlite3
     return smallest, largest
 
 
-def delete_some(db: sqlite3.Connection, tasks: Iterable[str]) -> bool:
-    """Delete at most SLICE events of the tasks, except images; return True if there may be more.
+def delete_some(db: sqlite3.Connection, tasks: Iterable[str]) -> int:
+    """Delete at most SLICE events of the tasks, except images; return how many.
 
     Images name files that the caller may still want to list or remove.
     """
@@ -117,7 +117,13 @@ def delete_some(db: sqlite3.Connection, tasks: Iterable[str]) -> bool:
     for task in tasks:
         for kind in sorted(TYPES - {IMAGE}):
             left -= db.execute(f"DELETE FROM events WHERE number IN ({some})", (task, kind, left)).rowcount
-    return left == 0
+    return SLICE - left
+
+
+def delete_some_lines(db: sqlite3.Connection, task: str, before: int) -> int:
+    """Delete at most SLICE lines of the task's log up to a timestamp in milliseconds; return how many."""
+    some = "SELECT number FROM events WHERE task = ? AND type = 'log' AND timestamp <= ? LIMIT ?"
+    return db.execute(f"DELETE FROM events WHERE number IN ({some})", (task, before, SLICE)).rowcount
 
 
 def image_urls(db: sqlite3.Connection, task: str) -> list[Any]:

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from clearml.backend_api.session import Request
 from support.embedded import Answer, Embedded
 
-SERVICES = ("auth", "events", "models", "organization", "pipelines", "projects", "queues", "tasks",
-            "users", "workers")  # fmt: skip
+SERVICES = ("auth", "events", "models", "organization", "pipelines", "projects", "queues", "reports",
+            "server", "tasks", "users", "workers")  # fmt: skip
 VERSIONS = ("v2_9", "v2_13", "v2_20", "v2_23")  # the newest last: it describes the call
 
 # JSON as it travels: half of it is nothing that json.dumps writes.

@@ -1,14 +1,16 @@
 """The events service: events in, out by page, and deleted; logs."""
 
 import json
+import re
 from typing import Any
 
 from server.dispatch import ANYTHING, Call, Service
-from server.documents import Document
+from server.documents import Document, milliseconds
 from server.requests import LARGEST_INTEGER
 from server.services.events.metrics import read_series
 from server.services.events.writer import add_events
-from server.stores.events import LOG, SCALAR, TYPES, delete_some, in_series
+from server.stores.events import LOG, SCALAR, TYPES, delete_some, delete_some_lines, in_series
+from server.stores.models import load_model, save_model
 from server.stores.tasks import load_task, save_task
 
 service = Service("events")
@@ -17,6 +19,8 @@ SCROLLED = ("batch_size", "order", "scroll_id")
 ORDERS = ("asc", "desc")
 BATCH = 500
 LARGEST_BATCH = 10_000
+POSITION = re.compile("(?P<timestamp>-?[0-9]{1,18}):(?P<number>[0-9]{1,18})")
+"""A scroll id: the place of the last event on the page."""
 
 
 @service.writes("add", ANYTHING)
@@ -86,18 +90,47 @@ def get_scalar_metric_data(call: Call) -> Document:
 def delete_for_task(call: Call) -> Document:
     """Delete all events of a task and reset its last metrics and iteration."""
     task = load_task(call.db, call.arguments.text("task"))
-    # The slices delete all but the images; the metrics tell that there was something.
-    gone = call.db.execute("DELETE FROM events WHERE task = ?", (task["id"],)).rowcount
-    deleted = gone > 0 or bool(task["metric_stats"])
+    images = call.db.execute("DELETE FROM events WHERE task = ?", (task["id"],)).rowcount
     task |= {"last_metrics": {}, "metric_stats": {}, "last_iteration": 0}
     save_task(call.db, task, call.now)
-    return {"deleted": deleted}
+    return {"deleted": images + call.sliced > 0}
 
 
 @service.in_slices("delete_for_task")
-def delete_events(call: Call) -> bool:
-    """Delete some events of the task."""
+def delete_events(call: Call) -> int:
+    """Delete some events of the task and return how many."""
     return delete_some(call.db, [load_task(call.db, call.arguments.text("task"))["id"]])
+
+
+@service.writes("clear_task_log", "task", "threshold_sec")
+def clear_task_log(call: Call) -> Document:
+    """Delete the lines of a task's log, with ``threshold_sec`` those older than that; return how many."""
+    return {"deleted": call.sliced}
+
+
+@service.in_slices("clear_task_log")
+def delete_lines(call: Call) -> int:
+    """Delete some lines of the log and return how many."""
+    task = load_task(call.db, call.arguments.text("task"))
+    age = max(0, call.arguments.integer("threshold_sec", 0))
+    # Lines may be reported with times to come; without a threshold they go, too.
+    before = milliseconds() - 1000 * age if age else LARGEST_INTEGER
+    return delete_some_lines(call.db, task["id"], before)
+
+
+@service.writes("delete_for_model", "model")
+def delete_for_model(call: Call) -> Document:
+    """Delete all events of a model and reset its last metrics and iteration."""
+    model = load_model(call.db, call.arguments.text("model"))
+    images = call.db.execute("DELETE FROM events WHERE task = ?", (model["id"],)).rowcount
+    save_model(call.db, call.now, model | {"last_metrics": {}, "last_iteration": 0})
+    return {"deleted": images + call.sliced > 0}
+
+
+@service.in_slices("delete_for_model")
+def delete_model_events(call: Call) -> int:
+    """Delete some events of the model and return how many."""
+    return delete_some(call.db, [load_model(call.db, call.arguments.text("model"))["id"]])
 
 
 @service.reads("clear_scroll", "scroll_id")
@@ -125,28 +158,19 @@ def _scrolled(call: Call, condition: str, values: list[Any], total: int) -> Docu
     """Return a page of events; the scroll id is its end, so nothing is kept between calls."""
     ascending = call.arguments.choice("order", ORDERS, "asc") == "asc"
     comparison, direction = (">", "ASC") if ascending else ("<", "DESC")
-    scroll = call.arguments.maybe_text("scroll_id") or ""
-    timestamp, number = _position(scroll)
+    position = call.arguments.scroll(POSITION)
     parameters = list(values)
-    if timestamp is not None:
+    if position:
         condition += f" AND (timestamp, number) {comparison} (?, ?)"
-        parameters += [timestamp, number]
+        parameters += [int(position["timestamp"]), int(position["number"])]
     rows = call.db.execute(
         f"SELECT timestamp, number, doc FROM events WHERE {condition}"
         f" ORDER BY timestamp {direction}, number {direction} LIMIT ?",
         (*parameters, _batch_size(call)),
     ).fetchall()
     events = [json.loads(row["doc"]) for row in rows]
-    scroll = f"{rows[-1]['timestamp']}:{rows[-1]['number']}" if rows else scroll
-    return {"returned": len(events), "total": total, "scroll_id": scroll, "events": events}
-
-
-def _position(scroll: str) -> tuple[int | None, int]:
-    timestamp, _, number = scroll.partition(":")
-    digits = timestamp.removeprefix("-")
-    if digits.isascii() and digits.isdigit() and number.isascii() and number.isdigit():
-        return max(-LARGEST_INTEGER, min(int(timestamp[:20]), LARGEST_INTEGER)), int(number[:18])
-    return None, 0
+    end = f"{rows[-1]['timestamp']}:{rows[-1]['number']}" if rows else call.arguments.raw("scroll_id") or ""
+    return {"returned": len(events), "total": total, "scroll_id": end, "events": events}
 
 
 def _batch_size(call: Call) -> int:

@@ -1,14 +1,14 @@
-"""Calls of the events service that read metrics: names, values, curves, plots and debug images."""
+"""Calls of the events service that read metrics: names, values, curves and plots."""
 
 import json
+import re
 from typing import Any
 
+from server import documents
 from server.dispatch import Call, Service
 from server.documents import Document
-from server.errors import InvalidArgument
 from server.requests import Arguments
 from server.stores.events import (
-    IMAGE,
     LOG,
     PLOT,
     SCALAR,
@@ -19,6 +19,7 @@ from server.stores.events import (
     in_series,
     series,
 )
+from server.stores.models import load_model
 from server.stores.tasks import load_task
 
 service = Service("events")
@@ -26,6 +27,10 @@ service = Service("events")
 CURVES = ("key", "samples")
 PLOTS = ("metrics", "iters", "scroll_id")
 SAMPLES = 6000
+RAW_BATCH, LARGEST_RAW_BATCH = 10_000, 200_000
+POINT = re.compile("[0-9]{1,18}")
+"""A scroll id of raw points: the number of the last one's event."""
+
 MAX_ITERATIONS = 10_000
 KEYS = {"iter": "iter", "timestamp": "timestamp", "iso_time": "timestamp"}
 
@@ -46,6 +51,49 @@ def multi_task_scalar_metrics_iter_histogram(call: Call) -> Document:
             for variant, points in variants.items():
                 metrics.setdefault(metric, {}).setdefault(variant, {})[task_id] = {**points, "name": name}
     return {"metrics": metrics}
+
+
+@service.reads("scalar_metrics_iter_raw", "task", "metric", "key", "batch_size", "count_total", "scroll_id")
+def scalar_metrics_iter_raw(call: Call) -> Document:
+    """Return all points of a metric, of all variants or some: variant -> {x, y}; scroll for the next page."""
+    key = KEYS[call.arguments.choice("key", KEYS, "iter")]
+    call.arguments.require("metric")
+    fields = Arguments(call.arguments.mapping("metric"))
+    task, metric = read_source(call), fields.text("metric")
+    size = min(max(call.arguments.integer("batch_size", RAW_BATCH), 1), LARGEST_RAW_BATCH)
+    chosen, names = in_series({metric: fields.texts("variants")})
+    condition = f"task = ? AND type = ? AND type <> 'log' AND metric = ? AND {chosen}"
+    values = [task, SCALAR, metric, *names]
+    after, place = "", []
+    match = call.arguments.scroll(POINT)
+    if match:
+        after = f" AND (variant, iter) > (SELECT variant, iter FROM events WHERE {condition} AND number = ?)"
+        place = [*values, int(match[0])]
+    rows = call.db.execute(
+        f"SELECT number, variant, {key} AS x, value FROM events WHERE {condition}{after}"
+        " ORDER BY variant, iter LIMIT ?",
+        [*values, *place, size],
+    ).fetchall()
+    variants: Document = {}
+    for row in rows:
+        points = variants.setdefault(row["variant"], {"name": row["variant"], "x": [], "y": []})
+        points["x"].append(row["x"])
+        points["y"].append(row["value"])
+    total = None
+    if call.arguments.flag("count_total"):
+        total = call.db.execute(f"SELECT count(*) FROM events WHERE {condition}", values).fetchone()[0]
+    scroll = str(rows[-1]["number"]) if rows else call.arguments.raw("scroll_id") or ""
+    return {"variants": variants, "returned": len(rows), "total": total, "scroll_id": scroll}
+
+
+@service.reads("vector_metrics_iter_histogram", "task", "metric", "variant")
+def vector_metrics_iter_histogram(call: Call) -> Document:
+    """Return the reports of a vector metric and variant, by iteration."""
+    rows = call.db.execute(
+        "SELECT doc FROM events WHERE task = ? AND type = ? AND metric = ? AND variant = ? ORDER BY iter",
+        (read_source(call), VECTOR, call.arguments.text("metric"), call.arguments.text("variant")),
+    )
+    return {"images": [json.loads(row["doc"]) for row in rows]}
 
 
 @service.reads("get_task_single_value_metrics", "tasks")
@@ -126,14 +174,13 @@ def get_multi_task_plots(call: Call) -> Document:
     return {"plots": plots, "returned": len(events), "total": len(events), "scroll_id": ""}
 
 
-@service.reads("debug_images", "metrics", "iters", "scroll_id")
-def debug_images(call: Call) -> Document:
-    """Return ``iters`` iterations of debug images per task and metric, latest first; scroll for more."""
-    size = min(max(call.arguments.integer("iters", 1), 1), MAX_ITERATIONS)
-    scroll = call.arguments.maybe_text("scroll_id") or "0"
-    start = int(scroll[:18]) if scroll.isascii() and scroll.isdigit() else 0
-    images = [_images(call, item, start, size) for item in call.arguments.mappings("metrics")]
-    return {"metrics": images, "scroll_id": str(start + size)}
+def read_source(call: Call) -> str:
+    """Return the id of the task or model whose events are meant; raises InvalidTask or InvalidModel."""
+    source = call.arguments.text("task")
+    if documents.find(call.db, "models", source) is None:
+        load = load_model if call.arguments.flag("model_events") else load_task
+        load(call.db, source)
+    return source
 
 
 def read_series(arguments: Arguments) -> dict[str, list[str]]:
@@ -178,26 +225,6 @@ def _variants(call: Call, kind: str) -> dict[str, list[str]]:
     for metric, variant in series(call.db, call.arguments.text("task"), kind):
         names.setdefault(metric, []).append(variant)
     return names
-
-
-def _images(call: Call, item: Document, start: int, size: int) -> Document:
-    task, metric, variants = item.get("task"), item.get("metric"), item.get("variants")
-    if not isinstance(task, str) or not isinstance(metric, (str, type(None))):
-        raise InvalidArgument("Validation error: metrics: each needs a task, and a metric that is a string")
-    if not isinstance(variants, (list, type(None))):
-        raise InvalidArgument("Validation error: metrics: variants must be an array of string")
-    rows = call.db.execute(
-        "SELECT iter, variant, doc FROM events WHERE task = ? AND type = ? AND (? IS NULL OR metric = ?)"
-        " ORDER BY iter DESC, metric, variant",
-        (task, IMAGE, metric, metric),
-    )
-    iterations: dict[int, list[Document]] = {}
-    for row in rows:
-        if not variants or row["variant"] in variants:
-            iterations.setdefault(row["iter"], []).append(json.loads(row["doc"]))
-    page = list(iterations.items())[start : start + size]
-    grouped = [{"iter": iteration, "events": events} for iteration, events in page]
-    return {"task": task, "metric": metric, "iterations": grouped}
 
 
 def _latest(call: Call, tasks: list[str], kind: str) -> list[Document]:

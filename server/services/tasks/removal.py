@@ -61,13 +61,13 @@ def reset(call: Call, task_id: str) -> Document:
 
 
 @service.in_slices("delete", "delete_many")
-def delete_events(call: Call) -> bool:
+def delete_events(call: Call) -> int:
     """Delete some events of tasks that may be deleted; the call reports the others."""
     return _delete_some(call, _deletable)
 
 
 @service.in_slices("reset", "reset_many")
-def reset_events(call: Call) -> bool:
+def reset_events(call: Call) -> int:
     """Delete some events of tasks that may be reset; the call reports the others."""
     return _delete_some(call, lambda call, task_id: [_resettable(call, task_id)])
 
@@ -134,7 +134,7 @@ def _resettable(call: Call, task_id: str) -> Document:
     return task
 
 
-def _delete_some(call: Call, tasks_of: Callable[[Call, str], list[Document]]) -> bool:
+def _delete_some(call: Call, tasks_of: Callable[[Call, str], list[Document]]) -> int:
     tasks: list[str] = []
     for task_id in call.arguments.texts("ids") or call.arguments.texts("task"):
         with suppress(ApiError):

@@ -1,12 +1,14 @@
 """Calls of the tasks service that create, find, edit, clone and move tasks."""
 
 import json
+from dataclasses import replace
 
 from server import documents
 from server.answers import answer, expand, fetch
 from server.dispatch import Call, Service, bulk
 from server.documents import Document, has_system_tag
 from server.query import Query, translate
+from server.requests import Arguments, parse_object
 from server.services.tasks.fields import FIELDS, OVERRIDES, clone_task, read_task_fields
 from server.stores.projects import destination, ensure_project, touch_project, tree, with_subprojects
 from server.stores.tasks import TASKS, blank_task, load_task, require_status, save_task
@@ -86,6 +88,16 @@ def edit(call: Call) -> Document:
 def update(call: Call) -> Document:
     """Replace labels, comment, project or output of a task of any status."""
     return _change(call, load_task(call.db, call.arguments.text("task")), _fields_of(call))
+
+
+@service.writes("update_batch", "task", "force", *UPDATED)
+def update_batch(call: Call) -> Document:
+    """Update several tasks, each by a JSON line with the arguments of ``update``; all of them or none."""
+    for line in call.lines:
+        values = parse_object(line)
+        service.endpoints["tasks.update"].check(values)
+        update(replace(call, arguments=Arguments(values)))
+    return {"updated": len(call.lines)}
 
 
 @service.writes("set_requirements", "task", "requirements", "force")
