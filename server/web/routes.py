@@ -27,7 +27,7 @@ from server.requests import read_body
 from server.web import compare, datasets, models, queues
 from server.web.runs import pages as runs
 from server.web.shell.rendering import NO_STORE, Renderer
-from server.web.shell.section import DataView, Form, NotThere, PageView, Picture, Section, Visit
+from server.web.shell.section import DataView, Download, Form, NotThere, PageView, Picture, Section, Visit
 from server.web.tasks import actions as task_actions
 from server.web.tasks import figures
 from server.web.tasks import pages as tasks
@@ -200,6 +200,12 @@ class Pages:
                 return JSONResponse({}, 404)
             if isinstance(data, Picture):
                 return Response(data.content, media_type=data.kind, headers=KEEP)
+            if isinstance(data, Download):
+                disposition = f"attachment; filename*=utf-8''{quote(data.name, safe='')}"
+                text = data.text.encode("utf-8", "replace")
+                return Response(
+                    text, media_type="text/plain", headers=NO_STORE | {"content-disposition": disposition}
+                )
             return Response(json.dumps(data), media_type="application/json", headers=NO_STORE)
 
         return answer

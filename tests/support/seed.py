@@ -55,6 +55,17 @@ def log(task: str, *lines: str, start: int = 1_700_000_000_000) -> list[dict[str
     ]
 
 
+AGENT = (
+    "task 1 pulled from 2 by worker box:0",
+    "Current configuration (clearml_agent v3.0.3, location: /tmp/x.cfg):\n"
+    + "agent.setting = 1\n" * 170
+    + "Executing task id [1]:\n",
+    "Starting Task Execution:\n\n",
+    "ClearML Monitor: GPU monitoring failed getting GPU reading, switching off GPU monitoring\n",
+)
+"""What an agent and the SDK report before a task prints its first line."""
+
+
 def scalar(task: str, metric: str, variant: str, *values: float) -> list[dict[str, Any]]:
     kind = {"type": "training_stats_scalar", "task": task, "metric": metric, "variant": variant}
     return [

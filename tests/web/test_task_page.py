@@ -98,6 +98,58 @@ def test_the_console_is_searched(server: Embedded, page: Page) -> None:
     expect(page.locator(".entry")).to_have_count(500)
 
 
+def test_the_console_shows_what_the_task_printed(server: Embedded, page: Page) -> None:
+    """The agent's preparations and the SDK's own lines are hidden, and shown on request."""
+    task = server.new_task(name="by an agent/1")
+    server.call("tasks.started", task=task)
+    server.events(*seed.log(task, *seed.AGENT, "epoch 1"))
+    page.goto(f"/projects/*/experiments/{task}/output/log")
+    shown = page.locator(".entry:visible")
+    expect(shown).to_have_text([re.compile("epoch 1")])
+    page.get_by_label("lines of the agent").check()
+    expect(shown).to_have_count(5)
+    page.get_by_label("lines of the agent").uncheck()
+    # A second attempt, which the page takes up while its agent still prepares it.
+    server.events(*seed.log(task, *seed.AGENT[:2], start=1_700_000_100_000))
+    expect(page.locator(".entry")).to_have_count(7)
+    server.events(*seed.log(task, *seed.AGENT[2:], "epoch 2", start=1_700_000_200_000))
+    expect(shown).to_have_text([re.compile("epoch 1"), re.compile("epoch 2")])
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == "by an agent_1.log"
+    text = download.value.path().read_text()
+    assert text.startswith("task 1 pulled from")
+    assert text.endswith("\nepoch 2\n")
+
+
+def test_the_console_follows_until_one_scrolls_up(server: Embedded, page: Page) -> None:
+    task = server.new_task(name="followed")
+    server.call("tasks.started", task=task)
+    server.events(*seed.log(task, *(f"line {number:03}" for number in range(200))))
+    page.goto(f"/projects/*/experiments/{task}/output/log")
+    follow, console = page.get_by_label("follow"), page.get_by_role("log")
+    server.events(*seed.log(task, "while following", start=1_700_001_000_000))
+    expect(console.get_by_text("while following")).to_be_in_viewport()
+    console.evaluate("console => console.scrollTo(0, 0)")
+    expect(follow).not_to_be_checked()
+    server.events(*seed.log(task, "while reading", start=1_700_002_000_000))
+    expect(console.get_by_text("while reading")).to_be_attached()
+    expect(console.get_by_text("line 000")).to_be_in_viewport()
+    follow.check()
+    expect(console.get_by_text("while reading")).to_be_in_viewport()
+
+
+def test_the_last_lines_are_the_last_ones(server: Embedded, page: Page) -> None:
+    task = server.new_task(name="verbose")
+    report = "\n".join(f"line {number}" for number in range(40))
+    server.events(*seed.log(task, *seed.AGENT, "first", report, "the last", "Process completed successfully"))
+    page.goto(f"/projects/*/experiments/{task}")
+    lines = page.get_by_role("region", name="Last lines of the console")
+    expect(lines.get_by_text("the last")).to_be_in_viewport()
+    for left_out in ("first", "agent.setting", "Process completed"):
+        expect(lines).not_to_contain_text(left_out)
+
+
 def test_scalars_are_drawn(page: Page, run: seed.Run) -> None:
     page.goto(run.step("train_small", "/info-output/metrics/scalar"))
     expect(page.locator(".scatterlayer .trace")).to_have_count(2)

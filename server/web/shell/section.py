@@ -85,6 +85,14 @@ class Picture:
     content: bytes
 
 
+@dataclass(frozen=True)
+class Download:
+    """A text to be saved as a file of that name."""
+
+    name: str
+    text: str
+
+
 class Form:
     """A submitted form: its fields in order, and the API that its action calls."""
 
@@ -145,7 +153,7 @@ class Section:
         return register
 
     def data(self, path: str) -> Callable[[DataView], DataView]:
-        """Serve under `path` what a page loads later: a Picture, or anything else as JSON."""
+        """Serve under `path` what a page loads later: a Picture, a Download, or anything else as JSON."""
 
         def register(view: DataView) -> DataView:
             self.data_views[path] = view

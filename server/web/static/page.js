@@ -108,17 +108,24 @@ function insert(log, entry) {
 
 const output = document.querySelector("[data-console]");
 if (output) {
+  const follow = document.getElementById("follow");
+  const toEnd = () => { output.scrollTop = output.scrollHeight; };
+  const isAtEnd = () => output.scrollHeight - output.scrollTop - output.clientHeight < 40;
   let after = Number(output.dataset.after);
-  output.scrollTop = output.scrollHeight;
+  toEnd();
+  // Who scrolls up wants to read; who comes back to the end wants to follow.
+  output.addEventListener("scroll", () => { follow.checked = isAtEnd(); });
+  for (const box of [follow, document.getElementById("by-agent")]) {
+    box.addEventListener("change", () => { if (follow.checked) toEnd(); });
+  }
   repeat(Number(output.dataset.console), async () => {
     const answer = await fragment({ after });
     const entries = answer ? answer.nodes.filter((node) => node.nodeType === Node.ELEMENT_NODE) : [];
     if (!entries.length) return;
-    const atEnd = output.scrollHeight - output.scrollTop - output.clientHeight < 40;
     for (const entry of entries) insert(output, entry);
     after = Math.max(after, ...entries.map((entry) => Number(entry.dataset.number)));
     dress(output);
-    if (atEnd) output.scrollTop = output.scrollHeight;
+    if (follow.checked) toEnd();
   });
 }
 

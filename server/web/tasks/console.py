@@ -11,6 +11,8 @@ from rich.style import Style
 from rich.text import Text
 
 PAGE = 500
+LOOKBACK = 200
+"""Reports before a page in which the agent may have begun to prepare the task."""
 MAX_FOUND = 200
 LAST_REPORTS = 12
 FOLDED_LINES = 30
@@ -31,6 +33,11 @@ NOT_OWN = re.compile(
     r"|ClearML (?:Task|results|Monitor|new)"
 )
 SDK_SETTINGS = "Current configuration"
+# An agent reports PULLED and its settings, prepares the task, and reports BEGIN twice: when all is known, and
+# before it runs the task.
+PULLED = re.compile(r"task \S{1,80} pulled from |Current configuration \(clearml_agent")
+STARTING = "Starting Task Execution"
+BEGIN = re.compile(rf"{STARTING}|Executing task id \[")
 
 
 @dataclass(frozen=True)
@@ -43,13 +50,17 @@ class Piece:
 
 @dataclass(frozen=True)
 class Entry:
-    """One report to the log: its number in order of arrival, its time in ms, its text."""
+    """One report to the log: its number in order of arrival, its time in ms, its text.
+
+    `by_agent` if the agent or the SDK wrote it, not the task itself.
+    """
 
     number: int
     timestamp: int
     pieces: list[Piece]
     lines: int
     first: str
+    by_agent: bool
 
     @property
     def folded(self) -> bool:
@@ -65,7 +76,7 @@ def newest(db: sqlite3.Connection, task: str, before: int = 0) -> list[Entry]:
         " ORDER BY timestamp DESC, number DESC LIMIT ?",
         (task, before, before, PAGE),
     ).fetchall()
-    return [_entry(row) for row in reversed(rows)]
+    return _entries(db, task, rows[::-1])
 
 
 def since(db: sqlite3.Connection, task: str, number: int) -> list[Entry]:
@@ -79,7 +90,7 @@ def since(db: sqlite3.Connection, task: str, number: int) -> list[Entry]:
         " ORDER BY number LIMIT ?",
         (task, number, PAGE),
     ).fetchall()
-    return [_entry(row) for row in sorted(rows, key=lambda row: (row["timestamp"], row["number"]))]
+    return _entries(db, task, sorted(rows, key=lambda row: (row["timestamp"], row["number"])))
 
 
 def last_number(db: sqlite3.Connection, task: str) -> int:
@@ -96,7 +107,26 @@ def search(db: sqlite3.Connection, task: str, wanted: str) -> list[Entry]:
         " ORDER BY timestamp DESC, number DESC LIMIT ?",
         (task, wanted, MAX_FOUND),
     ).fetchall()
-    return [_entry(row, wanted) for row in reversed(rows)]
+    return [_entry(row, False, wanted) for row in reversed(rows)]
+
+
+def last_own(db: sqlite3.Connection, task: str, lines: int) -> list[Entry]:
+    """Return the last reports of the task itself that have so many lines together, oldest first."""
+    chosen: list[Entry] = []
+    for entry in reversed(newest(db, task)):
+        if not entry.by_agent and sum(other.lines for other in chosen) < lines:
+            chosen.append(entry)
+    return chosen[::-1]
+
+
+def whole(db: sqlite3.Connection, task: str) -> str:
+    """Return everything that the task reported, as plain text."""
+    rows = db.execute(
+        "SELECT json_extract(doc, '$.msg') AS msg FROM events WHERE task = ? AND type = 'log'"
+        " ORDER BY timestamp, number",
+        (task,),
+    )
+    return "".join(f"{plain(row['msg'])}\n" for row in rows)
 
 
 def last_lines(db: sqlite3.Connection, tasks: list[str]) -> dict[str, str]:
@@ -138,7 +168,33 @@ def _last_line(db: sqlite3.Connection, task: str) -> str:
     return next((line for line in lines if line and not NOT_OWN.match(line)), "")
 
 
-def _entry(row: sqlite3.Row, wanted: str = "") -> Entry:
+def _entries(db: sqlite3.Connection, task: str, rows: list[sqlite3.Row]) -> list[Entry]:
+    """Return the entries of rows in order of time; those before decide whether the agent still prepares."""
+    if not rows:
+        return []
+    earlier = db.execute(
+        f"SELECT {COLUMNS} FROM events WHERE task = ? AND type = 'log' AND (timestamp, number) < (?, ?)"
+        " ORDER BY timestamp DESC, number DESC LIMIT ?",
+        (task, rows[0]["timestamp"], rows[0]["number"], LOOKBACK),
+    ).fetchall()
+    prepares, entries = False, []
+    for position, row in enumerate([*earlier[::-1], *rows]):
+        report = plain(row["msg"])
+        prepares = prepares or PULLED.match(report) is not None
+        if position >= len(earlier):
+            entries.append(_entry(row, prepares or _is_sdk(report)))
+        if STARTING in report:
+            prepares = False
+    return entries
+
+
+def _is_sdk(report: str) -> bool:
+    """Return True if the report has lines, all of which the agent or the SDK wrote."""
+    lines = [line for line in report.splitlines() if line.strip()]
+    return bool(lines) and all(NOT_OWN.match(line) for line in lines)
+
+
+def _entry(row: sqlite3.Row, by_agent: bool, wanted: str = "") -> Entry:
     text = _settled(row["msg"] if isinstance(row["msg"], str) else json.dumps(row["msg"]))
     shown = plain(text)
     return Entry(
@@ -147,6 +203,7 @@ def _entry(row: sqlite3.Row, wanted: str = "") -> Entry:
         pieces=_marked(shown, wanted) if wanted else list(pieces(text)),
         lines=shown.count("\n") + 1,
         first=shown.partition("\n")[0],
+        by_agent=by_agent,
     )
 
 

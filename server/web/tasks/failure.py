@@ -33,9 +33,8 @@ TRACEBACK = "Traceback (most recent call last)"
 RAISED = "Exception "
 # Messages that an agent sets whatever happened.
 BY_AGENT = re.compile(r"Changed by clearml-agent|(?:launch|pulled) by agent")
-# An agent prints its settings and BEGIN before a task; it may fail between the two.
+# An agent prints its settings and console.BEGIN before a task; it may fail between the two.
 SETTINGS = "Current configuration (clearml_agent"
-BEGIN = re.compile(r"Starting Task Execution|Executing task id \[")
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def failure_of(db: sqlite3.Connection, task: Document) -> Failure:
 def own_lines(log: str) -> list[str]:
     """Return the lines of a log that the task itself printed in its last attempt, without blank ones."""
     lines = [line.rstrip() for line in log.splitlines() if line.strip()]
-    starts = [index for index, line in enumerate(lines) if BEGIN.match(line)]
+    starts = [index for index, line in enumerate(lines) if console.BEGIN.match(line)]
     settings = any(line.startswith(SETTINGS) for line in lines)
     own = lines[starts[-1] + 1 :] if starts else [] if settings else lines
     return [line for line in own if not console.NOT_OWN.match(line)]

@@ -9,7 +9,7 @@ from server.stores.projects import tree
 from server.stores.queues import watchers
 from server.stores.tasks import STATUSES
 from server.web.shell import text
-from server.web.shell.section import Section, Shown, Values, Visit
+from server.web.shell.section import Download, Section, Shown, Values, Visit
 from server.web.tasks import console, figures, summary
 from server.web.tasks.failure import failure_of
 
@@ -17,7 +17,7 @@ PAGE = 50
 CHOICES = ("in_progress", "queued", "completed", "failed", "stopped", "published", "created")
 ACTIVE = frozenset({"queued", "in_progress"})
 CHILDREN = 50
-LAST_ENTRIES = 12
+LAST_LINES = 12
 
 section = Section()
 
@@ -100,7 +100,7 @@ def _overview(visit: Visit, task: Document) -> Values:
     children = documents.where(
         visit.db, "tasks", f"parent = ? ORDER BY rowid DESC LIMIT {CHILDREN}", (task["id"],)
     )
-    metrics = summary.metrics(task)
+    metrics = _by_importance(summary.metrics(task))
     return {
         "sections": summary.sections(task),
         "metrics": metrics,
@@ -108,7 +108,7 @@ def _overview(visit: Visit, task: Document) -> Values:
         "models": list(summary.models(visit.db, task)),
         "artifacts": summary.artifacts(task),
         "children": [summary.summary(child) for child in children],
-        "entries": console.newest(visit.db, task["id"])[-LAST_ENTRIES:],
+        "entries": console.last_own(visit.db, task["id"], LAST_LINES),
     }
 
 
@@ -127,7 +127,15 @@ def _console(visit: Visit, task: Document) -> Values:
         "before": before,
         "more": len(entries) == console.PAGE and not wanted,
         "last": console.last_number(visit.db, task["id"]),
+        "by_agent": task["status"] not in ACTIVE and all(entry.by_agent for entry in entries),
     }
+
+
+@section.data("/console/{task}")
+def console_text(visit: Visit) -> Download:
+    """The whole console of a task as a text file."""
+    task = visit.task()
+    return Download(f"{task['name']}.log", console.whole(visit.db, task["id"]))
 
 
 def _scalars(visit: Visit, task: Document) -> Values:
