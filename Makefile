@@ -53,9 +53,12 @@ upload.dataset_from_url_to_clearml: $(READY) ## download the Kaggle dataset and 
 upload.dataset_from_local_to_clearml: $(READY) ## register the folder DATASET_PATH (dataset/) in ClearML, once
 	@DATASET_SOURCE=local DATASET_PATH="$(or $(DATASET_PATH),dataset)" $(BIN)/python -m pipeline upload $(ARGS)
 
-.PHONY: train select_best_model run.modelling experiments
+.PHONY: train sweep select_best_model run.modelling experiments
 train: $(READY) ## train and test one model here, as one ClearML task: MODEL=name or position
 	@$(BIN)/python -m pipeline train --model "$(MODEL)" $(ARGS)
+
+sweep: $(READY) ## search settings by trainings of one model: RANGES="learning_rate=1e-4..1e-2" BUDGET=30 MODEL=
+	@$(BIN)/python -m pipeline sweep --model "$(MODEL)" --ranges "$(RANGES)" $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
 
 select_best_model: $(READY) ## install the best model in output/best: by valid_f2, or MODEL=name, TASK=id
 	@$(BIN)/python -m pipeline select --model "$(MODEL)" --task "$(TASK)" $(ARGS)

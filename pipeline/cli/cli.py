@@ -41,7 +41,7 @@ def reference(
 
 COMMANDS = (
     *(run.run, run.resume, run.logs, dataset.retrain),
-    *(dataset.upload, models.train, models.select, models.experiments),
+    *(dataset.upload, models.train, models.sweep, models.select, models.experiments),
     *(models.predict, models.submission),
     *(stack.up, stack.down, stack.env, stack.worker),
     *(run.status, stack.doctor, reference),

@@ -1,14 +1,25 @@
-"""`train`, `select`, `experiments`, and the library's own `predict` and `submission`."""
+"""`train`, `sweep`, `select`, `experiments`, and the library's own `predict` and `submission`."""
 
+import os
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import OUTPUT, DataPath, Profile, Set, Source, connect_server, console, settings
-from pipeline.connection import ROOT
+from pipeline.cli.options import (
+    OUTPUT,
+    DataPath,
+    Profile,
+    Set,
+    Source,
+    connect,
+    connect_server,
+    console,
+    settings,
+)
+from pipeline.connection import ROOT, named_server
 from planets.serving.cli import predict, submission
 
-__all__ = ["experiments", "predict", "select", "submission", "train"]
+__all__ = ["experiments", "predict", "select", "submission", "sweep", "train"]
 
 EXPERIMENTS = ROOT / "experiments.md"
 
@@ -46,6 +57,61 @@ def train(
         scores = train_and_evaluate(task, run)
     console.print(f"task    {page}")
     console.print(f"scores  valid_f2 {scores['valid_f2']:.4f}, test_f2 {scores['test_f2']:.4f}")
+
+
+def sweep(
+    ranges: Annotated[
+        str, typer.Option(help="learning_rate=1e-4..1e-2 batch_size=32,64, or a YAML file of such lines")
+    ],
+    profile: Profile = "sample",
+    set_: Set = None,
+    model: Annotated[str, typer.Option(help="name or position of the entry; the first by default")] = "",
+    budget: Annotated[
+        float, typer.Option(help="minutes, after which trials that still run are stopped")
+    ] = 30,
+    trials: Annotated[int, typer.Option(help="most trainings")] = 64,
+    strategy: Annotated[str, typer.Option(help="optuna, the default where it is installed, or random")] = "",
+    epochs: Annotated[str, typer.Option(help="of every trial, instead of the entry's")] = "",
+    dataset_source: Source = "",
+    dataset_path: DataPath = "",
+    dataset_id: Annotated[str, typer.Option(help="a registered dataset instead of the source")] = "",
+) -> None:
+    """Search ranges of settings by trainings of one model on the workers, for the best valid_f2."""
+    config = settings(profile, set_, dataset_source, dataset_path)
+    from clearml import Task
+
+    from pipeline.config.parameters import plain_arguments
+    from pipeline.config.ranges import read_ranges
+    from pipeline.tasks.sweep import HOW_TO_GET_OPTUNA, Sweep, default_strategy, run_sweep, store_sweep
+
+    searched = {
+        "ranges": read_ranges(ranges),
+        "strategy": strategy or default_strategy(),
+        "budget": f"{budget:g}",
+        "trials": str(trials),
+    }
+    if not strategy and default_strategy() == "random":
+        console.print(f"random search; Optuna would learn from the trials: {HOW_TO_GET_OPTUNA}")
+    planned = Sweep.parse(config, searched | plain_arguments(config, model, dataset_id, epochs=epochs))
+    planned.run.check_source(workers_here=named_server(os.environ) is None)
+    api = connect(config, start=True)
+    from pipeline.dag.launch import require_dataset, require_trainable
+    from pipeline.stack.queues import require_workers
+    from pipeline.tasks.in_process import own_task
+    from pipeline.tasks.upload import upload_dataset
+
+    require_dataset(api, dataset_id)
+    require_trainable(api, planned.run)
+    require_workers(api, config)
+    # Registered before the trials, which would each fetch it.
+    dataset_id = dataset_id or upload_dataset(api, config).dataset_id
+    edited = searched | plain_arguments(config, model, dataset_id, epochs=epochs)
+    name = planned.run.models[0].name
+    with own_task(api, config, f"sweep {name}", Task.TaskTypes.optimizer, monitored=False) as task:
+        store_sweep(task, config, edited)
+        page = task.get_output_log_web_page()
+        run_sweep(api, task, Sweep.parse(config, edited))
+    console.print(f"task    {page}")
 
 
 def select(
