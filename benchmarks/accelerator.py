@@ -22,7 +22,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from pipeline.config.settings import load_config
 from planets.chips.store import ChipStore
 from planets.config.training import ModelEntry
-from planets.labels import LABELS
+from planets.synthetic.labels import LABELS
 from planets.training.datamodule import ChipsDataModule
 from planets.training.model import build_model
 

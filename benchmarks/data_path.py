@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from pipeline.config.settings import load_config
 from planets.chips.store import ChipStore
 from planets.config.training import ModelEntry, TrainingSettings
-from planets.labels import LABELS
+from planets.synthetic.labels import LABELS
 from planets.synthetic.sample import make_sample
 from planets.training.datamodule import ChipsDataModule
 from planets.training.model import build_model

@@ -27,6 +27,7 @@ from planets.archive.layout import CHIPS, TABLE
 from planets.archive.table import read_table, write_table
 from planets.labels import parse_tags
 from planets.synthetic.drawing import draw_jpeg
+from planets.synthetic.labels import PLANETS
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = {
@@ -61,7 +62,7 @@ def main() -> None:
     parser.add_argument("table", type=Path)
     parser.add_argument("--chips", type=int, nargs="+", default=[4000, 40479])
     asked = parser.parse_args()
-    rows = read_table(asked.table)
+    rows = read_table(asked.table, PLANETS)
     with tempfile.TemporaryDirectory() as folder:
         costs = {}
         for count in asked.chips:

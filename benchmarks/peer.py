@@ -24,8 +24,8 @@ from torchmetrics.classification import MultilabelFBetaScore
 
 from planets.config.project import Config
 from planets.decision.thresholds import apply_thresholds
-from planets.labels import LABELS
 from planets.metrics.f2 import f2_score
+from planets.synthetic.labels import LABELS
 
 MODEL, SIZE, BATCH = "mobilenet", 64, 64
 GRID = np.arange(0.1, 0.85, 0.05)

@@ -27,8 +27,8 @@ from planets.chips.store import ChipStore
 from planets.config.project import Config
 from planets.decision.thresholds import apply_thresholds, fit_thresholds
 from planets.evaluation.inference import predict_scores
-from planets.labels import LABELS
 from planets.metrics.f2 import f2_score
+from planets.synthetic.labels import LABELS, PLANETS
 from planets.synthetic.sample import make_sample
 from planets.training.model import build_model
 from planets.training.trainer import fit
@@ -61,7 +61,7 @@ def run_ours(chips: Chips, config: Config, epochs: int, seed: int, folder: Path)
     store = ChipStore.open(folder / "cache", "x", SIZE, list(zip(chips.names, chips.files, strict=True)))
 
     keeper = CheckpointKeeper(folder, began)
-    fitted = fit(config.model(MODEL), settings, store, chips.labels, chips.parts, folder, keeper)
+    fitted = fit(config.model(MODEL), settings, store, chips.labels, LABELS, chips.parts, folder, keeper)
     network = build_model(config.model(MODEL), len(LABELS), SIZE)
     scores = []
     for epoch in range(1, epochs + 1):
@@ -78,11 +78,11 @@ def run_ours(chips: Chips, config: Config, epochs: int, seed: int, folder: Path)
 
 
 def sample(folder: Path) -> Chips:
-    archive = find_archive(make_sample(folder / "sample", 3000, seed=7))
+    archive = find_archive(make_sample(folder / "sample", 3000, seed=7), PLANETS)
     names = list(archive.rows["image_name"])
-    labels = label_matrix(archive.rows["tags"])
+    labels = label_matrix(archive.rows["tags"], LABELS)
     parts = stratified_split(labels, names, 0.15, 0.15, 42)
-    return Chips(names, [archive.chips / f"{name}.jpg" for name in names], labels, parts)
+    return Chips(names, list(archive.files), labels, parts)
 
 
 def reached(course: list[tuple[float, float]], f2: float) -> float:

@@ -22,8 +22,8 @@ from planets.bundle.bundle import Bundle
 from planets.bundle.onnx_member import OnnxMember
 from planets.bundle.torch_member import TorchMember
 from planets.decision.decision import Decision
-from planets.labels import LABELS
 from planets.synthetic.drawing import draw_jpeg
+from planets.synthetic.labels import LABELS, PLANETS
 from planets.training.model import create
 from planets.training.trained_model import TrainedModel
 
@@ -45,10 +45,12 @@ def untrained(folder: Path, architecture: str, size: int) -> Path:
         tta=False,
         calibration=None,
         thresholds=(0.2,) * len(LABELS),
-        weather_rule=False,
+        groups=(),
     )
     origin = {"name": "untrained", "dataset_id": "", "source": "unknown", "content_hash": "", "parts": {}}
-    Bundle.create([member], decision, {}, {}, split_seed=0, code_version="", **origin).save(folder)
+    Bundle.create(
+        [member], decision, {}, {}, label_set=PLANETS, split_seed=0, code_version="", **origin
+    ).save(folder)
     return folder
 
 

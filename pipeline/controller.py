@@ -41,11 +41,12 @@ def steps_of(run: Run, run_id: str = "") -> list["Step"]:
 
     ingest = Step(
         "ingest", ingest_chips, "data_processing", "data", parents=[],
-        returns=("dataset_id", "content_hash", "chips"),
+        returns=("dataset_id", "content_hash", "chips", "labels", "label_set"),
         parameters={
             "source": source, "path": path, "kaggle": config.dataset.kaggle,
             "sample_chips": config.dataset.sample.chips, "sample_seed": config.dataset.sample.seed,
             "max_bad_fraction": config.dataset.max_bad_fraction,
+            "label_set": config.dataset.labels.model_dump_json(),
             "source_stamp": source_version(source, path, run_id), **dataset_name,
         },
     )  # fmt: skip
@@ -57,14 +58,19 @@ def steps_of(run: Run, run_id: str = "") -> list["Step"]:
     split = Step(
         "split", split_chips, "data_processing", "data", parents=[register],
         returns=("split_id", "counts"),
-        parameters={**register.returned("dataset_id"), **config.split.model_dump()},
+        parameters={
+            **register.returned("dataset_id"), **ingest.returned("labels"), **config.split.model_dump(),
+        },
     )  # fmt: skip
     chips = {**register.returned("dataset_id"), **split.returned("split_id")}
     trainings = [
         Step(
             f"train_{entry.name}", train_model, "training", "train", parents=[split],
             returns=("model_id", "score"),
-            parameters={"entry": run.entry_json(entry), "training": run.training_json(entry), **chips},
+            parameters={
+                "entry": run.entry_json(entry), "training": run.training_json(entry),
+                **ingest.returned("labels"), **chips,
+            },
             independent=True,
         )
         for entry in run.models
@@ -75,7 +81,7 @@ def steps_of(run: Run, run_id: str = "") -> list["Step"]:
             returns=EVALUATION,
             parameters={
                 "name": entry.name, "license": entry.license, "settings": run.evaluation_json(),
-                "train_id": training.id, **chips, "split_seed": seed,
+                "train_id": training.id, **ingest.returned("label_set"), **chips, "split_seed": seed,
             },
             independent=True,
         )
@@ -86,7 +92,7 @@ def steps_of(run: Run, run_id: str = "") -> list["Step"]:
         returns=EVALUATION,
         parameters={
             "candidates": candidates(evaluations), "settings": run.evaluation_json(),
-            **chips, "split_seed": seed,
+            **ingest.returned("label_set"), **chips, "split_seed": seed,
         },
         independent=True,
     )  # fmt: skip

@@ -7,15 +7,17 @@ def evaluate_model(
     settings: str,
     train_id: str,
     dataset_id: str,
+    label_set: str,
     split_id: str,
     split_seed: int,
     code_version: str,
 ) -> tuple[str, float, float, float, str]:
     """Return `(name, valid_f2, test_f2, constant_f2, model_id)`.
 
-    `settings` is JSON: the refinements to try. `valid_f2` is cross-fitted: everything chosen and fitted on
-    one half of validation is scored on the other. `test_f2` is scored once, by the decision fitted on all of
-    validation. `constant_f2` is the score on test of the best prediction that looks at no chip.
+    `settings` and `label_set` are JSON: the refinements to try, and a `LabelSet`. `valid_f2` is cross-fitted:
+    everything chosen and fitted on one half of validation is scored on the other. `test_f2` is scored once,
+    by the decision fitted on all of validation. `constant_f2` is the score on test of the best prediction
+    that looks at no chip.
     Artifacts are `bundle`, `scores` (for the ensemble), `per_chip` (F2 of each chip, for comparisons), and
     the tables `per_label` and `refinements`.
     """
@@ -27,6 +29,7 @@ def evaluate_model(
     from planets.config.project import EvaluationSettings
     from planets.evaluation.evaluation import evaluate
     from planets.evaluation.inference import score_model
+    from planets.labels import LabelSet
     from planets.training.trained_model import TrainedModel
     from steps.clearml.artifacts import store_arrays
     from steps.clearml.chips import open_store, read_chips
@@ -38,12 +41,14 @@ def evaluate_model(
     evaluation_settings = EvaluationSettings.model_validate(json.loads(settings) | {"ensemble": False})
     model_id = trained_model(train_id)
     model = TrainedModel.load(model_weights(model_id))
-    chips = read_chips(dataset_id)
+    labels = LabelSet.model_validate_json(label_set)
+    chips = read_chips(dataset_id, " ".join(labels.labels))
     store = open_store(chips, model.image_size)
     splits = chips.parts(split_id)
-    scores = score_model(model, store, chips.labels, splits, evaluation_settings.tta != "never")
+    tta = evaluation_settings.tta != "never"
+    scores = score_model(model, store, chips.labels, labels.labels, splits, tta)
     store_arrays("scores", scores.to_arrays())
-    evaluation = evaluate([scores], evaluation_settings, split_seed)
+    evaluation = evaluate([scores], evaluation_settings, labels.groups, split_seed)
     member = TorchMember.create(model, name, license, store.pixels[scores.valid.rows[:VERIFIED_CHIPS]])
     bundle = Bundle.create(
         [member],
@@ -51,6 +56,7 @@ def evaluate_model(
         evaluation.report,
         evaluation.scores,
         name=name,
+        label_set=labels,
         dataset_id=dataset_id,
         source=chips.source,
         content_hash=chips.content,

@@ -8,16 +8,20 @@ def ingest_chips(
     sample_chips: int,
     sample_seed: int,
     max_bad_fraction: float,
+    label_set: str,
     source_stamp: str,
     dataset_project: str,
     dataset_name: str,
     code_version: str,
-) -> tuple[str, str, int]:
-    """Return `(dataset_id, content_hash, chips)`; the dataset is a draft, or an earlier one of equal content.
+) -> tuple[str, str, int, str, str]:
+    """Return `(dataset_id, content_hash, chips, labels, label_set)`.
 
-    For the source `clearml`, `path` is the id of a registered version: it is audited like any other source,
-    and used as is. `source_stamp` changes with a local folder; it is here as a part of the cache key. A
-    source that a registered dataset came from is not fetched again, unless the run refreshes `ingest`.
+    The dataset is a draft, or an earlier one of equal content. For the source `clearml`, `path` is the id of
+    a registered version: it is audited like any other source, and used as is.
+    `label_set` is JSON: the settings' label set. It is returned, and `labels` are its labels, separated by
+    spaces; a registered version with a label set of its own is read with that, which is returned instead.
+    `source_stamp` changes with a local folder; it is here as a part of the cache key. A source that a
+    registered dataset came from is not fetched again, unless the run refreshes `ingest`.
     """
     import tempfile
     from pathlib import Path
@@ -25,6 +29,7 @@ def ingest_chips(
     from planets.archive.audit import audit
     from planets.archive.table import find_archive
     from planets.archive.writer import write_archive
+    from planets.labels import LabelSet
     from planets.system import require_space
     from steps.clearml import datasets, sources
     from steps.clearml.code_version import require_code
@@ -34,13 +39,15 @@ def ingest_chips(
     require_code("ingest", code_version)
     version = sources.RegisteredVersion(path) if source == "clearml" else None
     chosen = version or sources.project_source(source, path, kaggle, sample_chips, sample_seed)
-    origin = sources.origin_of(chosen, max_bad_fraction)
+    labels = (version and version.label_set()) or LabelSet.model_validate_json(label_set)
+    returned = " ".join(labels.labels), labels.model_dump_json()
+    origin = sources.origin_of(chosen, labels, max_bad_fraction)
     registered = datasets.find_registered(dataset_project, dataset_name, origin)
     if registered and not is_refreshed("ingest"):
         print(f"dataset {registered.dataset_id} came from the same source: nothing to fetch, audit or upload")
-        return registered
+        return *registered, *returned
 
-    audited = audit(find_archive(chosen.fetch()), max_bad_fraction)
+    audited = audit(find_archive(chosen.fetch(), labels), max_bad_fraction)
     print("\n".join(audited.summary()))
     upload_artifact("audit", audited.to_json(), ".json")
 
@@ -63,8 +70,8 @@ def ingest_chips(
             folder = write_archive(audited.chips, Path(staging) / "chips")
             origin_tag = f"kaggle:{kaggle}" if source == "kaggle" else source
             dataset_id = datasets.upload(
-                dataset_project, dataset_name, audited.content_hash, folder, origin_tag
+                dataset_project, dataset_name, audited.content_hash, folder, origin_tag, labels
             )
         print(f"uploaded {len(audited.chips)} chips as the draft {dataset_id}")
     datasets.remember_origin(dataset_project, dataset_name, origin, dataset_id)
-    return dataset_id, audited.content_hash, len(audited.chips)
+    return dataset_id, audited.content_hash, len(audited.chips), *returned

@@ -1,9 +1,12 @@
 """Stage 3: split the chips into train, validation and test."""
 
 
-def split_chips(dataset_id: str, valid: float, test: float, seed: int, code_version: str) -> tuple[str, str]:
+def split_chips(
+    dataset_id: str, labels: str, valid: float, test: float, seed: int, code_version: str
+) -> tuple[str, str]:
     """Return `(split_id, counts)`: the task that holds the table, and `{part: chips}` as JSON.
 
+    `labels`, separated by spaces, are those by which the split is stratified.
     If an earlier task produced an equal split, its id is returned, so that later steps stay cached.
     """
     import hashlib
@@ -17,7 +20,7 @@ def split_chips(dataset_id: str, valid: float, test: float, seed: int, code_vers
     from steps.clearml.task import canonical
 
     require_code("split", code_version)
-    chips = read_chips(dataset_id)
+    chips = read_chips(dataset_id, labels)
     parts = stratified_split(chips.labels, chips.digests(), valid, test, seed)
     text = chips.store_parts(parts)
     names, sizes = np.unique(parts, return_counts=True)

@@ -2,17 +2,17 @@
 
 
 def train_model(
-    entry: str, training: str, dataset_id: str, split_id: str, code_version: str
+    entry: str, training: str, dataset_id: str, labels: str, split_id: str, code_version: str
 ) -> tuple[str, float]:
     """Return `(model_id, score)`, where score is the validation score that chose the checkpoint.
 
-    `entry` and `training` are JSON: a `ModelEntry` and its complete `TrainingSettings`.
+    `entry` and `training` are JSON: a `ModelEntry` and its complete `TrainingSettings`. `labels` are those of
+    the outputs in order, separated by spaces.
     """
     import tempfile
     from pathlib import Path
 
     from planets.config.training import ModelEntry, TrainingSettings
-    from planets.labels import LABELS
     from planets.plots.training import save_training_figures
     from planets.training.trainer import fit
     from steps.clearml.chips import open_store, read_chips
@@ -24,12 +24,12 @@ def train_model(
     require_code("train", code_version)
     model = ModelEntry.model_validate_json(entry)
     settings = TrainingSettings.model_validate_json(training)
-    chips = read_chips(dataset_id)
+    chips = read_chips(dataset_id, labels)
     store = open_store(chips, settings.image_size)
     parts = chips.parts(split_id)
     with tempfile.TemporaryDirectory() as workdir:
         figures = save_training_figures(
-            Path(workdir) / "figures", model.name, store, chips.labels, parts, settings
+            Path(workdir) / "figures", model.name, store, chips.labels, chips.label_names, parts, settings
         )
         report_figures(figures, "training")
         trained = fit(
@@ -37,6 +37,7 @@ def train_model(
             settings,
             store,
             chips.labels,
+            chips.label_names,
             parts,
             Path(workdir),
             TaskLogger(),
@@ -44,5 +45,5 @@ def train_model(
         )
         file = Path(workdir) / "model.safetensors"
         trained.save(file)
-        model_id = register_model(model.name, file, trained.description(), LABELS)
+        model_id = register_model(model.name, file, trained.description(), trained.labels)
     return model_id, trained.score

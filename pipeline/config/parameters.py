@@ -48,7 +48,7 @@ RUN_PARAMETERS = {
     "learning_rate": f"for every model, or {PER_MODEL!r}; 3e-4, 1e-3 trains both",
     "seed": f"of every training, or {PER_MODEL!r}; 1, 2, 3 trains each",
     "dataset_source": "sample, local or kaggle",
-    "dataset_path": "folder in the Kaggle layout, for the source local",
+    "dataset_path": "folder in the Kaggle layout, or with a folder per label, for the source local",
     "dataset_id": "a registered dataset version to train on, instead of the source",
     "refresh": "steps to run even if cached, separated by commas; split+ is split and all steps after it",
 }
@@ -188,7 +188,7 @@ class Run:
         """
         data = self.config.dataset
         if data.source == "local" and not self.dataset_id and (workers_here or Path(data.path).exists()):
-            find_archive(fetch_local(data.path))
+            find_archive(fetch_local(data.path), data.labels)
 
     @property
     def has_ensemble(self) -> bool:

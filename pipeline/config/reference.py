@@ -10,6 +10,7 @@ import yaml
 from planets.config import ConfigError
 from planets.config.project import Config
 from planets.config.training import ModelEntry
+from planets.labels import LabelSet
 
 BEGIN = "<!-- below: written by `make docs` from planets/config/project.py and configs/; edit those -->"
 """Line above the generated part of a page; the text before it is written by hand."""
@@ -70,7 +71,10 @@ def _doc(schema: Schema) -> str:
 def _items(part: Schema, schema: Schema, name: str, layers: Mapping[str, Any]) -> Iterator[str]:
     for key, field in part["properties"].items():
         below = _resolved(field, schema)
-        if "properties" in below:
+        if below.get("title") == LabelSet.__name__:  # a file name in YAML, its content in `Config`
+            file = {"type": "string", "description": field["description"]}
+            yield _item(f"{name}.{key}", file, schema, layers)
+        elif "properties" in below:
             yield from _items(below, schema, f"{name}.{key}", layers)
         else:
             yield _item(f"{name}.{key}", field, schema, layers)

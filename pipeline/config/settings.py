@@ -1,6 +1,7 @@
 """Read and validate the settings: `configs/project.yaml`, then a profile, then the command line."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,14 @@ from pydantic import BaseModel, ValidationError
 from planets.config import ConfigError
 from planets.config.project import CONFIGS, SHORTEST_NAME, Config
 from planets.config.training import ModelEntry, TrainingSettings
+from planets.labels import LabelSet
+from planets.system import atomic_write
 
 Tree = dict[str, Any]
+
+LABELS = "dataset.labels"
+AUTO = "auto"
+"""Value of the setting `dataset.labels` that takes the labels from the chips."""
 
 WEBHOOK = "notify.webhook"
 HOW_TO_SET_A_WEBHOOK = (
@@ -63,6 +70,7 @@ def load_config(profile: str, overrides: Sequence[tuple[str, str]] = (), folder:
     for key, text in overrides:
         layers.merge(_nested(key, _parse(text, f"--set {key}")), "command line")
     _load_models(layers, folder)
+    _load_labels(layers, folder)
     webhook = layers.place(WEBHOOK)
     if webhook != "project.yaml":
         raise ConfigError(f"{webhook}: {WEBHOOK}: {HOW_TO_SET_A_WEBHOOK}")
@@ -130,6 +138,65 @@ def _spread_lists(layers: Layers, entries: Sequence[Tree]) -> None:
                 own = entry.setdefault("training", {})
                 if isinstance(own, dict):
                     own.setdefault(key, values)
+
+
+def _load_labels(layers: Layers, folder: Path) -> None:
+    """Replace `dataset.labels: <file>` by the label set of that file, which `auto` writes first."""
+    dataset, place = layers.tree.get("dataset"), layers.place(LABELS)
+    value = dataset.get("labels") if isinstance(dataset, dict) else None
+    if not isinstance(dataset, dict) or not isinstance(value, str):
+        raise ConfigError(f"{place}: {LABELS}: expected a file in {folder}, or {AUTO}, not {value!r}")
+    path = folder / Path(value).expanduser() if value != AUTO else _discovered(dataset, place, folder)
+    if not path.is_file():
+        known = sorted(f"labels/{file.name}" for file in (folder / "labels").glob("*.yaml"))
+        raise ConfigError(f"{place}: {LABELS}: no file {path}; there are: {', '.join([*known, AUTO])}")
+    dataset["labels"] = read_label_set(path).model_dump()
+
+
+def read_label_set(path: Path) -> LabelSet:
+    """Return the label set in a YAML file. Raises ConfigError, which names file and key."""
+    try:
+        return LabelSet.model_validate(_read(path))
+    except ValidationError as error:
+        raise ConfigError(explain(error, lambda _: str(path), LabelSet)) from error
+
+
+def _discovered(dataset: Tree, place: str, folder: Path) -> Path:
+    """Return the file with the labels of the local folder of chips; write it unless it exists."""
+    # pandas takes half a second to import.
+    from planets.archive.table import discover_labels
+
+    if dataset.get("source") != "local" or not dataset.get("path"):
+        raise ConfigError(
+            f"{place}: {LABELS}: {AUTO} takes the labels of a local folder (DATASET_PATH=/some/folder); "
+            f"for the source {dataset.get('source')!r} name a file, such as labels/planets.yaml"
+        )
+    root = Path(str(dataset["path"])).expanduser()
+    try:
+        labels = discover_labels(root)
+    except ValidationError as error:
+        raise ConfigError(explain(error, lambda _: str(root), LabelSet)) from error
+    name = re.sub(r"[^\w.-]+", "-", root.name)
+    file = folder / "labels" / f"{name}.yaml"
+    if not file.is_file():
+        _write_label_set(file, labels, root)
+    elif missing := sorted({*labels.labels} - {*read_label_set(file).labels}):
+        raise ConfigError(
+            f"{place}: {LABELS}: {file} lacks labels of {root}: {', '.join(missing)}; add them, or delete "
+            "the file and run again"
+        )
+    return file
+
+
+def _write_label_set(file: Path, labels: LabelSet, root: Path) -> None:
+    head = f"# Labels found in {root}; order, titles, groups and card may be edited: see planets.yaml.\n"
+    text = yaml.safe_dump(labels.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
+    try:
+        with atomic_write(file) as partial:
+            partial.write_text(head + text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error.strerror}; name a file in {LABELS}") from error
+    print(f"labels  {', '.join(labels.labels)}: written to {file}")
 
 
 def _validated(layers: Layers) -> Config:

@@ -17,6 +17,7 @@ from pipeline.runs.state import PLAN, runs_of
 from pipeline.stack.queues import NoWorker
 from pipeline.workers import ALIVE_SECONDS, UNFINISHED, abandoned, failed_by_loss, mark_lost
 from planets.config.project import Config
+from planets.synthetic.labels import PLANETS
 
 ENTRY = Path(__file__).resolve().parents[1] / "entries" / "run.py"
 SCRIPT = "run_planets_pipeline.py"
@@ -68,7 +69,10 @@ def store_inputs(
 def stored_inputs(task: Task, names: Iterable[str]) -> tuple[Config, dict[str, str]]:
     """Return the settings and the parameters `names` of a task as edited; missing parameters are empty."""
     parameters = task.get_parameters()
-    config = Config.model_validate(yaml.safe_load(task.get_configuration_object(CONFIG) or ""))
+    tree = yaml.safe_load(task.get_configuration_object(CONFIG) or "")
+    # Runs stored before label sets were on the planets dataset.
+    tree["dataset"].setdefault("labels", PLANETS.model_dump())
+    config = Config.model_validate(tree)
     return config, {name: str(parameters.get(f"Args/{name}") or "") for name in names}
 
 
@@ -161,7 +165,7 @@ def require_trainable(api: Api, run: Run) -> None:
     for name in sorted(new_optimizers):
         require_optimizer(name)
     for entry, training in unknown.values():
-        model.require_trainable(entry, training)
+        model.require_trainable(entry, training, len(run.config.dataset.labels.labels))
 
 
 def _shape(settings: Mapping[str, Any]) -> tuple[object, ...]:

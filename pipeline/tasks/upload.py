@@ -52,4 +52,6 @@ def dataset_address(api: Api, dataset_id: str) -> str:
 def _registered(config: Config) -> Registered | None:
     data, names = config.dataset, config.clearml
     source = project_source(data.source, data.path, data.kaggle, data.sample.chips, data.sample.seed)
-    return find_registered(names.project, names.dataset, origin_of(source, data.max_bad_fraction))
+    return find_registered(
+        names.project, names.dataset, origin_of(source, data.labels, data.max_bad_fraction)
+    )

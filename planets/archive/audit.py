@@ -18,7 +18,7 @@ from planets.archive.layout import other_files
 from planets.archive.table import Archive, label_matrix
 from planets.chips import ArchiveError
 from planets.chips.jpeg import decode
-from planets.labels import LABELS, WEATHER
+from planets.labels import LabelSet
 from planets.system import first_names, usable_cores
 
 _LISTED = 100
@@ -58,12 +58,14 @@ class Audit:
         missing: names of rows without a file.
         unreadable: `(name, fault)` of files that do not decode to the end.
         stray: names of files in the folder of chips that no row names; not an error.
+        label_set: the labels of the archive.
     """
 
     chips: pd.DataFrame
     missing: tuple[str, ...]
     unreadable: tuple[tuple[str, str], ...]
     stray: tuple[str, ...]
+    label_set: LabelSet
 
     @property
     def rows(self) -> int:
@@ -83,15 +85,20 @@ class Audit:
 
     @cached_property
     def labels(self) -> dict[str, int]:
-        """Number of good chips that carry each label, in `LABELS` order."""
-        counts = label_matrix(self.chips["tags"]).sum(axis=0, dtype=int)
-        return dict(zip(LABELS, counts.tolist(), strict=True))
+        """Number of good chips that carry each label, in the order of the labels."""
+        names = self.label_set.labels
+        counts = label_matrix(self.chips["tags"], names).sum(axis=0, dtype=int)
+        return dict(zip(names, counts.tolist(), strict=True))
 
     @cached_property
-    def without_weather(self) -> tuple[str, ...]:
-        """Good chips without a weather label."""
-        weather = label_matrix(self.chips["tags"])[:, [LABELS.index(label) for label in WEATHER]]
-        return tuple(self.chips["image_name"][weather.sum(axis=1) == 0])
+    def without_group(self) -> dict[str, tuple[str, ...]]:
+        """Good chips without a label of a group, by the group's name."""
+        return {
+            group.name: tuple(
+                self.chips["image_name"][label_matrix(self.chips["tags"], group.labels).sum(axis=1) == 0]
+            )
+            for group in self.label_set.groups
+        }
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -126,7 +133,7 @@ class Audit:
             "unreadable": _listed([f"{name}: {fault}" for name, fault in self.unreadable]),
             "stray": _listed(self.stray),
             "duplicates": _listed([list(group) for group in self.duplicates]),
-            "without_weather": _listed(self.without_weather),
+            **{f"without_{group}": _listed(names) for group, names in self.without_group.items()},
         }
         return json.dumps(report, indent=2)
 
@@ -145,7 +152,7 @@ class Audit:
                 "groups of identical chips, kept together in the split",
                 [" = ".join(group[:3]) for group in self.duplicates],
             ),
-            ("without a weather label, kept", self.without_weather),
+            *((f"without a {group} label, kept", names) for group, names in self.without_group.items()),
         ]
         lines += [f"{len(names):,} {finding}: {first_names(names)}" for finding, names in findings if names]
         return lines
@@ -164,7 +171,11 @@ def audit(archive: Archive, max_bad_fraction: float, threads: int | None = None)
     """
     rows = archive.rows.assign(path=pd.Series(archive.files, index=archive.rows.index, dtype=object))
     rows = rows.sort_values("image_name", ignore_index=True)
-    others = other_files(archive.chips)
+    others = {
+        f"{prefix}{stem}": name
+        for prefix, folder in archive.folders.items()
+        for stem, name in other_files(folder).items()
+    }
     with ThreadPoolExecutor(threads or usable_cores()) as pool:
         inspected = pool.map(partial(_inspect, others=others), rows["image_name"], rows["path"])
         inspections = pd.DataFrame(list(inspected), columns=list(Inspection._fields))
@@ -175,11 +186,18 @@ def audit(archive: Archive, max_bad_fraction: float, threads: int | None = None)
         chips=chips[chips["fault"] == ""].reset_index(drop=True),
         missing=tuple(chips["image_name"][is_missing]),
         unreadable=tuple(zip(faulty["image_name"], faulty["fault"], strict=True)),
-        stray=tuple(sorted({file.name for file in archive.chips.iterdir()} - {p.name for p in rows["path"]})),
+        stray=_stray(archive, {*rows["path"]}),
+        label_set=archive.labels,
     )
     if result.bad > max_bad_fraction * result.rows or result.chips.empty:
         raise BadChips(_complaint(archive, result, max_bad_fraction))
     return result
+
+
+def _stray(archive: Archive, known: set[Path]) -> tuple[str, ...]:
+    """Return the names of the files beside the chips that no row names."""
+    present = (file for folder in archive.folders.values() for file in folder.iterdir())
+    return tuple(sorted(file.name for file in present if file not in known))
 
 
 def _inspect(name: str, path: Path, others: Mapping[str, str]) -> Inspection:
@@ -211,7 +229,7 @@ def _complaint(archive: Archive, audit: Audit, allowed: float) -> str:
         if names
     ]
     return (
-        f"{archive.chips}: {audit.bad:,} of the {audit.rows:,} chips in {archive.table} cannot be used, "
+        f"{audit.bad:,} of the {audit.rows:,} chips in {archive.table} cannot be used, "
         f"{audit.bad / audit.rows:.2%} where {allowed:.2%} is allowed; {'; '.join(findings)}. "
         "Unpack the archive again, delete these rows, or raise dataset.max_bad_fraction"
     )

@@ -1,4 +1,7 @@
-"""The Kaggle layout: the file of a chip, the names of folders and tables, and where they lie."""
+"""The layouts of an archive: the file of a chip, the names of folders and tables, and where they lie.
+
+The Kaggle layout has a folder of chips and a table of their labels; the other layout has a folder per label.
+"""
 
 import hashlib
 import os
@@ -79,8 +82,23 @@ def locate(folder: Path) -> tuple[Path, Path]:
             return chips, table
     searched = "; ".join(_contents(folder / layout) for layout in LAYOUTS)
     raise ArchiveError(
-        f"no chips found in {folder}; looked for {CHIPS}/ beside {' or '.join(TABLES)} in: {searched}"
+        f"no chips found in {folder}; looked for {CHIPS}/ beside {' or '.join(TABLES)} in: {searched}; "
+        "and for folders of JPEG files, one per label"
     )
+
+
+def class_folders(folder: Path) -> dict[str, Path]:
+    """Return the folders of chips below `folder`, by name, where each holds the chips of one label.
+
+    There are none if `folder` is in the Kaggle layout, however incomplete.
+    """
+    if not folder.is_dir():
+        return {}
+    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    kaggle = {CHIPS, *TEST_CHIPS, *LAYOUTS[-1].parts}
+    if kaggle & {path.name for path in below} or find_table(folder, (*TABLES, *SUBMISSIONS)):
+        return {}
+    return {path.name: path for path in below if holds_chips(path)}
 
 
 def find_folder(base: Path, name: str) -> Path | None:
@@ -127,13 +145,18 @@ def source_stamp(folder: Path) -> str:
     Raises:
         ArchiveError: `folder` holds no archive, or its chips cannot be listed.
     """
-    chips, table = locate(folder)
-    try:
-        with os.scandir(chips) as entries:
-            stamps = [_stamp(entry.name, entry) for entry in entries]
-    except OSError as error:
-        raise ArchiveError(f"{chips} cannot be listed: {error.strerror}; make it readable") from error
-    stamps.append(_stamp(f"../{table.name}", table))
+    stamps = []
+    folders = {f"{label}/": path for label, path in class_folders(folder).items()}
+    if not folders:
+        chips, table = locate(folder)
+        folders = {"": chips}
+        stamps.append(_stamp(f"../{table.name}", table))
+    for prefix, chips in folders.items():
+        try:
+            with os.scandir(chips) as entries:
+                stamps += [_stamp(f"{prefix}{entry.name}", entry) for entry in entries]
+        except OSError as error:
+            raise ArchiveError(f"{chips} cannot be listed: {error.strerror}; make it readable") from error
     return hashlib.sha256("".join(sorted(stamps)).encode(errors="surrogateescape")).hexdigest()
 
 

@@ -1,8 +1,7 @@
 """The label table of an archive: `image_name,tags` as CSV, read strictly into a DataFrame."""
 
-import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,30 +12,31 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from planets.archive.cells import read_cells
-from planets.archive.layout import COLUMNS, chip_files, chip_name, locate
+from planets.archive.layout import COLUMNS, by_name, chip_files, chip_name, class_folders, locate
 from planets.chips import ArchiveError
-from planets.labels import LABELS, UnknownTag, parse_tags
+from planets.labels import Group, LabelSet, UnknownTag, parse_tags
 
 _NAME = re.compile(r"\w[\w. -]*", re.ASCII)
 """Bare file names: nothing that could leave the folder of chips."""
 
-_ORDER = {label: index for index, label in enumerate(LABELS)}
-
 
 @dataclass(frozen=True, eq=False)
 class Archive:
-    """A folder in the Kaggle layout; nothing in it is ever written.
+    """A folder in the Kaggle layout, or one with a folder per label; nothing in it is ever written.
 
     Attributes:
         root: the folder given by the user.
-        chips: the folder of labelled chips.
-        table: the file of labels.
-        rows: the labels, see `read_table`.
+        folders: the folders of labelled chips, by the prefix that names their chips: one without a prefix, or
+            one per label.
+        table: the file of labels; where each label has a folder, `root`.
+        labels: the labels of the columns.
+        rows: the labels of each chip, see `read_table`.
     """
 
     root: Path
-    chips: Path
+    folders: Mapping[str, Path]
     table: Path
+    labels: LabelSet
     rows: pd.DataFrame
 
     @cached_property
@@ -46,38 +46,84 @@ class Archive:
         Raises:
             ArchiveError: two files belong to one chip.
         """
-        files = chip_files(self.chips)
-        return tuple(files.get(name, self.chips / f"{name}.jpg") for name in self.rows["image_name"])
+        files = _files(self.folders)
+        first = next(iter(self.folders.values()))
+        return tuple(files.get(name, first / f"{name}.jpg") for name in self.rows["image_name"])
 
 
-def find_archive(folder: Path) -> Archive:
-    """Find the chips and the label table in `folder`, and read the table.
+def find_archive(folder: Path, labels: LabelSet) -> Archive:
+    """Find the chips in `folder`, and read their labels from the table or from the names of their folders.
 
     Raises:
         ArchiveError: chips or table are missing, or the table is faulty.
-        UnknownTag: the table has a tag that is none of the 17 labels.
+        UnknownTag: the table has a tag, or a folder a name, that is none of `labels`.
     """
+    classes = class_folders(folder)
+    if classes:
+        folders = {f"{label}-": path for label, path in classes.items()}
+        return Archive(folder, folders, folder, labels, _read_folders(folders, labels))
     chips, table = locate(folder)
-    return Archive(folder, chips, table, read_table(table))
+    return Archive(folder, {"": chips}, table, labels, read_table(table, labels))
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def discover_labels(folder: Path) -> LabelSet:
+    """Return the tags of the label table in `folder` as a label set, or the names of its folders, sorted.
+
+    Raises:
+        ArchiveError: there is no archive in `folder`, or its table cannot be read.
+        ValueError: a tag cannot be a label.
+    """
+    classes = tuple(sorted(class_folders(folder)))
+    if classes:
+        return LabelSet(labels=classes, groups=(Group(name="class", labels=classes),))
+    _, table = locate(folder)
+    cells = read_cells(table).column(COLUMNS[1])
+    return LabelSet(labels=tuple(sorted({tag for _, cell in cells for tag in parse_tags(cell)})))
+
+
+def _files(folders: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the chips of several folders by name, each name with the prefix of its folder."""
+    return by_name(
+        (f"{prefix}{name}", file)
+        for prefix, folder in folders.items()
+        for name, file in chip_files(folder).items()
+    )
+
+
+def _read_folders(folders: Mapping[str, Path], labels: LabelSet) -> pd.DataFrame:
+    """Return the rows of `read_table` for chips whose one tag is the name of their folder."""
+    for folder in folders.values():
+        try:
+            labels.require(folder.name)
+        except UnknownTag as error:
+            raise UnknownTag(f"{folder}: {error}") from None
+    files = _files(folders)
+    for name, file in files.items():
+        if not _NAME.fullmatch(name):
+            raise ArchiveError(
+                f"{file}: {name!r} cannot name a chip; use letters, digits, space, dot, hyphen and underscore"
+            )
+    tags = [file.parent.name for file in files.values()]
+    return pd.DataFrame({"image_name": list(files), "tags": tags}, dtype="str")
+
+
+def read_table(path: Path, labels: LabelSet) -> pd.DataFrame:
     """Read a label table: one row per chip, in the file's order.
 
     Accepts what `read_cells` does, additional columns, names with the suffix of their file, repeated tags
     within a row, and repeated rows with equal tags.
 
     Returns:
-        Columns `image_name` (without suffix) and `tags` (distinct, in `LABELS` order, separated by a space),
-        both str; the index `line` counts the file's lines from 1, the header included.
+        Columns `image_name` (without suffix) and `tags` (distinct, in the order of `labels`, separated by a
+        space), both str; the index `line` counts the file's lines from 1, the header included.
 
     Raises:
-        UnknownTag: a tag is none of the 17 labels; the message names file, line and value.
+        UnknownTag: a tag is none of `labels`; the message names file, line and value.
         ArchiveError: the file is no such table, or gives one chip two different sets of tags.
     """
     cells = read_cells(path)
     names = [_name(path, line, cell) for line, cell in cells.column(COLUMNS[0])]
-    tags = [_tags(path, line, cell) for line, cell in cells.column(COLUMNS[1])]
+    tags = [_tags(path, line, cell, labels) for line, cell in cells.column(COLUMNS[1])]
     lines = [line for line, _ in cells.rows]
     table = pd.DataFrame({"image_name": names, "tags": tags}, index=pd.Index(lines, name="line"), dtype="str")
     if table.empty:
@@ -94,15 +140,10 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     table.to_csv(path, columns=list(COLUMNS), index=False, lineterminator="\n", encoding="utf-8")
 
 
-def label_matrix(tags: "pd.Series[str]") -> NDArray[np.uint8]:
-    """Return the `tags` column of a label table as 0/1 of shape `(N, 17)`, columns in `LABELS` order."""
-    dummies = tags.str.get_dummies(sep=" ").reindex(columns=list(LABELS), fill_value=0)
+def label_matrix(tags: "pd.Series[str]", labels: Sequence[str]) -> NDArray[np.uint8]:
+    """Return the `tags` column of a label table as 0/1 of shape `(N, L)`, one column per label."""
+    dummies = tags.str.get_dummies(sep=" ").reindex(columns=list(labels), fill_value=0)
     return dummies.to_numpy(dtype=np.uint8)
-
-
-def join_tags(tags: Iterable[str]) -> str:
-    """Return a set of tags as the cell of a table: distinct, in `LABELS` order, separated by a space."""
-    return " ".join(sorted(set(tags), key=_ORDER.__getitem__))
 
 
 def _name(path: Path, line: int, cell: str) -> str:
@@ -114,15 +155,16 @@ def _name(path: Path, line: int, cell: str) -> str:
     return name
 
 
-def _tags(path: Path, line: int, cell: str) -> str:
+def _tags(path: Path, line: int, cell: str, labels: LabelSet) -> str:
     tags = parse_tags(cell)
     if not tags:
         raise ArchiveError(f"{path}, line {line}: no tags; name at least one label, or delete the line")
-    for tag in sorted(tags.difference(LABELS)):
-        close = difflib.get_close_matches(tag.lower(), LABELS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"the labels are: {', '.join(LABELS)}"
-        raise UnknownTag(f"{path}, line {line}: unknown tag {tag!r}; {hint}")
-    return join_tags(tags)
+    try:
+        for tag in sorted(tags):
+            labels.require(tag)
+    except UnknownTag as error:
+        raise UnknownTag(f"{path}, line {line}: {error}") from None
+    return labels.join_tags(tags)
 
 
 def _refuse_conflict(path: Path, table: pd.DataFrame, conflicts: pd.DataFrame) -> NoReturn:

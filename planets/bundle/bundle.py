@@ -1,6 +1,6 @@
 """The bundle, `output/best`: a model with everything that its predictions depend on.
 
-bundle.json                  networks, labels, decision, preprocessing, origin: `BundleInfo`
+bundle.json                  networks, label set, decision, preprocessing, origin: `BundleInfo`
 members/<name>.safetensors   the weights of each network: one, or several for an ensemble
 members/<name>.onnx          the same network as an ONNX graph, from decoded chips to logits
 metrics.json                 the full report of the evaluation
@@ -29,7 +29,7 @@ from planets.chips.batches import blocks
 from planets.chips.jpeg import DECODER, RESIZER
 from planets.decision.decision import Decision
 from planets.evaluation.scores import BATCH_SIZE
-from planets.labels import to_tags
+from planets.labels import LabelSet, to_tags
 from planets.system import atomic_write
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxscript", "pillow", "timm", "torch")
@@ -39,6 +39,7 @@ class Origin(TypedDict):
     """Provenance of a model; the fields are those of `BundleInfo`."""
 
     name: str
+    label_set: LabelSet
     dataset_id: str
     source: str
     content_hash: str
@@ -89,7 +90,7 @@ class Bundle:
             decision: turns their scores into tags.
             metrics: the full report, for `metrics.json`.
             scores: the report in short.
-            origin: name and provenance.
+            origin: name, labels and provenance.
         """
         info = BundleInfo(
             members=tuple(member.info for member in members),

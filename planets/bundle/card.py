@@ -11,7 +11,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from planets.archive import SPLITS
 from planets.bundle.manifest import BundleInfo
-from planets.labels import WEATHER
 from planets.metrics.significance import format_p
 
 CARD = "README.md"
@@ -23,10 +22,11 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
     undefined=StrictUndefined,
 )
+_TEMPLATES.filters["title_of"] = lambda label, labels: labels.title(label)
 _TEMPLATES.globals |= {"signed": "{:+z.4f}".format, "format_p": format_p}
 
 METRICS = {
-    "f2": "mean F2 per chip, the score of the Kaggle competition",
+    "f2": "mean F2 per chip",
     "f2_macro": "macro F2",
     "f2_micro": "micro F2",
     "map": "mean average precision",
@@ -43,10 +43,10 @@ def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
     text = _TEMPLATES.get_template("card.md.jinja").render(
         card_data=_head(info, metrics).to_yaml(),
         info=info,
+        texts=info.label_set.card,
         dataset=_dataset(info),
         synthetic=info.source == "sample",
         splits=SPLITS,
-        weather=WEATHER,
         titles=METRICS,
         valid=metrics["valid"],
         test=metrics["test"],
@@ -104,7 +104,7 @@ def _head(info: BundleInfo, metrics: Mapping[str, Any]) -> ModelCardData:
         license_name=" and ".join(pretrained) or None,
         library_name="onnxruntime",
         pipeline_tag="image-classification",
-        tags=["multilabel", "satellite", "onnx", "timm"],
+        tags=["multilabel", *info.label_set.card.keywords, "onnx", "timm"],
         metrics=["f2", "mean_average_precision"],
         model_name=info.name,
         eval_results=results,

@@ -13,6 +13,8 @@ from planets.bundle import BundleError
 from planets.chips import Channels
 from planets.chips.jpeg import DECODER, RESIZER
 from planets.decision.decision import Decision
+from planets.labels import LabelSet
+from planets.synthetic.labels import PLANETS
 
 INFO, METRICS, MEMBERS, FIGURES = "bundle.json", "metrics.json", "members", "figures"
 
@@ -57,6 +59,7 @@ class BundleInfo(_Described):
     format: Literal[3] = FORMAT
     name: str = Field(description="name of the model: an entry of models.yaml, or `ensemble`")
     members: tuple[MemberInfo, ...] = Field(min_length=1, description="the networks, one or more")
+    label_set: LabelSet = Field(description="labels of the outputs, with their groups and texts")
     decision: Decision = Field(description="turns their scores into tags")
     decoder: str = Field(description="decoder of the JPEG files")
     resizer: str = Field(description="method of resizing to the image size")
@@ -76,6 +79,25 @@ class BundleInfo(_Described):
     def labels(self) -> tuple[str, ...]:
         """Labels of the outputs, in their order."""
         return self.decision.labels
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier(cls, stored: Any) -> Any:
+        """Add the label set of the planets dataset to a bundle written before bundles had one."""
+        if not isinstance(stored, dict) or "label_set" in stored:
+            return stored
+        if not isinstance(stored.get("decision"), dict):
+            return stored
+        decision = dict(stored["decision"])
+        groups = PLANETS.groups if decision.pop("weather_rule", False) else ()
+        label_set = PLANETS.model_dump() | {"labels": decision.get("labels")}
+        return stored | {"decision": {"groups": groups} | decision, "label_set": label_set}
+
+    @model_validator(mode="after")
+    def _labels_agree(self) -> Self:
+        if self.decision.labels != self.label_set.labels:
+            raise ValueError("the decision needs the labels of `label_set`, in their order")
+        return self
 
     @model_validator(mode="after")
     def _one_share_per_member(self) -> Self:

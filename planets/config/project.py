@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from planets.config import Fraction, Settings
 from planets.config.training import ModelEntry, TrainingSettings, fan_out
+from planets.labels import LabelSet
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 """Folder of the YAML files, in the checkout that this package was installed from."""
@@ -90,9 +91,15 @@ class DatasetSource(Settings):
     source: Literal["sample", "local", "kaggle"] = Field(
         description="the synthetic sample, a local folder, or a download from Kaggle"
     )
-    path: str = Field(description="folder in the Kaggle layout, for source `local`")
+    path: str = Field(
+        description="folder in the Kaggle layout, or with a folder of pictures per label, for source `local`"
+    )
     kaggle: str = Field(
         pattern=r"^[\w-]+/[\w.-]+$", description="owner/dataset on Kaggle, for source `kaggle`"
+    )
+    labels: LabelSet = Field(
+        description="file of the label set, relative to configs/ or absolute; `auto` takes the labels of a "
+        "local folder and writes the file `labels/<folder>.yaml`"
     )
     max_bad_fraction: Fraction = Field(
         description="largest fraction of missing or unreadable chips; more stop the run"
@@ -103,7 +110,7 @@ class DatasetSource(Settings):
     def _local_has_a_path(self) -> "DatasetSource":
         if self.source == "local" and not self.path:
             raise ValueError(
-                "source `local` needs `path`, a folder in the Kaggle layout (DATASET_PATH=/some/folder)"
+                "source `local` needs `path`, the folder of the chips (DATASET_PATH=/some/folder)"
             )
         return self
 
@@ -136,7 +143,8 @@ class EvaluationSettings(Settings):
     calibration: Refinement = Field(description="Platt scaling of each label's scores to probabilities")
     decoding: Refinement = Field(description="expected-F2 decoding instead of thresholds")
     weather_rule: Refinement = Field(
-        description="keep exactly one weather label per chip, and `cloudy` without any other label"
+        description="keep exactly one label of each group of the label set, such as the weather, and no "
+        "other label beside one that stands alone; not tried without groups"
     )
     ensemble: bool = Field(description="evaluate the average of all trained models as another candidate")
 

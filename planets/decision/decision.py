@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from planets.decision.calibration import Calibration
 from planets.decision.f2_decoding import best_sets
 from planets.decision.thresholds import apply_thresholds
-from planets.labels import WEATHER, one_weather
+from planets.labels import Group, apply_groups
 
 
 class Decision(BaseModel):
@@ -32,7 +32,9 @@ class Decision(BaseModel):
     thresholds: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
         description="a label is predicted at a probability >= its threshold; null: expected-F2 decoding"
     )
-    weather_rule: bool = Field(description="predict exactly one weather label, cloudy alone")
+    groups: tuple[Group, ...] = Field(
+        description="predict exactly one label of each, and no other label beside one that stands alone"
+    )
 
     @model_validator(mode="after")
     def _fits_the_labels(self) -> Self:
@@ -43,8 +45,9 @@ class Decision(BaseModel):
             raise ValueError(f"{count} distinct labels need as many thresholds")
         if self.calibration is not None and len(self.calibration.slopes) != count:
             raise ValueError(f"{count} distinct labels need as many calibration lines")
-        if self.weather_rule and not set(WEATHER) <= set(self.labels):
-            raise ValueError(f"the weather rule needs the labels {', '.join(WEATHER)}")
+        for group in self.groups:
+            if not {*group.labels} <= {*self.labels}:
+                raise ValueError(f"the {group.name} rule needs the labels {', '.join(group.labels)}")
         if abs(sum(self.shares) - 1) > 1e-6:
             raise ValueError(f"shares must add up to 1, not {sum(self.shares)}")
         return self
@@ -64,7 +67,7 @@ class Decision(BaseModel):
             predictions = best_sets(probabilities)
         else:
             predictions = apply_thresholds(probabilities, self.thresholds)
-        return one_weather(predictions, probabilities, self.labels) if self.weather_rule else predictions
+        return apply_groups(predictions, probabilities, self.labels, self.groups)
 
 
 def mix(scores: Sequence[NDArray[np.float32]], shares: Sequence[float]) -> NDArray[np.float32]:

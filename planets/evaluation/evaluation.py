@@ -21,7 +21,7 @@ from planets.decision.decision import Decision, mix
 from planets.evaluation import EvaluationError
 from planets.evaluation.refinements import Mask, Trial, choose_refinements, cross_fit, fit_decision, half_mask
 from planets.evaluation.scores import ModelScores, SplitScores
-from planets.labels import to_tags
+from planets.labels import Group, to_tags
 from planets.metrics.f2 import best_constant, f2_per_sample, summary
 
 _DRAWS = 20
@@ -100,12 +100,18 @@ class _Fit(NamedTuple):
     trials: tuple[Trial, ...]
 
 
-def evaluate(models: Sequence[ModelScores], settings: EvaluationSettings, seed: int = 0) -> Evaluation:
+def evaluate(
+    models: Sequence[ModelScores],
+    settings: EvaluationSettings,
+    groups: tuple[Group, ...] = (),
+    seed: int = 0,
+) -> Evaluation:
     """Evaluate one network, or an ensemble of several, by its scores on validation and test.
 
     Args:
         models: scores of each network, on the same chips.
         settings: refinements to try.
+        groups: labels that exclude each other.
         seed: seed of the halves of validation, of the bootstrap and of the comparisons.
 
     Raises:
@@ -114,10 +120,10 @@ def evaluate(models: Sequence[ModelScores], settings: EvaluationSettings, seed: 
     _require_same_chips(models)
     labels = models[0].labels
     on_valid, on_test = [model.valid for model in models], [model.test for model in models]
-    fit = _fit(on_valid, labels, settings, seed)
+    fit = _fit(on_valid, labels, groups, settings, seed)
 
     def fit_predict(fit_on: Mask, predict_for: Mask) -> tuple[NDArray[Any], ...]:
-        half_fit = _fit([scores.subset(fit_on) for scores in on_valid], labels, settings, seed)
+        half_fit = _fit([scores.subset(fit_on) for scores in on_valid], labels, groups, settings, seed)
         return _predict(half_fit, [scores.subset(predict_for) for scores in on_valid])
 
     half = half_mask(on_valid[0].targets, seed)
@@ -152,7 +158,11 @@ def ensemble_weights(targets: NDArray[np.uint8], scores: Sequence[NDArray[np.flo
 
 
 def _fit(
-    splits: Sequence[SplitScores], labels: tuple[str, ...], settings: EvaluationSettings, seed: int
+    splits: Sequence[SplitScores],
+    labels: tuple[str, ...],
+    groups: tuple[Group, ...],
+    settings: EvaluationSettings,
+    seed: int,
 ) -> _Fit:
     """Choose and fit everything on these chips alone."""
     tta = settings.tta != "never" and all(scores.augmented is not None for scores in splits)
@@ -167,8 +177,8 @@ def _fit(
         plain=mix([scores.plain for scores in selected], weights),
         augmented=mix([scores.select(True) for scores in selected], weights) if tta else None,
     )
-    refinements, trials = choose_refinements(mean, labels, tried, seed)
-    decision = fit_decision(refinements, mean, labels).model_copy(update={"shares": weights})
+    refinements, trials = choose_refinements(mean, labels, groups, tried, seed)
+    decision = fit_decision(refinements, mean, labels, groups).model_copy(update={"shares": weights})
     return _Fit(decision, members, trials)
 
 
@@ -204,7 +214,7 @@ def _report(valid: SplitPredictions, test: SplitPredictions, fit: _Fit, seed: in
             "tta": decision.tta,
             "calibration": decision.calibration is not None,
             "decoding": decision.thresholds is None,
-            "weather_rule": decision.weather_rule,
+            "weather_rule": bool(decision.groups),
         },
         "constant": {"tags": to_tags(constant, decision.labels), "f2": constant_f2},
     }

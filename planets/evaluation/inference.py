@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -21,30 +21,35 @@ from planets.evaluation.scores import (
     mean_over_views,
     padded_batches,
 )
-from planets.labels import LABELS
 from planets.training.augment import normalize, turn
 from planets.training.model import restore
 from planets.training.trained_model import TrainedModel
 
 
 def score_model(
-    model: TrainedModel, store: ChipStore, labels: NDArray[np.uint8], splits: NDArray[np.str_], tta: bool
+    model: TrainedModel,
+    store: ChipStore,
+    labels: NDArray[np.uint8],
+    names: Sequence[str],
+    splits: NDArray[np.str_],
+    tta: bool,
 ) -> ModelScores:
     """Score validation and test with a trained network.
 
     Args:
         model: the trained network.
         store: the chips, at `model.image_size`.
-        labels: 0/1 of shape `(N, 17)`, rows as in `store`, columns as in `LABELS`.
+        labels: 0/1 of shape `(N, L)`, rows as in `store`, columns as in `names`.
+        names: the L labels; the result's columns are in the order of the network's outputs.
         splits: "train", "valid" or "test" of each row, shape `(N,)`.
         tta: score the dihedral views as well, which takes 8 times as long.
 
     Raises:
         EvaluationError: the network has other labels, or another image size.
     """
-    _require_match(model, store)
+    _require_match(model, store, names)
     # The targets' columns follow the order of the model's outputs, never the other way round.
-    targets = labels[:, [LABELS.index(label) for label in model.labels]]
+    targets = labels[:, [names.index(label) for label in model.labels]]
     network = restore(model.architecture, len(model.labels), model.image_size, model.weights)
     scores = {}
     for split in EVALUATED_SPLITS:
@@ -57,8 +62,8 @@ def score_model(
     return ModelScores(model.labels, **scores)
 
 
-def _require_match(model: TrainedModel, store: ChipStore) -> None:
-    if sorted(model.labels) != sorted(LABELS):
+def _require_match(model: TrainedModel, store: ChipStore, names: Sequence[str]) -> None:
+    if sorted(model.labels) != sorted(names):
         raise EvaluationError(
             f"the model predicts {', '.join(model.labels)}, not the labels of these chips; train it again"
         )

@@ -6,7 +6,7 @@ Those are the chips of the other half: two-fold cross-fitting predicts each half
 - `calibration`: Platt scaling of each label. Thresholds move along, so F2 hardly changes: it is judged by the
   log loss, which is what F2 decoding and readers of probabilities depend on.
 - `decoding`: expected-F2 decoding instead of thresholds. Judged by F2.
-- `weather_rule`: exactly one weather label, cloudy alone. Judged by F2.
+- `weather_rule`: exactly one label of each group, such as the weather. Judged by F2, if there are groups.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from planets.decision.calibration import Calibration, log_loss
 from planets.decision.decision import Decision
 from planets.decision.thresholds import fit_thresholds
 from planets.evaluation.scores import SplitScores
+from planets.labels import Group
 from planets.metrics.f2 import f2_per_sample, mean_average_precision
 from planets.metrics.significance import Comparison, compare
 
@@ -84,7 +85,9 @@ class _Predicted(NamedTuple):
     predictions: NDArray[np.uint8]
 
 
-def fit_decision(refinements: Refinements, scores: SplitScores, labels: tuple[str, ...]) -> Decision:
+def fit_decision(
+    refinements: Refinements, scores: SplitScores, labels: tuple[str, ...], groups: tuple[Group, ...]
+) -> Decision:
     """Fit the decision on the scores of one network, or on the averaged scores of several."""
     selected = scores.select(refinements.tta)
     calibration = Calibration.fit(scores.targets, selected) if refinements.calibration else None
@@ -98,12 +101,16 @@ def fit_decision(refinements: Refinements, scores: SplitScores, labels: tuple[st
         tta=refinements.tta,
         calibration=calibration,
         thresholds=thresholds,
-        weather_rule=refinements.weather_rule,
+        groups=groups if refinements.weather_rule else (),
     )
 
 
 def choose_refinements(
-    scores: SplitScores, labels: tuple[str, ...], settings: EvaluationSettings, seed: int
+    scores: SplitScores,
+    labels: tuple[str, ...],
+    groups: tuple[Group, ...],
+    settings: EvaluationSettings,
+    seed: int,
 ) -> tuple[Refinements, tuple[Trial, ...]]:
     """Choose the refinements one after the other, on cross-fitted predictions.
 
@@ -113,14 +120,17 @@ def choose_refinements(
     Args:
         scores: the chips to choose on; their scores are biased afterwards.
         labels: labels of the columns.
+        groups: labels that exclude each other; without any, `weather_rule` is not tried.
         settings: `auto`, `always` or `never` for each refinement.
         seed: seed of the halves and of the comparisons.
     """
     asked = {name: getattr(settings, name) for name in Refinements._fields}
+    if not groups:
+        asked["weather_rule"] = "never"
     chosen = Refinements(**{name: asked[name] == "always" for name in asked})
     if len(scores.targets) < _MIN_CHIPS:
         return chosen, ()
-    predict = _cross_fitted(scores, labels, seed)
+    predict = _cross_fitted(scores, labels, groups, seed)
     trials = []
     for name, setting in asked.items():
         if setting == "never":
@@ -165,14 +175,14 @@ def cross_fit(half: Mask, fit_predict: FitPredict) -> tuple[NDArray[Any], ...]:
 
 
 def _cross_fitted(
-    scores: SplitScores, labels: tuple[str, ...], seed: int
+    scores: SplitScores, labels: tuple[str, ...], groups: tuple[Group, ...], seed: int
 ) -> Callable[[Refinements], _Predicted]:
     half = half_mask(scores.targets, seed)
 
     @cache
     def predict(refinements: Refinements) -> _Predicted:
         def fit_predict(fit_on: Mask, predict_for: Mask) -> tuple[NDArray[Any], ...]:
-            decision = fit_decision(refinements, scores.subset(fit_on), labels)
+            decision = fit_decision(refinements, scores.subset(fit_on), labels, groups)
             probabilities = decision.probabilities([scores.select(refinements.tta)[predict_for]])
             return probabilities, decision.predict(probabilities)
 

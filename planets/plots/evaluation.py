@@ -16,6 +16,7 @@ from sklearn.metrics import precision_recall_curve
 
 from planets.chips.store import ChipStore
 from planets.evaluation.evaluation import Evaluation
+from planets.labels import LabelSet
 from planets.plots.errors import errors_figure, mistakes_figure
 from planets.plots.palette import (
     CLAY,
@@ -39,6 +40,7 @@ def save_figures(
     folder: Path,
     name: str,
     evaluation: Evaluation,
+    labels: LabelSet,
     store: ChipStore,
     history: Sequence[Mapping[str, float]] = (),
     best_epoch: int = 0,
@@ -49,22 +51,26 @@ def save_figures(
         folder: created if missing.
         name: name of the model, for the headlines.
         evaluation: its evaluation.
+        labels: names the labels for people.
         store: the evaluated chips.
         history: metrics of each epoch; empty for a model without a training of its own, such as an ensemble.
         best_epoch: epoch of the checkpoint that was kept.
     """
-    figures = _figures(name, evaluation, store)
+    figures = _figures(name, evaluation, labels, store)
     if history:
         figures["history"] = history_figure(history, best_epoch, f"{name}: training")
     return {title: save(figure, folder / f"{title}.png") for title, figure in figures.items()}
 
 
-def _figures(name: str, evaluation: Evaluation, store: ChipStore) -> dict[str, Figure]:
-    test, labels = evaluation.test, evaluation.labels
+def _figures(name: str, evaluation: Evaluation, label_set: LabelSet, store: ChipStore) -> dict[str, Figure]:
+    test = evaluation.test
+    labels = [label_set.title(label) for label in evaluation.labels]
+    report = evaluation.report["test"]
+    titled = {label_set.title(label): row for label, row in report["per_label"].items()}
     calibrated = test.probabilities if evaluation.decision.calibration else None
     errors = test.targets, test.predictions, labels
     return {
-        "labels": label_figure(evaluation.report["test"], f"{name}: F2 of each label"),
+        "labels": label_figure(report | {"per_label": titled}, f"{name}: F2 of each label"),
         "precision_recall": precision_recall_figure(
             test.targets, test.scores, test.predictions, labels, f"{name}: precision over recall"
         ),

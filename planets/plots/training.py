@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from planets.archive import SPLITS
 from planets.chips.store import ChipStore
 from planets.config.training import TrainingSettings
-from planets.labels import LABELS, to_tags
+from planets.labels import to_tags
 from planets.plots.palette import FOREST, RIVER, SAND, blank, grid, headline, save, styled
 from planets.training.augment import denormalize
 from planets.training.datamodule import ChipsDataModule, channel_statistics
@@ -89,6 +89,7 @@ def save_training_figures(
     name: str,
     store: ChipStore,
     labels: NDArray[np.uint8],
+    names: Sequence[str],
     parts: NDArray[np.str_],
     settings: TrainingSettings,
 ) -> dict[str, Path]:
@@ -101,7 +102,7 @@ def save_training_figures(
     images, targets = data.on_after_batch_transfer(next(iter(data.train_batches(0))))
     batch = denormalize(images[:_CHIPS], mean, std), np.asarray(targets[:_CHIPS] > 0, dtype=np.uint8)
     figures = {
-        "batch": batch_figure(*batch, LABELS, f"{name}: training chips, as the network sees them"),
-        "labels": label_histogram(labels, parts, LABELS, f"{name}: labels of each split"),
+        "batch": batch_figure(*batch, names, f"{name}: training chips, as the network sees them"),
+        "labels": label_histogram(labels, parts, names, f"{name}: labels of each split"),
     }
     return {title: save(figure, folder / f"{title}.png") for title, figure in figures.items()}

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from planets.labels import LABELS
-from planets.synthetic.label_sets import LabelSet
+from planets.synthetic.label_sets import Tags
+from planets.synthetic.labels import LABELS
 from planets.synthetic.painters import LAND_COVER_PAINTERS, RARE_PAINTERS
 from planets.synthetic.terrain import SIDE, Field, Picture, bare_scene, plane, texture
 
@@ -30,7 +30,7 @@ _MODES = {"CMYK": 0.92, "RGB": 0.05, "L": 0.03}
 """The real chips are all CMYK; the others are here so that every reader meets them."""
 
 
-def draw(tags: LabelSet, rng: np.random.Generator) -> NDArray[np.uint8]:
+def draw(tags: Tags, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Draw a chip with these labels, uint8 RGB `(SIDE, SIDE, 3)`; with occasional label noise."""
     shown = _as_seen(tags, rng)
     scene = bare_scene(shown, rng)
@@ -40,7 +40,7 @@ def draw(tags: LabelSet, rng: np.random.Generator) -> NDArray[np.uint8]:
     return photograph(scene.canvas, shown, rng)
 
 
-def _as_seen(tags: LabelSet, rng: np.random.Generator) -> LabelSet:
+def _as_seen(tags: Tags, rng: np.random.Generator) -> Tags:
     """Apply label noise like that of the real annotators: return the labels that are actually drawn."""
     if "cloudy" in tags:
         return tags
@@ -53,7 +53,7 @@ def _as_seen(tags: LabelSet, rng: np.random.Generator) -> LabelSet:
     return seen
 
 
-def draw_jpeg(tags: LabelSet, size: int, rng: np.random.Generator) -> bytes:
+def draw_jpeg(tags: Tags, size: int, rng: np.random.Generator) -> bytes:
     """Draw a chip and encode it, `size` by `size` pixels, mostly in the form of the real chips."""
     picture = Image.fromarray(draw(tags, rng)).resize((size, size), Image.Resampling.BOX)
     return encode(picture, str(rng.choice(list(_MODES), p=list(_MODES.values()))))

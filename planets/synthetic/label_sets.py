@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from planets.labels import parse_tags, to_vector
+from planets.labels import parse_tags
+from planets.synthetic.labels import PLANETS
 
 FREQUENCIES = Path(__file__).with_name("label_sets.csv")
 """The 411 sets among the 40,479 rows of the Kaggle dataset nikitarom/planets-dataset, with their counts."""
 
-LabelSet = frozenset[str]
+Tags = frozenset[str]
 
 
 @dataclass(frozen=True)
 class Frequencies:
     """Label sets, and the number of real rows with exactly this set: `counts[i]` for `sets[i]`."""
 
-    sets: tuple[LabelSet, ...]
+    sets: tuple[Tags, ...]
     counts: NDArray[np.int64]
 
 
@@ -29,11 +30,11 @@ def frequencies() -> Frequencies:
     """Read the table of label sets, sorted so that sets with the same rare labels are neighbors."""
     with FREQUENCIES.open(encoding="utf-8", newline="") as file:
         rows = [(parse_tags(row["tags"]), int(row["count"])) for row in csv.DictReader(file)]
-    rows.sort(key=lambda row: to_vector(row[0])[::-1].tolist())
+    rows.sort(key=lambda row: PLANETS.to_vector(row[0])[::-1].tolist())
     return Frequencies(tuple(tags for tags, _ in rows), np.array([count for _, count in rows]))
 
 
-def draw_label_sets(number: int, rng: np.random.Generator) -> list[LabelSet]:
+def draw_label_sets(number: int, rng: np.random.Generator) -> list[Tags]:
     """Draw `number` label sets by systematic sampling, in random order.
 
     From a random start, equal steps through the cumulative counts: each set, and each rare label, occurs as

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from planets.archive.layout import CHIPS, TABLE
-from planets.archive.table import join_tags, write_table
+from planets.archive.table import write_table
 from planets.archive.writer import new_folder
 from planets.chips.store import Progress
 from planets.synthetic.drawing import draw_jpeg
-from planets.synthetic.label_sets import LabelSet, draw_label_sets
+from planets.synthetic.label_sets import Tags, draw_label_sets
+from planets.synthetic.labels import PLANETS
 from planets.synthetic.terrain import SIDE
 from planets.system import usable_cores
 
@@ -28,7 +29,7 @@ class Drawing:
 
     index: int
     picture: int
-    tags: LabelSet
+    tags: Tags
 
     @property
     def name(self) -> str:
@@ -67,8 +68,8 @@ def make_sample(
             (new / CHIPS / f"{drawing.name}.jpg").write_bytes(data)
             if progress:
                 progress(done, chips)
-        table = {"image_name": [chip.name for chip in plan], "tags": [join_tags(chip.tags) for chip in plan]}
-        write_table(new / TABLE, pd.DataFrame(table))
+        names, tags = [chip.name for chip in plan], [PLANETS.join_tags(chip.tags) for chip in plan]
+        write_table(new / TABLE, pd.DataFrame({"image_name": names, "tags": tags}))
     return folder
 
 

@@ -45,7 +45,7 @@ class WeightsError(PlanetsError):
 
 def build_model(
     entry: ModelEntry,
-    num_labels: int = 17,
+    num_labels: int,
     image_size: int | None = None,
     drop_rate: float = 0.0,
     drop_path: float = 0.0,
@@ -186,7 +186,7 @@ def require_architecture(architecture: str) -> None:
         raise ConfigError(f"timm has no weights {tag!r} of {bare}; {_near(known)}")
 
 
-def require_trainable(entry: ModelEntry, settings: TrainingSettings, num_labels: int = 17) -> None:
+def require_trainable(entry: ModelEntry, settings: TrainingSettings, num_labels: int) -> None:
     """Check that the network of an entry accepts images of each size that its training shows it.
 
     Transformers have patches, windows and fixed sizes; in convolutions a small image vanishes. The network

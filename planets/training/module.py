@@ -14,7 +14,6 @@ from torchmetrics.classification import MultilabelAveragePrecision
 from torchmetrics.utilities import dim_zero_cat
 
 from planets.config.training import TrainingSettings
-from planets.labels import LABELS
 from planets.metrics.f2 import FIXED_CUT
 from planets.training import TrainingError
 from planets.training.optim import learning_rate_factor, make_optimizer, training_loss
@@ -82,8 +81,8 @@ class ChipClassifier(LightningModule):
         network: nn.Module,
         settings: TrainingSettings,
         total_steps: int,
+        num_labels: int,
         architecture: str = "",
-        num_labels: int = len(LABELS),
     ) -> None:
         """Wrap a network that returns logits `(N, num_labels)`.
 
@@ -91,8 +90,8 @@ class ChipClassifier(LightningModule):
             network: to be trained.
             settings: of the training.
             total_steps: optimizer steps that the learning rate schedule spans.
-            architecture: timm's name of the network, kept in checkpoints to recognize them.
             num_labels: L.
+            architecture: timm's name of the network, kept in checkpoints to recognize them.
         """
         super().__init__()
         self.save_hyperparameters({"architecture": architecture, **settings.model_dump()}, logger=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -22,7 +23,6 @@ from torch import nn
 from planets.chips import Channels
 from planets.chips.store import ChipStore
 from planets.config.training import ModelEntry, TrainingSettings
-from planets.labels import LABELS
 from planets.system import atomic_write
 from planets.training import TrainingError
 from planets.training.callbacks import BestWeights, EpochLines, EpochSeed, HeadFirst, History, WarmupAverage
@@ -50,6 +50,7 @@ def fit(
     settings: TrainingSettings,
     store: ChipStore,
     labels: NDArray[np.uint8],
+    names: Sequence[str],
     splits: NDArray[np.str_],
     workdir: Path,
     logger: Logger | None = None,
@@ -63,7 +64,8 @@ def fit(
         entry: the network.
         settings: the training.
         store: the chips, at `settings.image_size`.
-        labels: 0/1 of shape `(N, 17)`, rows as in `store`, columns as in `LABELS`.
+        labels: 0/1 of shape `(N, L)`, rows as in `store`, columns as in `names`.
+        names: the L labels.
         splits: "train", "valid" or "test" for each row; test is not touched.
         workdir: folder for `last.ckpt`, written after every epoch.
         logger: receives each epoch's row of the history, with the epoch as the step, and each checkpoint.
@@ -82,7 +84,7 @@ def fit(
             "open the store with that size"
         )
     workdir.mkdir(parents=True, exist_ok=True)
-    work = partial(train, entry, settings, store, labels, splits, workdir, resume_from)
+    work = partial(train, entry, settings, store, labels, names, splits, workdir, resume_from)
     world = world_size(settings)
     return work(logger) if world == 1 else train_on_ranks(work, world, workdir, logger)
 
@@ -92,6 +94,7 @@ def train(
     settings: TrainingSettings,
     store: ChipStore,
     labels: NDArray[np.uint8],
+    names: Sequence[str],
     splits: NDArray[np.str_],
     workdir: Path,
     resume_from: Path | None,
@@ -108,7 +111,7 @@ def train(
     data = ChipsDataModule(store, labels, splits, settings, mean, std, device, rank)
     batches = data.train_batches(epoch=0)
     steps = ceil(len(batches) / settings.accumulate) * settings.epochs
-    module = ChipClassifier(network, settings, steps, entry.architecture, labels.shape[1])
+    module = ChipClassifier(network, settings, steps, labels.shape[1], entry.architecture)
     if resume_from:
         _require_same_training(resume_from, dict(module.hparams))
     history, best = History(batches.chips), BestWeights(settings.checkpoint_metric)
@@ -121,7 +124,7 @@ def train(
     return TrainedModel(
         weights=best.weights,
         architecture=entry.architecture,
-        labels=LABELS,
+        labels=tuple(names),
         image_size=settings.image_size,
         mean=mean,
         std=std,

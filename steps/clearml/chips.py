@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from planets.archive.table import find_archive, label_matrix
 from planets.chips.store import ChipStore
+from planets.labels import LabelSet
 from steps.clearml.artifacts import artifact_file
 from steps.clearml.errors import StepError
 from steps.clearml.task import CONTENT, host_cache
@@ -19,6 +20,9 @@ from steps.clearml.uploads import require_readable, upload_artifact
 
 SOURCE = "source"
 """Kind of the tag that names the origin of a dataset's chips, as in `source:kaggle`."""
+
+LABEL_SET = "label_set"
+"""Configuration object of a dataset's task that holds its label set as JSON."""
 
 SPLIT = "split"
 """Artifact of the split: the CSV table of each chip's name and part."""
@@ -33,7 +37,8 @@ class RegisteredChips:
         folder: its copy on this host.
         names: chip names, `(N,)`.
         files: their JPEG files.
-        labels: zeros and ones, `(N, 17)`.
+        labels: zeros and ones, `(N, L)`.
+        label_names: the L labels.
         content: hash that names the content on every host.
         source: sample, local, kaggle or unknown.
     """
@@ -43,6 +48,7 @@ class RegisteredChips:
     names: tuple[str, ...]
     files: tuple[Path, ...]
     labels: NDArray[np.uint8]
+    label_names: tuple[str, ...]
     content: str
     source: str
 
@@ -72,16 +78,22 @@ class RegisteredChips:
         return text
 
 
-def read_chips(dataset_id: str) -> RegisteredChips:
-    """Read a registered dataset from its local copy on this host."""
+def read_chips(dataset_id: str, labels: str) -> RegisteredChips:
+    """Read a registered dataset from its local copy on this host; `labels` are separated by spaces.
+
+    Raises:
+        UnknownTag: a chip has a tag that is none of the labels.
+    """
     folder = local_copy(dataset_id)
-    archive = find_archive(folder)
+    names = tuple(labels.split())
+    archive = find_archive(folder, LabelSet(labels=names))
     return RegisteredChips(
         dataset_id=dataset_id,
         folder=folder,
         names=tuple(archive.rows["image_name"]),
         files=archive.files,
-        labels=label_matrix(archive.rows["tags"]),
+        labels=label_matrix(archive.rows["tags"], names),
+        label_names=names,
         content=tag_value(dataset_id, CONTENT),
         source=tag_value(dataset_id, SOURCE) or "unknown",
     )

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from clearml import Dataset, Task
 
 from planets.archive.layout import is_chip
-from steps.clearml.chips import SOURCE, tag_value
+from planets.labels import LabelSet
+from steps.clearml.chips import LABEL_SET, SOURCE, tag_value
 from steps.clearml.task import CONTENT, DONE, content_tag, controller_of, current_task, exactly
 from steps.clearml.uploads import (
     NotStored,
@@ -73,7 +74,7 @@ def remember_origin(project: str, name: str, origin: str, dataset_id: str) -> No
     Task.get_task(task_id=dataset_id).add_tags([origin])
 
 
-def upload(project: str, name: str, content_hash: str, folder: Path, source: str) -> str:
+def upload(project: str, name: str, content_hash: str, folder: Path, source: str, labels: LabelSet) -> str:
     """Upload `folder` as a new version of a dataset, still a draft, and return its id.
 
     Args:
@@ -82,12 +83,14 @@ def upload(project: str, name: str, content_hash: str, folder: Path, source: str
         content_hash: hash of its content, see `planets.archive.audit.Audit`.
         folder: the chips and their table.
         source: origin of the chips: sample, local, clearml or kaggle:owner/name.
+        labels: its label set, which later runs on the version take over.
 
     Raises:
         NotStored: a file was refused or lost; the draft is marked as failed.
     """
     tags = [content_tag(content_hash), f"{SOURCE}:{source}"]
     dataset = new_dataset(project, name, tags)
+    Task.get_task(task_id=dataset.id).set_configuration_object(LABEL_SET, labels.model_dump_json(indent=2))
     try:
         upload_dataset(dataset, folder)
     except NotStored as error:

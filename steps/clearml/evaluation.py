@@ -45,7 +45,9 @@ def store_evaluation(
         folder = Path(workdir) / "bundle"
         bundle.save(folder)
         model_id = model_id or _register_bundle(bundle, folder)
-        figures = save_figures(folder / FIGURES, info.name, evaluation, store, history, best_epoch)
+        figures = save_figures(
+            folder / FIGURES, info.name, evaluation, info.label_set, store, history, best_epoch
+        )
         report_evaluation(info.name, bundle.metrics)
         report_figures(figures, "evaluation")
         upload_artifact("bundle", folder)

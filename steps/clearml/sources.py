@@ -7,8 +7,9 @@ from pathlib import Path
 
 from clearml import Dataset, Task
 
+from planets.labels import LabelSet
 from planets.sources.source import Source, source_of
-from steps.clearml.chips import local_copy
+from steps.clearml.chips import LABEL_SET, local_copy
 from steps.clearml.code_version import code_of_module
 from steps.clearml.errors import StepError
 from steps.clearml.task import content_tag, host_cache
@@ -27,9 +28,10 @@ def project_source(kind: str, path: str, kaggle: str, chips: int, seed: int) -> 
     return source_of(kind, host_cache() / "sources", path, kaggle, chips, seed, drawn_by)
 
 
-def origin_of(source: Source, max_bad_fraction: float) -> str:
-    """Return the tag of a source's chips: digest of its stamp, the tolerated faults and the audit's code."""
-    text = json.dumps([source.stamp(), max_bad_fraction, code_of_module(AUDIT).version])
+def origin_of(source: Source, labels: LabelSet, max_bad_fraction: float) -> str:
+    """Return the tag of a source's chips: digest of stamp, labels, tolerated faults and the audit's code."""
+    parts = [source.stamp(), labels.labels, max_bad_fraction, code_of_module(AUDIT).version]
+    text = json.dumps(parts)
     return ORIGIN + hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -59,6 +61,11 @@ class RegisteredVersion:
     def fetch(self) -> Path:
         """Return a read-only copy on this host."""
         return local_copy(self.dataset_id)
+
+    def label_set(self) -> LabelSet | None:
+        """Return the label set that is stored with it, if there is one."""
+        stored = Task.get_task(task_id=self.dataset_id).get_configuration_object(LABEL_SET)
+        return LabelSet.model_validate_json(stored) if stored else None
 
     def adopt(self, content_hash: str) -> str:
         """Tag it with its content, like the versions that a run registers, and return its id."""

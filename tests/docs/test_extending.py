@@ -1,4 +1,4 @@
-"""A model, a step and a label are added, as the page says."""
+"""A model, a step and a label set are added, as the page says."""
 
 import pytest
 from support.pages import ROOT

@@ -7,16 +7,24 @@ from pathlib import Path
 import pytest
 from support.sdk_process import error_of, run_stage, running_task
 
+from planets.labels import LabelSet
+from planets.synthetic.labels import LABELS, PLANETS
+
 CHIPS = 40
 NAME = {"dataset_project": "stages", "dataset_name": "chips (v2)"}
 """A name that is no pattern for itself: unescaped, each run would upload the dataset again."""
 NO_SAMPLE = {"kaggle": "", "sample_chips": 0, "sample_seed": 0}
 
 
-def ingest(source, path, stamp="1"):
+OTHERS = PLANETS.model_copy(update={"labels": LABELS[::-1], "groups": ()})
+"""Another label set of the same tags."""
+
+
+def ingest(source, path, stamp="1", labels=PLANETS):
     from steps.ingest import ingest_chips
 
     words = {"source": source, "path": path, "max_bad_fraction": 0.0, "source_stamp": stamp}
+    words |= {"label_set": labels.model_dump_json()}
     return run_stage(ingest_chips, **words, **NO_SAMPLE, **NAME)
 
 
@@ -29,7 +37,9 @@ def register(dataset_id, content):
 def split(dataset_id, seed):
     from steps.split import split_chips
 
-    return run_stage(split_chips, dataset_id=dataset_id, valid=0.2, test=0.2, seed=seed)
+    return run_stage(
+        split_chips, dataset_id=dataset_id, labels=" ".join(LABELS), valid=0.2, test=0.2, seed=seed
+    )
 
 
 def versions():
@@ -51,7 +61,7 @@ def stages(workdir):
 
     folder = make_sample(Path(workdir) / "mine", CHIPS, seed=1, size=32, workers=1)
     facts = {"draft": ingest("local", str(folder))}
-    dataset_id, content, _ = facts["draft"]
+    dataset_id, content, *_ = facts["draft"]
     facts["draft_status"] = versions()[dataset_id][0]
     facts["registered"] = register(dataset_id, content)
     facts["versions"] = versions()
@@ -60,7 +70,7 @@ def stages(workdir):
     facts["same_content"] = ingest("local", str(copy), stamp="2")
 
     with running_task("second draft"):
-        draft = upload("stages", "chips (v2)", content, folder, "local")
+        draft = upload("stages", "chips (v2)", content, folder, "local", PLANETS)
     facts["same_content_registered"] = register(draft, content)
     facts["after_second_draft"] = list(versions())
 
@@ -70,7 +80,7 @@ def stages(workdir):
         "other": split(dataset_id, 2),
     }
     with running_task("reader"):
-        chips = read_chips(dataset_id)
+        chips = read_chips(dataset_id, " ".join(LABELS))
         facts["parts"] = Counter(chips.parts(facts["splits"]["first"][0]).tolist())
         facts["read"] = [len(chips.names), list(chips.labels.shape), chips.content, chips.source]
         facts["digests"] = chips.digests()
@@ -85,6 +95,8 @@ def stages(workdir):
     foreign.finalize()
     facts["foreign"] = foreign.id
     facts["adopted"] = ingest("clearml", foreign.id)
+    facts["own_labels"] = ingest("clearml", dataset_id, labels=OTHERS)[3:]
+    facts["set_labels"] = ingest("clearml", foreign.id, labels=OTHERS)[3:]
     facts["adopted_registered"] = register(*facts["adopted"][:2])
     facts["foreign_tags"] = Task.get_task(task_id=foreign.id).get_tags()
     return facts
@@ -96,7 +108,7 @@ def facts(call, tmp_path_factory):
 
 
 def test_ingest_uploads_a_draft_and_register_finalizes_it(facts):
-    dataset_id, content, chips = facts["draft"]
+    dataset_id, content, chips, *_ = facts["draft"]
     assert chips == CHIPS
     assert facts["draft_status"] == "in_progress"
     assert facts["registered"] == dataset_id
@@ -127,7 +139,7 @@ def test_the_split_table_divides_all_chips(facts):
 
 
 def test_registered_chips_are_read_from_the_local_copy(facts):
-    _, content, _ = facts["draft"]
+    _, content, *_ = facts["draft"]
     assert facts["read"] == [CHIPS, [CHIPS, 17], content, "local"]
     assert facts["files"] == [True] * CHIPS
 
@@ -141,7 +153,17 @@ def test_a_draft_of_somebody_else_is_refused_and_its_final_version_used_as_is(fa
     kind, message = facts["refused"]
     assert kind == "StepError"
     assert "is a draft, which can still change" in message
-    dataset_id, content, chips = facts["adopted"]
+    dataset_id, content, chips, *_ = facts["adopted"]
     assert (dataset_id, chips) == (facts["foreign"], CHIPS)
     assert facts["adopted_registered"] == facts["foreign"]
     assert f"content:{content}" in facts["foreign_tags"]
+
+
+def test_a_dataset_brings_the_label_set_that_it_was_registered_with(facts):
+    names, stored = facts["own_labels"]
+    assert (names.split(), LabelSet.model_validate_json(stored)) == ([*LABELS], PLANETS)
+
+
+def test_a_dataset_without_a_label_set_takes_that_of_the_settings(facts):
+    names, returned = facts["set_labels"]
+    assert (names.split(), LabelSet.model_validate_json(returned)) == ([*LABELS[::-1]], OTHERS)

@@ -31,6 +31,15 @@ def lay_out(folder: Path, tags: dict[str, str] = TAGS, end: str = "\n") -> Path:
     return folder
 
 
+def lay_out_folders(folder: Path, labels: dict[str, int]) -> Path:
+    """Write a folder of so many chips for each label; the files of all folders have the same names."""
+    for place, (label, count) in enumerate(labels.items()):
+        (folder / label).mkdir(parents=True)
+        for number in range(count):
+            (folder / label / f"{number}.jpg").write_bytes(jpeg((20 * number, 30 * place, 60)))
+    return folder
+
+
 def snapshot(folder: Path) -> dict[str, tuple[int, int, bytes]]:
     """Every path below with its mode, mtime and content."""
     return {

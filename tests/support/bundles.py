@@ -14,7 +14,7 @@ from planets.chips.store import ChipStore
 from planets.config.project import EvaluationSettings
 from planets.evaluation.evaluation import Evaluation, evaluate
 from planets.evaluation.inference import score_model
-from planets.labels import LABELS
+from planets.synthetic.labels import LABELS, PLANETS
 from planets.training.model import create
 from planets.training.trained_model import TrainedModel
 
@@ -22,6 +22,7 @@ COUNT = 80
 TARGETS, PARTS = make_labels(COUNT), make_parts(COUNT)
 ORIGIN = {
     "name": "tiny",
+    "label_set": PLANETS,
     "dataset_id": "d1",
     "source": "sample",
     "content_hash": "abc",
@@ -61,11 +62,16 @@ def make(files: list[tuple[str, Path]], sizes: dict[str, int], settings: Evaluat
     cache = files[0][1].parents[1] / "cache"
     scores = [
         score_model(
-            network(seeds[name], size), ChipStore.open(cache, "hash", size, files), TARGETS, PARTS, True
+            network(seeds[name], size),
+            ChipStore.open(cache, "hash", size, files),
+            TARGETS,
+            LABELS,
+            PARTS,
+            True,
         )
         for name, size in sizes.items()
     ]
-    found = evaluate(scores, settings)
+    found = evaluate(scores, settings, PLANETS.groups)
     names = [list(sizes)[place] for place in found.members]
     members = [member(name, seeds[name], sizes[name]) for name in names]
     return Bundle.create(members, found.decision, found.report, found.scores, **ORIGIN), found, files

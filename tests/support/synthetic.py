@@ -9,7 +9,7 @@ from PIL import Image
 
 from planets.chips.store import ChipStore
 from planets.config.training import ModelEntry, TrainingSettings
-from planets.labels import LABELS
+from planets.synthetic.labels import LABELS
 
 SETTINGS = TrainingSettings(
     epochs=2,

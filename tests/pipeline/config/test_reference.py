@@ -18,7 +18,7 @@ def test_the_page_is_not_stale():
 def test_every_setting_of_a_profile_is_described(profile):
     def leaves(tree, prefix=""):
         for key, value in tree.items():
-            if isinstance(value, dict) and key != "workers":
+            if isinstance(value, dict) and key not in ("workers", "labels"):
                 yield from leaves(value, f"{prefix}{key}.")
             else:
                 yield prefix + key

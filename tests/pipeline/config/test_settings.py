@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.archives import lay_out, lay_out_folders
 
 from pipeline.config.settings import load_config
 from planets.config import ConfigError
 from planets.config.project import CONFIGS
+from planets.labels import Group, LabelSet
+from planets.synthetic.labels import PLANETS
 
 
 @pytest.fixture
@@ -214,3 +217,78 @@ def test_names_in_clearml_may_hold_any_letter(name):
 def test_names_that_would_be_another_in_clearml_are_refused_before_a_run(key, name):
     with pytest.raises(ConfigError, match=f"command line: {key}: .* is no name for ClearML"):
         load_config("sample", [(key, json.dumps(name))])
+
+
+def labels_of(configs, value, path=None):
+    source = [("dataset.source", "local"), ("dataset.path", str(path))] if path else []
+    return load_config("sample", [("dataset.labels", str(value)), *source], configs).dataset.labels
+
+
+def test_the_label_set_is_a_file_beside_the_settings_or_anywhere(configs, tmp_path):
+    assert load_config("sample", folder=configs).dataset.labels == PLANETS
+    assert "airplane" in labels_of(configs, "labels/ucmerced.yaml").labels
+    (tmp_path / "mine.yaml").write_text("labels: [red, blue]")
+    assert labels_of(configs, tmp_path / "mine.yaml") == LabelSet(labels=("red", "blue"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("labels: [red, bare soil]", "mine.yaml: labels.1: 'bare soil' is no label"),
+        ("labels: [red, blue, red]", "mine.yaml: labels: red: given twice"),
+        ("labels: [red, yes]", "mine.yaml: labels.1: Input should be a valid string, not True"),
+        ("label: [red, blue]", "mine.yaml: label: unknown key; did you mean 'labels'?"),
+        (
+            "{labels: [red, blue], groups: [{name: color, labels: [red, blue], lone: [red]}]}",
+            "mine.yaml: groups.0.lone: unknown key; did you mean 'alone'?",
+        ),
+    ],
+)
+def test_a_faulty_label_set_is_refused_by_file_and_key(configs, tmp_path, text, message):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError) as error:
+        labels_of(configs, tmp_path / "mine.yaml")
+    assert message in str(error.value)
+
+
+def test_a_label_set_that_is_no_file_is_refused(configs):
+    with pytest.raises(
+        ConfigError, match=r"command line: dataset.labels: no file .*mars.yaml; there are: lab"
+    ):
+        labels_of(configs, "labels/mars.yaml")
+    with pytest.raises(ConfigError, match=r"dataset.labels: expected a file in .*, or auto, not 3"):
+        labels_of(configs, 3)
+
+
+def test_auto_takes_the_labels_of_the_table_and_writes_the_file(configs, tmp_path, capsys):
+    folder = lay_out(tmp_path / "my chips", {"a": "sea field", "b": "field", "c": "bare-soil"})
+    found = LabelSet(labels=("bare-soil", "field", "sea"))
+    assert labels_of(configs, "auto", folder) == found
+    file = configs / "labels/my-chips.yaml"
+    assert f"labels  bare-soil, field, sea: written to {file}" in capsys.readouterr().out
+    assert labels_of(configs, file) == found
+
+
+def test_auto_keeps_an_edited_file_that_has_all_labels(configs, tmp_path):
+    folder = lay_out(tmp_path / "chips", {"a": "sea field", "b": "field"})
+    (configs / "labels/chips.yaml").write_text("labels: [sea, lake, field]")
+    assert labels_of(configs, "auto", folder) == LabelSet(labels=("sea", "lake", "field"))
+    (configs / "labels/chips.yaml").write_text("labels: [lake, field]")
+    with pytest.raises(ConfigError, match=r"lacks labels of .*: sea; add them, or delete the file"):
+        labels_of(configs, "auto", folder)
+
+
+def test_auto_takes_folders_as_classes_and_refuses_their_spaces(configs, tmp_path):
+    folder = lay_out_folders(tmp_path / "classes", {"red": 1, "blue": 1})
+    classes = ("blue", "red")
+    assert labels_of(configs, "auto", folder).groups == (Group(name="class", labels=classes),)
+    (folder / "red").rename(folder / "dark red")
+    with pytest.raises(ConfigError, match=r"classes: labels.1: 'dark red' is no label.*write 'dark-red'"):
+        labels_of(configs, "auto", folder)
+
+
+def test_auto_needs_a_local_folder(configs):
+    with pytest.raises(
+        ConfigError, match=r"auto takes the labels of a local folder .* for the source 'sample'"
+    ):
+        labels_of(configs, "auto")

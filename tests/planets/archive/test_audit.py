@@ -14,12 +14,12 @@ from planets.archive.audit import BadChips, audit
 from planets.archive.layout import source_stamp
 from planets.archive.table import find_archive
 from planets.archive.writer import write_archive
-from planets.labels import LABELS
+from planets.synthetic.labels import LABELS, PLANETS
 
 
 class TestAudit:
     def test_good_chips(self, folder: Path) -> None:
-        found = audit(find_archive(folder), 0)
+        found = audit(find_archive(folder, PLANETS), 0)
         assert found.chips["image_name"].tolist() == sorted(TAGS)
         chip = found.chips.loc[0]
         assert chip["path"] == folder / "train-jpg/train_0.jpg"
@@ -31,12 +31,12 @@ class TestAudit:
             == found.unreadable
             == found.stray
             == found.duplicates
-            == found.without_weather
+            == found.without_group["weather"]
             == ()
         )
 
     def test_labels_are_counted_in_their_order(self, folder: Path) -> None:
-        found = audit(find_archive(folder), 0)
+        found = audit(find_archive(folder, PLANETS), 0)
         assert tuple(found.labels) == LABELS
         assert {label: count for label, count in found.labels.items() if count} == {
             "clear": 2, "cloudy": 1, "haze": 1, "primary": 3, "agriculture": 1, "water": 1,
@@ -45,7 +45,7 @@ class TestAudit:
     def test_sizes_and_forms_of_jpeg(self, folder: Path) -> None:
         (folder / "train-jpg/train_0.jpg").write_bytes(jpeg((10, 20, 30, 0), "CMYK", side=32))
         (folder / "train-jpg/train_1.jpg").write_bytes(jpeg((10,), "L"))
-        found = audit(find_archive(folder), 0)
+        found = audit(find_archive(folder, PLANETS), 0)
         assert found.sizes == {"16x16": 3, "32x32": 1}
         assert found.modes == {"RGB": 2, "CMYK": 1, "L": 1}
 
@@ -56,7 +56,7 @@ class TestAudit:
         Image.effect_noise((64, 64), 50).save(noise, "JPEG")
         (chips / "train_1.jpg").write_bytes(noise.getvalue()[:-100])
         (chips / "train_2.jpg").write_bytes(b"")
-        found = audit(find_archive(folder), 0.75)
+        found = audit(find_archive(folder, PLANETS), 0.75)
         assert found.chips["image_name"].tolist() == ["train_10"]
         assert found.missing == ("train_0",)
         assert [name for name, _ in found.unreadable] == ["train_1", "train_2"]
@@ -66,43 +66,43 @@ class TestAudit:
 
     def test_a_picture_of_another_kind_is_unreadable(self, folder: Path) -> None:
         Image.new("RGB", (16, 16)).save(folder / "train-jpg/train_0.jpg", "PNG")
-        assert audit(find_archive(folder), 0.25).unreadable == (
+        assert audit(find_archive(folder, PLANETS), 0.25).unreadable == (
             ("train_0", "the chip is a PNG file, whatever its name is; convert it to JPEG"),
         )
 
     def test_chips_of_every_suffix_are_good(self, folder: Path) -> None:
         chips = folder / "train-jpg"
-        expected = audit(find_archive(folder), 0).content_hash
+        expected = audit(find_archive(folder, PLANETS), 0).content_hash
         (chips / "train_0.jpg").rename(chips / "train_0.JPG")
         (chips / "train_1.jpg").rename(chips / "train_1.jpeg")
-        found = audit(find_archive(folder), 0)
+        found = audit(find_archive(folder, PLANETS), 0)
         assert (found.content_hash, found.stray) == (expected, ())
         copy = write_archive(found.chips, folder.parent / "copy")
-        assert audit(find_archive(copy), 0).content_hash == expected
+        assert audit(find_archive(copy, PLANETS), 0).content_hash == expected
 
     def test_a_chip_in_another_format_is_named(self, folder: Path) -> None:
         (folder / "train-jpg/train_0.jpg").unlink()
         Image.new("RGB", (16, 16)).save(folder / "train-jpg/train_0.png")
-        found = audit(find_archive(folder), 0.25)
+        found = audit(find_archive(folder, PLANETS), 0.25)
         assert found.missing == ()
         assert found.unreadable == (("train_0", "its file is train_0.png; convert it to train_0.jpg"),)
 
     def test_a_folder_in_a_chips_place_is_unreadable(self, folder: Path) -> None:
         (folder / "train-jpg/train_0.jpg").unlink()
         (folder / "train-jpg/train_0.jpg").mkdir()
-        assert audit(find_archive(folder), 0.25).unreadable == (
+        assert audit(find_archive(folder, PLANETS), 0.25).unreadable == (
             ("train_0", "cannot be read: Is a directory"),
         )
 
     def test_more_bad_chips_than_allowed(self, folder: Path) -> None:
         (folder / "train-jpg/train_0.jpg").unlink()
         (folder / "train-jpg/train_1.jpg").write_bytes(b"no picture")
-        archive = find_archive(folder)
+        archive = find_archive(folder, PLANETS)
         assert audit(archive, 0.5).bad == 2
         with pytest.raises(BadChips) as error:
             audit(archive, 0.49)
         message = str(error.value)
-        assert f"{archive.chips}: 2 of the 4 chips in {archive.table} cannot be used" in message
+        assert f"2 of the 4 chips in {archive.table} cannot be used" in message
         assert "50.00% where 49.00% is allowed; 1 missing: train_0; 1 unreadable: train_1 (" in message
         assert "max_bad_fraction" in message
 
@@ -111,29 +111,29 @@ class TestAudit:
         for n in range(8):
             (folder / f"train-jpg/train_{n}.jpg").unlink()
         with pytest.raises(BadChips, match=r"8 missing: train_0, .*train_4 and 3 more\."):
-            audit(find_archive(folder), 0.1)
+            audit(find_archive(folder, PLANETS), 0.1)
 
     def test_no_good_chip_at_all_is_never_allowed(self, folder: Path) -> None:
         shutil.rmtree(folder / "train-jpg")
         (folder / "train-jpg").mkdir()
         with pytest.raises(BadChips, match="4 of the 4 chips"):
-            audit(find_archive(folder), 1.0)
+            audit(find_archive(folder, PLANETS), 1.0)
 
     def test_files_without_a_row_are_no_error(self, folder: Path) -> None:
         (folder / "train-jpg/.DS_Store").touch()
         (folder / "train-jpg/train_99.jpg").write_bytes(jpeg((1, 2, 3)))
-        assert audit(find_archive(folder), 0).stray == (".DS_Store", "train_99.jpg")
+        assert audit(find_archive(folder, PLANETS), 0).stray == (".DS_Store", "train_99.jpg")
 
     def test_identical_files_are_grouped(self, folder: Path) -> None:
         shutil.copy(folder / "train-jpg/train_2.jpg", folder / "train-jpg/train_0.jpg")
-        assert audit(find_archive(folder), 0).duplicates == (("train_0", "train_2"),)
+        assert audit(find_archive(folder, PLANETS), 0).duplicates == (("train_0", "train_2"),)
 
     def test_chips_without_weather_are_named(self, tmp_path: Path) -> None:
         folder = lay_out(tmp_path / "data", {"train_24448": "water", "train_0": "clear"})
-        assert audit(find_archive(folder), 0).without_weather == ("train_24448",)
+        assert audit(find_archive(folder, PLANETS), 0).without_group["weather"] == ("train_24448",)
 
     def test_any_number_of_threads_finds_the_same(self, folder: Path) -> None:
-        archive = find_archive(folder)
+        archive = find_archive(folder, PLANETS)
         one, many = audit(archive, 0, threads=1), audit(archive, 0, threads=7)
         pd.testing.assert_frame_equal(one.chips, many.chips)
         assert one.to_json() == many.to_json()
@@ -141,7 +141,7 @@ class TestAudit:
     def test_nothing_in_the_users_folder_changes(self, folder: Path, tmp_path: Path) -> None:
         before = snapshot(folder)
         source_stamp(folder)
-        write_archive(audit(find_archive(folder), 0).chips, tmp_path / "new")
+        write_archive(audit(find_archive(folder, PLANETS), 0).chips, tmp_path / "new")
         assert snapshot(folder) == before
 
 
@@ -150,7 +150,7 @@ class TestReport:
         folder = lay_out(tmp_path / "data")
         for n in range(120):
             (folder / f"train-jpg/other_{n:03}.jpg").touch()
-        found = audit(find_archive(folder), 0)
+        found = audit(find_archive(folder, PLANETS), 0)
         report = json.loads(found.to_json())
         assert report["stray"]["count"] == 120
         assert report["stray"]["first"] == list(found.stray[:100])
@@ -159,14 +159,14 @@ class TestReport:
         assert (report["rows"], report["chips"]) == (4, 4)
 
     def test_summary_is_silent_about_what_was_not_found(self, folder: Path) -> None:
-        found = audit(find_archive(folder), 0)
+        found = audit(find_archive(folder, PLANETS), 0)
         assert found.summary()[0] == "4 of 4 chips are good: 16x16 4 px, RGB 4"
         assert len(found.summary()) == 2
 
     def test_summary_names_what_was_found(self, folder: Path) -> None:
         (folder / "train-jpg/train_0.jpg").unlink()
         shutil.copy(folder / "train-jpg/train_2.jpg", folder / "train-jpg/train_1.jpg")
-        assert audit(find_archive(folder), 0.5).summary()[2:] == [
+        assert audit(find_archive(folder, PLANETS), 0.5).summary()[2:] == [
             "1 missing, left out: train_0",
             "1 groups of identical chips, kept together in the split: train_1 = train_2",
         ]
@@ -196,10 +196,10 @@ def swap_two_chips(folder: Path) -> None:
 class TestContentHash:
     @pytest.fixture
     def known(self, folder: Path) -> str:
-        return audit(find_archive(folder), 0).content_hash
+        return audit(find_archive(folder, PLANETS), 0).content_hash
 
     def hash_of(self, folder: Path, bad: float = 0) -> str:
-        return audit(find_archive(folder), bad).content_hash
+        return audit(find_archive(folder, PLANETS), bad).content_hash
 
     def test_it_is_a_sha256(self, known: str) -> None:
         assert len(bytes.fromhex(known)) == 32

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planets.archive.table import join_tags, label_matrix, read_table, write_table
+from planets.archive.table import label_matrix, read_table, write_table
 from planets.chips import ArchiveError
-from planets.labels import LABELS, UnknownTag, to_vector
+from planets.labels import UnknownTag
+from planets.synthetic.labels import LABELS, PLANETS
 
 
 def table(folder: Path, content: str | bytes) -> Path:
@@ -22,7 +23,7 @@ def table(folder: Path, content: str | bytes) -> Path:
 class TestReadTable:
     def test_rows_keep_their_order_and_know_their_line(self, tmp_path: Path) -> None:
         path = table(tmp_path, "image_name,tags\ntrain_7,haze primary\n\ntrain_3,cloudy\n")
-        rows = read_table(path)
+        rows = read_table(path, PLANETS)
         assert list(rows.itertuples(name=None)) == [(2, "train_7", "haze primary"), (4, "train_3", "cloudy")]
         assert (rows.index.name, *rows.columns) == ("line", "image_name", "tags")
 
@@ -72,17 +73,17 @@ class TestReadTable:
         ],
     )
     def test_forms_of_one_and_the_same_table(self, tmp_path: Path, content: bytes) -> None:
-        (row,) = read_table(table(tmp_path, content)).itertuples(index=False, name=None)
+        (row,) = read_table(table(tmp_path, content), PLANETS).itertuples(index=False, name=None)
         assert row == ("train_0", "clear primary")
 
     def test_a_row_without_weather_is_accepted(self, tmp_path: Path) -> None:
-        rows = read_table(table(tmp_path, "image_name,tags\ntrain_24448,water\n"))
+        rows = read_table(table(tmp_path, "image_name,tags\ntrain_24448,water\n"), PLANETS)
         assert list(rows["tags"]) == ["water"]
 
     def test_cloudy_is_not_read_out_of_partly_cloudy(self, tmp_path: Path) -> None:
-        rows = read_table(table(tmp_path, "image_name,tags\ntrain_0,partly_cloudy primary\n"))
+        rows = read_table(table(tmp_path, "image_name,tags\ntrain_0,partly_cloudy primary\n"), PLANETS)
         assert list(rows["tags"]) == ["partly_cloudy primary"]
-        assert label_matrix(rows["tags"])[0, LABELS.index("cloudy")] == 0
+        assert label_matrix(rows["tags"], LABELS)[0, LABELS.index("cloudy")] == 0
 
     @pytest.mark.parametrize(
         ("tag", "hint"),
@@ -95,7 +96,7 @@ class TestReadTable:
     def test_an_unknown_tag(self, tmp_path: Path, tag: str, hint: str) -> None:
         path = table(tmp_path, f"image_name,tags\ntrain_0,clear\ntrain_1,clear {tag}\n")
         with pytest.raises(UnknownTag) as error:
-            read_table(path)
+            read_table(path, PLANETS)
         assert str(error.value) == f"{path}, line 3: unknown tag {tag!r}; {hint}"
 
     @pytest.mark.parametrize(
@@ -118,23 +119,23 @@ class TestReadTable:
     def test_a_faulty_table(self, tmp_path: Path, content: str, message: str) -> None:
         path = table(tmp_path, content)
         with pytest.raises(ArchiveError) as error:
-            read_table(path)
+            read_table(path, PLANETS)
         assert str(error.value).startswith(message.format(path=path))
 
     def test_another_encoding(self, tmp_path: Path) -> None:
         with pytest.raises(ArchiveError, match=r"train_classes\.csv is not UTF-8 text .*; save it as UTF-8"):
-            read_table(table(tmp_path, "image_name,tags,été\n".encode("latin-1")))
+            read_table(table(tmp_path, "image_name,tags,été\n".encode("latin-1")), PLANETS)
         with pytest.raises(ArchiveError, match=r"train_classes\.csv is UTF-16 without a byte-order mark"):
-            read_table(table(tmp_path, "image_name,tags\n".encode("utf-16-le")))
+            read_table(table(tmp_path, "image_name,tags\n".encode("utf-16-le")), PLANETS)
 
     def test_lines_are_counted_from_the_top_of_the_file(self, tmp_path: Path) -> None:
         path = table(tmp_path, "sep=;\nimage_name;tags\n\ntrain_0;clear;x\n")
         with pytest.raises(ArchiveError, match=r"line 4: 3 cells where the header has 2: 'train_0;clear;x'"):
-            read_table(path)
+            read_table(path, PLANETS)
 
     def test_no_table(self, tmp_path: Path) -> None:
         with pytest.raises(ArchiveError, match=r"none\.csv cannot be read: No such file"):
-            read_table(tmp_path / "none.csv")
+            read_table(tmp_path / "none.csv", PLANETS)
 
     @pytest.mark.parametrize(
         "name", ["../x", "/etc/passwd", "a/b", "..", ".", ".hidden", "a\\b", "C:x", "", "a\0b"]
@@ -142,7 +143,7 @@ class TestReadTable:
     def test_a_name_that_could_leave_the_folder(self, tmp_path: Path, name: str) -> None:
         path = table(tmp_path, f"image_name,tags\n{name},clear\n")
         with pytest.raises(ArchiveError, match=r"line 2: .* is not a chip's name; write the bare name"):
-            read_table(path)
+            read_table(path, PLANETS)
 
     @given(
         rows=st.dictionaries(
@@ -156,13 +157,13 @@ class TestReadTable:
     ) -> None:
         path = tmp_path_factory.mktemp("table") / "train_classes.csv"
         written = pd.DataFrame(
-            {"image_name": list(rows), "tags": [join_tags(tags) for tags in rows.values()]}
+            {"image_name": list(rows), "tags": [PLANETS.join_tags(tags) for tags in rows.values()]}
         )
         write_table(path, written)
-        read = read_table(path)
+        read = read_table(path, PLANETS)
         pd.testing.assert_frame_equal(read.reset_index(drop=True), written, check_dtype=False)
-        expected = np.stack([to_vector(tags) for tags in rows.values()])
-        np.testing.assert_array_equal(label_matrix(read["tags"]), expected)
+        expected = np.stack([PLANETS.to_vector(tags) for tags in rows.values()])
+        np.testing.assert_array_equal(label_matrix(read["tags"], LABELS), expected)
 
     @given(
         tags=st.lists(st.sampled_from(LABELS), min_size=1, max_size=12),
@@ -187,4 +188,6 @@ class TestReadTable:
             + quote
         )
         path = table(tmp_path_factory.mktemp("table"), f"{mark}image_name,tags{end}train_0,{cell}{end}")
-        assert list(read_table(path).itertuples(name=None)) == [(2, "train_0", join_tags(tags))]
+        assert list(read_table(path, PLANETS).itertuples(name=None)) == [
+            (2, "train_0", PLANETS.join_tags(tags))
+        ]

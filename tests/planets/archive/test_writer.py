@@ -10,17 +10,18 @@ from planets.archive.audit import Audit, audit
 from planets.archive.table import find_archive
 from planets.archive.writer import write_archive
 from planets.chips import ArchiveError
+from planets.synthetic.labels import PLANETS
 
 
 class TestWriteArchive:
     @pytest.fixture
     def found(self, folder: Path) -> Audit:
         shutil.copy(folder / "train-jpg/train_2.jpg", folder / "train-jpg/train_1.jpg")
-        return audit(find_archive(folder), 0)
+        return audit(find_archive(folder, PLANETS), 0)
 
     def test_it_is_read_back_to_the_same_content(self, found: Audit, tmp_path: Path) -> None:
         new = write_archive(found.chips, tmp_path / "deep/new")
-        again = audit(find_archive(new), 0)
+        again = audit(find_archive(new, PLANETS), 0)
         assert again.content_hash == found.content_hash
         assert again.duplicates == found.duplicates
 
@@ -42,10 +43,10 @@ class TestWriteArchive:
     def test_nothing_but_the_good_chips(self, folder: Path, tmp_path: Path) -> None:
         (folder / "train-jpg/train_0.jpg").write_bytes(b"broken")
         (folder / "train-jpg/stray.jpg").touch()
-        found = audit(find_archive(folder), 0.5)
+        found = audit(find_archive(folder, PLANETS), 0.5)
         new = write_archive(found.chips, tmp_path / "new")
         assert {path.stem for path in (new / "train-jpg").iterdir()} == {"train_1", "train_10", "train_2"}
-        assert audit(find_archive(new), 0).content_hash == found.content_hash
+        assert audit(find_archive(new, PLANETS), 0).content_hash == found.content_hash
 
     def test_a_chip_that_changed_since_the_audit(self, found: Audit, tmp_path: Path) -> None:
         (tmp_path / "data/train-jpg/train_1.jpg").write_bytes(jpeg((9, 9, 9)))
@@ -71,7 +72,7 @@ class TestWriteArchive:
 
     def test_an_empty_folder_is_filled(self, found: Audit, tmp_path: Path) -> None:
         (tmp_path / "new").mkdir()
-        assert len(find_archive(write_archive(found.chips, tmp_path / "new")).rows) == 4
+        assert len(find_archive(write_archive(found.chips, tmp_path / "new"), PLANETS).rows) == 4
 
     def test_a_folder_that_holds_something_is_left_alone(self, found: Audit, tmp_path: Path) -> None:
         (tmp_path / "new").mkdir()

@@ -15,8 +15,8 @@ from planets.bundle.bundle import Bundle
 from planets.bundle.manifest import MemberInfo
 from planets.chips import ArchiveError
 from planets.config.project import EvaluationSettings
-from planets.labels import LABELS, to_vector
 from planets.metrics.f2 import f2_score
+from planets.synthetic.labels import LABELS, PLANETS
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_gives_exactly_the_f2_that_was_reported(
     rows = np.flatnonzero(PARTS == "test")
     probabilities, tags = bundle.predict([files[row][1] for row in rows])
     np.testing.assert_array_equal(probabilities, found.test.probabilities)
-    predictions = np.stack([to_vector(each) for each in tags])
+    predictions = np.stack([PLANETS.to_vector(each) for each in tags])
     assert f2_score(TARGETS[rows], predictions) == bundle.info.scores["test_f2"] == found.report["test"]["f2"]
 
 
@@ -192,6 +192,24 @@ class TestRefuses:
         assert '"license"' in written
         file.write_text(written.replace('"license"', '"licence"'))
         assert Bundle.load(folder).info.members[0].license == "none"
+
+    @pytest.mark.parametrize("rule", [False, True])
+    def test_a_bundle_without_a_label_set_has_the_labels_of_the_planets_dataset(
+        self, rule: bool, folder: Path
+    ) -> None:
+        file = folder / "bundle.json"
+        stored = json.loads(file.read_text())
+        del stored["label_set"], stored["decision"]["groups"]
+        stored["decision"]["weather_rule"] = rule
+        file.write_text(json.dumps(stored))
+        info = Bundle.load(folder).info
+        assert info.label_set == PLANETS
+        assert info.decision.groups == (PLANETS.groups if rule else ())
+
+    def test_labels_that_differ_from_those_of_the_label_set(self, folder: Path) -> None:
+        edit_part(folder, "label_set", labels=[*LABELS[::-1]])
+        with pytest.raises(BundleError, match="the labels of `label_set`, in their order"):
+            Bundle.load(folder)
 
     def test_weights_of_another_bundle(self, folder: Path) -> None:
         state = load_file(folder / "members" / "tiny.safetensors")

@@ -1,3 +1,5 @@
+import json
+import re
 import socket
 from pathlib import Path
 
@@ -8,6 +10,8 @@ from huggingface_hub import ModelCard
 from planets.bundle.bundle import Bundle
 from planets.bundle.card import model_card
 from planets.bundle.onnx_member import OnnxMember
+from planets.labels import LabelSet
+from planets.synthetic.labels import PLANETS
 
 GAIN = {"difference": 0.0123, "low": 0.001, "high": 0.02, "p": 0.04}
 
@@ -44,13 +48,18 @@ def test_states_the_essentials(card: str, bundle: Bundle) -> None:
         "`abc`",
         "| other | +0.0123 | +0.0010 to +0.0200 | p = 0.04 |",
         "| tiny | `test_resnet` | 32 px | none |",
-        "say nothing about the Amazon",
+        "Its scores say nothing about real ones",
+        "that tags satellite chips of the Amazon basin with 17 labels",
+        "JPEG files at 3 m a pixel",
+        "- weather rule (exactly one of clear, partly cloudy, cloudy, haze; cloudy alone): ",
         "from planets import Predictor",
         "python -m planets predict",
     ):
         assert text in card
     for label, cut in zip(bundle.info.labels, bundle.info.decision.thresholds or (), strict=True):
-        row = next(line for line in card.splitlines() if line.startswith(f"| {label} |"))
+        title = bundle.info.label_set.title(label)
+        first = label if title == label else f"{title} (`{label}`)"
+        row = next(line for line in card.splitlines() if line.startswith(f"| {first} |"))
         assert row.endswith(f"| {cut:.3f} |")
 
 
@@ -71,6 +80,21 @@ def test_names_the_dataset_that_was_used(source: str, text: str, dataset_type: s
     assert ModelCard(card).data.eval_results[0].dataset_type == dataset_type
     assert "nikitarom" not in card
     assert ("crowd-sourced" in card) == (source != "sample")
+
+
+def test_speaks_of_the_labels_of_its_bundle_alone(bundle: Bundle) -> None:
+    labels = tuple(f"shape{number}" for number in range(17))
+    label_set = LabelSet(labels=labels, titles={"shape3": "three corners"})
+    decision = bundle.info.decision.model_copy(update={"labels": labels, "groups": ()})
+    info = bundle.info.model_copy(update={"label_set": label_set, "decision": decision, "source": "local"})
+    metrics = json.dumps(bundle.metrics)
+    for old, new in zip(PLANETS.labels, labels, strict=True):
+        metrics = metrics.replace(f'"{old}"', f'"{new}"')
+    card = model_card(info, json.loads(metrics))
+    assert "that tags pictures with 17 labels" in card
+    assert "| three corners (`shape3`) |" in card
+    for text in (*PLANETS.labels, "weather rule", "m a pixel", "Amazon", "satellite"):
+        assert not re.search(rf"\b{text}\b", card), text
 
 
 def test_real_data_is_no_sample(bundle: Bundle) -> None:

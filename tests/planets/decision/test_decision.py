@@ -7,7 +7,8 @@ from planets.decision.calibration import Calibration
 from planets.decision.decision import Decision, mix
 from planets.decision.f2_decoding import best_sets
 from planets.decision.thresholds import apply_thresholds
-from planets.labels import LABELS, WEATHER, one_weather
+from planets.labels import apply_groups
+from planets.synthetic.labels import LABELS, PLANETS, WEATHER
 
 RANDOM = np.random.default_rng(0)
 TARGETS = make_labels(60)
@@ -19,7 +20,7 @@ PLAIN = Decision(
     tta=False,
     calibration=None,
     thresholds=tuple(np.linspace(0.1, 0.4, 17).tolist()),
-    weather_rule=False,
+    groups=(),
 )
 WHOLE = Decision(
     labels=LABELS,
@@ -27,7 +28,7 @@ WHOLE = Decision(
     tta=True,
     calibration=Calibration.fit(TARGETS, ONE),
     thresholds=None,
-    weather_rule=True,
+    groups=PLANETS.groups,
 )
 
 
@@ -46,7 +47,7 @@ def test_two_networks_with_everything() -> None:
     probabilities = WHOLE.probabilities([ONE, OTHER])
     assert WHOLE.calibration is not None
     np.testing.assert_array_equal(probabilities, WHOLE.calibration(mix([ONE, OTHER], [0.35, 0.65])))
-    expected = one_weather(best_sets(probabilities), probabilities, LABELS)
+    expected = apply_groups(best_sets(probabilities), probabilities, LABELS, PLANETS.groups)
     np.testing.assert_array_equal(WHOLE.predict(probabilities), expected)
 
 
@@ -80,7 +81,7 @@ def test_a_mean_stays_within_0_and_1() -> None:
         ({"calibration": {"slopes": [1.0], "intercepts": []}}, "as many intercepts"),
         ({"shares": (0.5, 0.4)}, "add up to 1"),
         ({"shares": (1.0, 0.0)}, "greater than 0"),
-        ({"labels": tuple(f"x{label}" for label in LABELS), "weather_rule": True}, ", ".join(WEATHER)),
+        ({"labels": tuple(f"x{label}" for label in LABELS), "groups": PLANETS.groups}, ", ".join(WEATHER)),
         ({"surprise": 1}, "surprise"),
     ],
 )

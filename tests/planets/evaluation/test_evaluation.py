@@ -17,8 +17,8 @@ from planets.evaluation.evaluation import ensemble_weights, evaluate
 from planets.evaluation.inference import score_model
 from planets.evaluation.refinements import half_mask
 from planets.evaluation.scores import ModelScores, SplitScores
-from planets.labels import LABELS
 from planets.metrics.f2 import f2_score
+from planets.synthetic.labels import LABELS, PLANETS
 from planets.training import TrainingError
 from planets.training.model import create, head_keys
 from planets.training.trained_model import TrainedModel
@@ -53,7 +53,7 @@ def reordered(fitted: TrainedModel, order: list[int]) -> TrainedModel:
 
 
 def scored(fitted: TrainedModel, labels: NDArray[np.uint8] = TARGETS, tta: bool = True) -> ModelScores:
-    return score_model(fitted, make_store(TARGETS), labels, PARTS, tta)
+    return score_model(fitted, make_store(TARGETS), labels, LABELS, PARTS, tta)
 
 
 def settings(everything: str) -> EvaluationSettings:
@@ -62,7 +62,7 @@ def settings(everything: str) -> EvaluationSettings:
 
 
 def test_valid_is_scored_out_of_sample_and_test_with_thresholds_of_valid(fitted: TrainedModel) -> None:
-    found = evaluate([scored(fitted)], settings("never"), seed=3)
+    found = evaluate([scored(fitted)], settings("never"), PLANETS.groups, seed=3)
     valid, test = found.valid, found.test
     np.testing.assert_array_equal(valid.rows, np.flatnonzero(PARTS == "valid"))
     np.testing.assert_array_equal(test.targets, TARGETS[PARTS == "test"])
@@ -85,7 +85,7 @@ def test_what_is_chosen_is_chosen_without_the_half_that_is_scored(fitted: Traine
     changed = np.where(half[:, None], 1 - scores.valid.targets, scores.valid.targets)
     other = replace(scores, valid=replace(scores.valid, targets=changed))
     with mock.patch("planets.evaluation.evaluation.half_mask", return_value=half):
-        before, after = (evaluate([each], settings("auto")) for each in (scores, other))
+        before, after = (evaluate([each], settings("auto"), PLANETS.groups) for each in (scores, other))
     np.testing.assert_array_equal(before.valid.predictions[half], after.valid.predictions[half])
     np.testing.assert_array_equal(before.valid.probabilities[half], after.valid.probabilities[half])
     assert (before.valid.predictions[~half] != after.valid.predictions[~half]).any()
@@ -106,7 +106,7 @@ def many(fitted: TrainedModel) -> ModelScores:
 def test_test_labels_change_nothing_that_is_fitted(fitted: TrainedModel) -> None:
     scores = many(fitted)
     other = replace(scores, test=replace(scores.test, targets=1 - scores.test.targets))
-    first, second = (evaluate([each], settings("auto")) for each in (scores, other))
+    first, second = (evaluate([each], settings("auto"), PLANETS.groups) for each in (scores, other))
     assert first.decision == second.decision
     assert first.report["valid"] == second.report["valid"]
     assert first.report["refinements"] == second.report["refinements"]
@@ -114,10 +114,10 @@ def test_test_labels_change_nothing_that_is_fitted(fitted: TrainedModel) -> None
 
 
 def test_everything_can_be_on_and_each_is_reported(fitted: TrainedModel) -> None:
-    found = evaluate([many(fitted)], settings("always"))
+    found = evaluate([many(fitted)], settings("always"), PLANETS.groups)
     decision = found.decision
     assert decision.tta
-    assert decision.weather_rule
+    assert decision.groups == PLANETS.groups
     assert decision.calibration is not None
     assert decision.thresholds is None
     assert [trial["name"] for trial in found.report["refinements"]] == [
@@ -130,7 +130,7 @@ def test_everything_can_be_on_and_each_is_reported(fitted: TrainedModel) -> None
 def test_without_augmented_scores_there_is_no_tta(fitted: TrainedModel) -> None:
     scores = scored(fitted, tta=False)
     assert scores.valid.augmented is None
-    assert not evaluate([scores], settings("always")).decision.tta
+    assert not evaluate([scores], settings("always"), PLANETS.groups).decision.tta
 
 
 class TestEnsemble:
@@ -147,15 +147,19 @@ class TestEnsemble:
     def test_is_evaluated_like_a_model_and_leaves_out_the_useless(self, fitted: TrainedModel) -> None:
         scores = many(fitted)
         models = [self.noisy(scores, spread, seed) for seed, spread in enumerate((2.0, 9.0, 2.0))]
-        together = evaluate(models, settings("never"))
+        together = evaluate(models, settings("never"), PLANETS.groups)
         assert together.members == (0, 2)
         assert len(together.decision.shares) == 2
-        alone = [evaluate([model], settings("never")).report["valid"]["f2"] for model in models]
+        alone = [
+            evaluate([model], settings("never"), PLANETS.groups).report["valid"]["f2"] for model in models
+        ]
         assert together.report["valid"]["f2"] > max(alone)
 
     def test_of_one_model_is_that_model(self, fitted: TrainedModel) -> None:
         scores = many(fitted)
-        alone, twice = (evaluate(models, settings("auto")) for models in ([scores], [scores, scores]))
+        alone, twice = (
+            evaluate(models, settings("auto"), PLANETS.groups) for models in ([scores], [scores, scores])
+        )
         assert twice.members == (0,)
         assert twice.report == alone.report
 
@@ -163,7 +167,7 @@ class TestEnsemble:
         scores = scored(fitted)
         other = replace(scores, test=replace(scores.test, rows=scores.test.rows + 1))
         with pytest.raises(EvaluationError, match="different chips"):
-            evaluate([scores, other], settings("never"))
+            evaluate([scores, other], settings("never"), PLANETS.groups)
 
 
 def test_scores_survive_a_file(fitted: TrainedModel, tmp_path: Path) -> None:
@@ -181,7 +185,8 @@ def test_scores_survive_a_file(fitted: TrainedModel, tmp_path: Path) -> None:
 def test_the_models_own_order_of_labels_counts(fitted: TrainedModel) -> None:
     order = list(range(17))[::-1]
     first, other = (
-        evaluate([scored(each)], settings("never")) for each in (fitted, reordered(fitted, order))
+        evaluate([scored(each)], settings("never"), PLANETS.groups)
+        for each in (fitted, reordered(fitted, order))
     )
     np.testing.assert_allclose(other.valid.scores, first.valid.scores[:, order], atol=1e-6)
     np.testing.assert_array_equal(other.test.targets, first.test.targets[:, order])
@@ -193,7 +198,7 @@ def test_other_labels_or_sizes_are_refused(fitted: TrainedModel) -> None:
     with pytest.raises(EvaluationError, match="lake"):
         scored(other)
     with pytest.raises(EvaluationError, match="32 px, the chips are 16 px"):
-        score_model(fitted, make_store(TARGETS, size=16), TARGETS, PARTS, False)
+        score_model(fitted, make_store(TARGETS, size=16), TARGETS, LABELS, PARTS, False)
 
 
 def test_weights_of_another_network_are_refused(fitted: TrainedModel) -> None:

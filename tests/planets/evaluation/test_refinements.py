@@ -7,8 +7,8 @@ from support.synthetic import make_labels
 from planets.config.project import EvaluationSettings
 from planets.evaluation.refinements import Refinements, choose_refinements, cross_fit, fit_decision, half_mask
 from planets.evaluation.scores import SplitScores
-from planets.labels import LABELS
 from planets.metrics.f2 import f2_score
+from planets.synthetic.labels import LABELS, PLANETS
 
 COUNT = 400
 TARGETS = make_labels(COUNT)
@@ -34,7 +34,7 @@ def settings(**changes: str) -> EvaluationSettings:
 
 def test_what_helps_is_kept_and_what_hurts_is_not() -> None:
     """Augmented scores with less noise help; the weather rule hurts: these chips have several weathers."""
-    on, trials = choose_refinements(part(noisy(2), noisy(1)), LABELS, SETTINGS, seed=0)
+    on, trials = choose_refinements(part(noisy(2), noisy(1)), LABELS, PLANETS.groups, SETTINGS, seed=0)
     by_name = {trial.name: trial for trial in trials}
     assert list(by_name) == list(Refinements._fields)
     assert on.tta
@@ -45,12 +45,14 @@ def test_what_helps_is_kept_and_what_hurts_is_not() -> None:
 
 
 def test_more_noise_is_not_kept() -> None:
-    on, _ = choose_refinements(part(noisy(1), noisy(2)), LABELS, SETTINGS, seed=0)
+    on, _ = choose_refinements(part(noisy(1), noisy(2)), LABELS, PLANETS.groups, SETTINGS, seed=0)
     assert not on.tta
 
 
 def test_calibration_is_kept_where_scores_are_too_sure() -> None:
-    on, trials = choose_refinements(part(noisy(1.5, scale=4)), LABELS, settings(tta="never"), seed=0)
+    on, trials = choose_refinements(
+        part(noisy(1.5, scale=4)), LABELS, PLANETS.groups, settings(tta="never"), seed=0
+    )
     calibration = next(trial for trial in trials if trial.name == "calibration")
     assert on.calibration
     assert calibration.judged_by == "log_loss"
@@ -59,7 +61,7 @@ def test_calibration_is_kept_where_scores_are_too_sure() -> None:
 
 def test_settings_overrule_the_measurement_which_is_still_reported() -> None:
     asked = settings(tta="always", calibration="never", weather_rule="always", decoding="never")
-    on, trials = choose_refinements(part(noisy(1), noisy(2)), LABELS, asked, seed=0)
+    on, trials = choose_refinements(part(noisy(1), noisy(2)), LABELS, PLANETS.groups, asked, seed=0)
     assert on == Refinements(tta=True, weather_rule=True)
     assert [(trial.name, trial.kept) for trial in trials] == [("tta", True), ("weather_rule", True)]
     assert trials[0].gain.difference < 0
@@ -67,7 +69,7 @@ def test_settings_overrule_the_measurement_which_is_still_reported() -> None:
 
 def test_few_chips_decide_nothing() -> None:
     on, trials = choose_refinements(
-        part(noisy(2), noisy(0.1), 12), LABELS, settings(decoding="always"), seed=0
+        part(noisy(2), noisy(0.1), 12), LABELS, PLANETS.groups, settings(decoding="always"), seed=0
     )
     assert on == Refinements(decoding=True)
     assert trials == ()
@@ -75,17 +77,19 @@ def test_few_chips_decide_nothing() -> None:
 
 def test_the_decision_that_is_fitted_has_what_was_chosen() -> None:
     whole = part(noisy(2), noisy(1))
-    decision = fit_decision(Refinements(tta=True, calibration=True, decoding=True), whole, LABELS)
+    decision = fit_decision(
+        Refinements(tta=True, calibration=True, decoding=True), whole, LABELS, PLANETS.groups
+    )
     assert decision.tta
     assert decision.calibration is not None
     assert decision.thresholds is None
-    plain = fit_decision(Refinements(), whole, LABELS)
+    plain = fit_decision(Refinements(), whole, LABELS, PLANETS.groups)
     predictions = plain.predict(plain.probabilities([whole.plain]))
     assert f2_score(TARGETS, predictions) > f2_score(TARGETS, whole.plain >= 0.5)
 
 
 def test_trials_are_json_and_one_line_each() -> None:
-    _, trials = choose_refinements(part(noisy(2)), LABELS, settings(tta="never"), seed=0)
+    _, trials = choose_refinements(part(noisy(2)), LABELS, PLANETS.groups, settings(tta="never"), seed=0)
     for trial in trials:
         document = json.loads(json.dumps(trial.document()))
         assert set(document["gain"]) == {"difference", "low", "high", "p"}
@@ -121,3 +125,10 @@ def test_each_half_is_predicted_from_the_other() -> None:
     rows, mean = cross_fit(half, lambda fit, predict: (values[predict], np.full(3, values[fit].mean())))
     np.testing.assert_array_equal(rows, values)
     np.testing.assert_allclose(mean, np.where(half, values[~half].mean(), values[half].mean()))
+
+
+def test_without_groups_there_is_no_rule_to_try() -> None:
+    asked = settings(tta="never", weather_rule="always")
+    on, trials = choose_refinements(part(noisy(2)), LABELS, (), asked, seed=0)
+    assert not on.weather_rule
+    assert "weather_rule" not in [trial.name for trial in trials]

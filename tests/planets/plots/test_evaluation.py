@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 from support.synthetic import SETTINGS, make_labels, make_parts, make_pixels, make_store
 
-from planets.labels import LABELS
 from planets.metrics.f2 import summary
 from planets.plots.errors import errors_figure, mistakes_figure
 from planets.plots.evaluation import (
@@ -19,6 +18,7 @@ from planets.plots.evaluation import (
 )
 from planets.plots.palette import save
 from planets.plots.training import batch_figure, label_histogram, save_training_figures
+from planets.synthetic.labels import LABELS
 
 TARGETS = make_labels(50)
 TARGETS[:, 16] = 0  # a label that no chip carries

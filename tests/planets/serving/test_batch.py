@@ -8,11 +8,11 @@ from support.synthetic import jpeg, make_labels, make_pixels, write_chips
 from support.using import run, table
 
 from planets.chips import ArchiveError
-from planets.labels import LABELS
 from planets.serving import PredictionError
 from planets.serving.batch import ResumeLog, Row, predict_all
 from planets.serving.pictures import find_pictures
 from planets.serving.predictor import Predictor
+from planets.synthetic.labels import LABELS
 
 COUNT = 9
 JOB = {"bundle": "b", "runtime": "onnx", "images": "i"}

@@ -7,8 +7,8 @@ from support.synthetic import jpeg, make_labels, make_pixels, write_chips
 
 from planets import Predictor
 from planets.chips import ArchiveError
-from planets.labels import LABELS
 from planets.serving import PredictionError
+from planets.synthetic.labels import LABELS
 
 
 def test_takes_paths_and_contents(bundle_folder: Path, tmp_path: Path) -> None:

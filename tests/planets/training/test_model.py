@@ -25,7 +25,7 @@ ARCHITECTURES = ["test_resnet", "resnet10t", "mobilenetv3_small_050", "test_conv
 def test_every_parameter_learns_and_the_head_has_a_logit_for_each_label(architecture: str) -> None:
     """The head is where the architecture keeps it; a head put on some other attribute never learns."""
     torch.manual_seed(0)
-    network = build_model(ENTRY.model_copy(update={"architecture": architecture}))
+    network = build_model(ENTRY.model_copy(update={"architecture": architecture}), 17)
     before = {key: value.clone() for key, value in network.named_parameters()}
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     logits = network(torch.randn(4, 3, 32, 32))
@@ -46,14 +46,14 @@ def test_transformers_are_told_the_size() -> None:
 
 
 def test_drop_rates_reach_the_network() -> None:
-    network = build_model(ENTRY, drop_rate=0.4, drop_path=0.3)
+    network = build_model(ENTRY, 17, drop_rate=0.4, drop_path=0.3)
     assert network.drop_rate == 0.4
     assert max(getattr(module, "drop_prob", 0) or 0 for module in network.modules()) == pytest.approx(0.3)
 
 
 def test_stochastic_depth_where_there_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"vgg11 takes no drop_path_rate"):
-        build_model(ENTRY.model_copy(update={"architecture": "vgg11"}), drop_path=0.3)
+        build_model(ENTRY.model_copy(update={"architecture": "vgg11"}), 17, drop_path=0.3)
 
 
 @pytest.mark.parametrize("profile", ["full", "sample"])
@@ -82,11 +82,11 @@ def test_entries_fit_both_sizes_of_gpu() -> None:
 class TestNames:
     def test_unknown_architecture(self) -> None:
         with pytest.raises(ConfigError, match=r"no architecture 'resnet81'.*resnet18"):
-            build_model(ENTRY.model_copy(update={"architecture": "resnet81"}))
+            build_model(ENTRY.model_copy(update={"architecture": "resnet81"}), 17)
 
     def test_unknown_weights_of_a_known_one(self) -> None:
         with pytest.raises(ConfigError, match=r"no weights 'a9_in1k' of resnet18.*resnet18\.a1_in1k"):
-            build_model(ENTRY.model_copy(update={"architecture": "resnet18.a9_in1k"}))
+            build_model(ENTRY.model_copy(update={"architecture": "resnet18.a9_in1k"}), 17)
 
 
 class TestPretrained:
@@ -94,7 +94,7 @@ class TestPretrained:
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
         with pytest.raises(WeightsError, match=r"model tiny.*Connect.*`weights:`.*`pretrained: false`"):
-            build_model(ENTRY.model_copy(update={"architecture": "resnet18.a1_in1k", "pretrained": True}))
+            build_model(ENTRY.model_copy(update={"architecture": "resnet18.a1_in1k", "pretrained": True}), 17)
 
     def test_statistics_are_those_of_the_pretraining(self) -> None:
         mean, std = pretrained_statistics(create("resnet10t", 17))
@@ -110,7 +110,7 @@ class TestFile:
 
     def entry(self, file: Path) -> nn.Module:
         torch.manual_seed(6)
-        return build_model(ENTRY.model_copy(update={"weights": str(file), "pretrained": True}))
+        return build_model(ENTRY.model_copy(update={"weights": str(file), "pretrained": True}), 17)
 
     def check(self, network: nn.Module, trained: nn.Module) -> None:
         own, theirs, head = network.state_dict(), trained.state_dict(), head_keys(network)
@@ -177,7 +177,7 @@ def test_networks_that_suit_their_settings_are_accepted() -> None:
     for profile in ("full", "sample"):
         config = load_config(profile, [])
         for entry in config.models:
-            require_trainable(entry, config.training_of(entry.name))
+            require_trainable(entry, config.training_of(entry.name), 17)
 
 
 def test_a_network_that_the_meta_device_cannot_run_is_tried_on_the_cpu(monkeypatch) -> None:
@@ -186,7 +186,7 @@ def test_a_network_that_the_meta_device_cannot_run_is_tried_on_the_cpu(monkeypat
         return nn.Sequential(nn.Flatten(), nn.LazyLinear(17))
 
     monkeypatch.setattr("planets.training.model.create", build)
-    require_trainable(ENTRY, SETTINGS)
+    require_trainable(ENTRY, SETTINGS, 17)
 
 
 MISFITS = {
@@ -216,4 +216,4 @@ def test_settings_that_are_wrong_only_together_are_refused(case: str) -> None:
     (architecture, changes), message = MISFITS[case]
     entry = ENTRY.model_copy(update={"architecture": architecture})
     with pytest.raises(ConfigError, match=message):
-        require_trainable(entry, SETTINGS.model_copy(update=changes))
+        require_trainable(entry, SETTINGS.model_copy(update=changes), 17)

@@ -28,7 +28,7 @@ class Given(nn.Module):
 
 def classifier(network: nn.Module | None = None, **changes: object) -> ChipClassifier:
     settings = SETTINGS.model_copy(update=changes)
-    return ChipClassifier(network or Given(), settings, total_steps=10)
+    return ChipClassifier(network or Given(), settings, total_steps=10, num_labels=17)
 
 
 def logged(module: ChipClassifier, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
@@ -105,7 +105,7 @@ def test_a_loss_that_is_not_finite_stops_the_training() -> None:
 
 
 def test_norms_and_biases_do_not_decay() -> None:
-    module = classifier(build_model(ENTRY))
+    module = classifier(build_model(ENTRY, 17))
     groups = module.configure_optimizers()["optimizer"].param_groups
     decays = {id(value): group["weight_decay"] for group in groups for value in group["params"]}
     for name, value in module.network.named_parameters():

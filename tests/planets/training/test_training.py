@@ -13,7 +13,7 @@ from support.synthetic import ENTRY, SETTINGS, make_labels, make_parts, make_sto
 
 from planets.config import ConfigError
 from planets.config.training import ModelEntry
-from planets.labels import LABELS
+from planets.synthetic.labels import LABELS
 from planets.training import TrainingError
 from planets.training.trained_model import TrainedModel
 from planets.training.trainer import fit, precision_for, world_size
@@ -29,7 +29,7 @@ def train(
     size = changes.get("image_size", 32)
     settings = SETTINGS.model_copy(update=changes)
     parts = make_parts(COUNT)
-    return fit(entry, settings, make_store(labels, size), labels, parts, workdir, logger, resume_from)
+    return fit(entry, settings, make_store(labels, size), labels, LABELS, parts, workdir, logger, resume_from)
 
 
 def assert_same_weights(one: TrainedModel, other: TrainedModel) -> None:
@@ -226,7 +226,7 @@ def test_a_loss_that_is_not_finite_stops(tmp_path: Path) -> None:
 def test_chips_of_another_size_are_refused(tmp_path: Path) -> None:
     labels, settings = make_labels(COUNT), SETTINGS.model_copy(update={"image_size": 64})
     with pytest.raises(TrainingError, match=r"32 px and training\.image_size is 64"):
-        fit(ENTRY, settings, make_store(labels), labels, make_parts(COUNT), tmp_path)
+        fit(ENTRY, settings, make_store(labels), labels, LABELS, make_parts(COUNT), tmp_path)
 
 
 def test_statistics_are_those_of_the_train_part_or_of_the_pretraining(tmp_path: Path) -> None:
