@@ -39,7 +39,7 @@ BASIC = (
 )  # fmt: skip
 """Fields that every record holds; the large ones are asked for by name."""
 
-JSON_PARAMETERS = ("settings", "entry", "training")
+JSON_PARAMETERS = ("settings", "entry", "training", "label_set")
 """Parameters of a step that hold a JSON object; a train step before `entry` existed has `settings` alone."""
 
 Section = dict[str, str]

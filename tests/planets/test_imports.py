@@ -11,7 +11,7 @@ import pytest
 FORBIDDEN = {
     "planets.archive.layout": {"pandas", "torch"},
     "planets.chips.jpeg": {"pandas", "torch"},
-    "planets.labels": {"pandas", "torch", "pydantic"},
+    "planets.labels": {"pandas", "torch", "yaml"},
     "planets.chips.store": {"torch", "lightning", "timm", "sklearn"},
     "planets.metrics.f2": {"torch", "lightning", "timm"},
     "planets.archive.split": {"torch", "lightning", "timm"},

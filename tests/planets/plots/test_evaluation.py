@@ -90,7 +90,9 @@ def test_mistakes_show_the_lowest_f2_and_name_the_errors() -> None:
 
 def test_a_training_shows_its_data(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"mixup": 0.5})
-    files = save_training_figures(tmp_path, "tiny", make_store(TARGETS), TARGETS, make_parts(50), settings)
+    files = save_training_figures(
+        tmp_path, "tiny", make_store(TARGETS), TARGETS, LABELS, make_parts(50), settings
+    )
     assert list(files) == ["batch", "labels"]
     assert all(np.asarray(Image.open(file)).shape[1] > 800 for file in files.values())
 
