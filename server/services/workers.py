@@ -148,6 +148,7 @@ def _described(call: Call, worker: Document) -> Document:
         **worker,
         "company": documents.COMPANY_REFERENCE,
         "user": documents.USER_REFERENCE,
+        "queue": _served_queue(call, worker["queue"]) if worker.get("queue") else None,
         "queues": [_served_queue(call, queue_id) for queue_id in worker["queues"]],
         "task": None,
         "project": None,

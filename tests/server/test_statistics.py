@@ -182,3 +182,17 @@ def test_an_impossible_period_is_refused(shared: Embedded, call: str, wrong: dic
     items = {"items": [{"key": "cpu_usage", "category": "avg"}]} if call == "workers.get_stats" else {}
     assert shared.call(call, **NEVER, **items).status == 200
     assert shared.call(call, **{**NEVER, **items, **wrong}).status == 400
+
+
+def test_the_queue_of_a_workers_task_is_described(client: APIClient, shared: Embedded) -> None:
+    """As an entry: of a plain id, ClearML's optimizer could not read a single worker."""
+    queue = client.queues.create(name="served").id
+    body = {
+        "worker": "serving",
+        "task": shared.new_task(),
+        "queue": queue,
+        "timestamp": int(time.time() * 1000),
+    }
+    assert shared.call("workers.status_report", **body).status == 200
+    (worker,) = [worker for worker in client.workers.get_all() if worker.id == "serving"]
+    assert (worker.data.queue.id, worker.data.queue.name) == (queue, "served")
