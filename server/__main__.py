@@ -8,6 +8,8 @@ from pathlib import Path
 
 from server.errors import ServerError, StartError
 
+ANSWER_SECONDS = 30
+
 COMMANDS = {
     "serve": "run the server (the default)",
     "link": "print a one-time link to the page of the running server",
@@ -72,14 +74,29 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _link(data: Path) -> str:
-    """Return a link that opens the page in a browser once."""
+    """Return a link that opens the page in a browser once; the running server issues it."""
+    from http.client import HTTPConnection
+    from urllib.parse import urlsplit
+
     from server.credentials import Credentials
 
     try:
         address = json.loads((data / "server.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise StartError(f"no server runs on the data folder {data}; start one with --data {data}") from error
-    return f"{address['web']}/login?token={Credentials.of(data).link()}"
+    headers = {
+        "Host": urlsplit(address["api"]).netloc,
+        "Authorization": f"Bearer {Credentials.of(data).token()}",
+    }
+    connection = HTTPConnection(address["host"], address["port"], timeout=ANSWER_SECONDS)
+    try:
+        connection.request("POST", "/auth.link", headers=headers)
+        answer = json.load(connection.getresponse())
+    except OSError as error:
+        raise StartError(f"the server on the data folder {data} does not answer: {error}") from error
+    finally:
+        connection.close()
+    return f"{address['web']}/login?token={answer['data']['token']}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -69,16 +69,18 @@ class ByPort:
 class Server(uvicorn.Server):
     """uvicorn with its own signal handling; announces its addresses once the sockets listen."""
 
-    def __init__(self, config: uvicorn.Config, folder: DataFolder, addresses: Addresses, port: int) -> None:
-        """Announce the ``addresses`` and the ``port`` of the API in ``folder`` after startup."""
+    def __init__(
+        self, config: uvicorn.Config, folder: DataFolder, addresses: Addresses, host: str, port: int
+    ) -> None:
+        """Announce the ``addresses``, and ``host`` and ``port`` of the API, in ``folder`` after startup."""
         super().__init__(config)
-        self._folder, self._addresses, self._port = folder, addresses, port
+        self._folder, self._addresses, self._listening = folder, addresses, (host, port)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then announce the addresses."""
         await super().startup(sockets)
         public = self._addresses
-        self._folder.announce(public.api, public.page, public.files, self._port)
+        self._folder.announce(public.api, public.page, public.files, *self._listening)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -138,7 +140,7 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    server = Server(config, folder, public, ports[0])
+    server = Server(config, folder, public, settings.host, ports[0])
     chores = []
     if settings.worker_timeout:
         chores.append(asyncio.create_task(Watchdog(database, settings.worker_timeout).run()))

@@ -45,8 +45,7 @@ class Credentials:
         self.access_key = access_key
         self._secret_key = secret_key
         self._signing_key = signing_key
-        self._used_links: dict[str, int] = {}
-        self._since = time.time()
+        self._links: dict[str, float] = {}
 
     @classmethod
     def of(cls, folder: Path) -> "Credentials":
@@ -112,9 +111,15 @@ class Credentials:
         )
 
     def link(self) -> str:
-        """Issue a token that opens the page once, within LINK_LIFE seconds, until the server restarts."""
-        now = time.time()
-        return self._sign({"link": secrets.token_hex(16), "iat": now, "exp": int(now) + LINK_LIFE})
+        """Issue a token that opens the page once, within LINK_LIFE seconds, until the server ends.
+
+        It is short, so that the link fits a line of a terminal: 72 random bits that only memory holds.
+        """
+        now = time.monotonic()
+        self._links = {token: expires for token, expires in self._links.items() if expires > now}
+        token = secrets.token_urlsafe(9)
+        self._links[token] = now + LINK_LIFE
+        return token
 
     def session(self) -> str:
         """Issue the cookie of one browser: it opens the page for SESSION_LIFE seconds, and nothing else."""
@@ -145,19 +150,10 @@ class Credentials:
 
     def redeem(self, link: str, *, keep: bool = False) -> bool:
         """Use up ``link`` unless it is to ``keep``; False if it is invalid, expired or used already."""
-        try:
-            payload = self._verified(link)
-        except InvalidToken:
-            return False
-        now = int(time.time())
-        self._used_links = {used: expires for used, expires in self._used_links.items() if expires > now}
-        nonce = payload.get("link")
-        # Used links are kept in memory only, so links issued before this start are refused.
-        if not isinstance(nonce, str) or nonce in self._used_links or payload["iat"] < self._since:
-            return False
+        expires = self._links.get(link, 0.0)
         if not keep:
-            self._used_links[nonce] = payload["exp"]
-        return True
+            self._links.pop(link, None)
+        return expires > time.monotonic()
 
     def _check_pair(self, encoded: str) -> None:
         try:

@@ -53,7 +53,7 @@ class DataFolder:
         if not ours and any(self.path.iterdir()):
             raise StartError(f"the folder {self.path} is not empty and no data folder of this server")
 
-    def announce(self, api: str, web: str, files: str, port: int) -> None:
+    def announce(self, api: str, web: str, files: str, host: str, port: int) -> None:
         """Write server.json (addresses, for the launcher) and clearml.conf (for clients)."""
         keys = json.loads((self.path / "credentials.json").read_text(encoding="utf-8"))
         client = {"api_server": api, "web_server": web, "files_server": files, "credentials": keys}
@@ -64,6 +64,7 @@ class DataFolder:
             "api": api,
             "web": web,
             "files": files,
+            "host": host,
             "port": port,
             "started": started,
         }

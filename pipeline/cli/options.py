@@ -82,5 +82,5 @@ def connect(config: Config, start: bool, quiet: bool = False) -> Api:
         return api
     console.print(f"server  {api.web}  ({connection.origin})")
     if not named:
-        console.print(f"page    {stack.link()}  (opens once, within ten minutes)")
+        console.print(f"page    {api.web}/login?token={api.call('auth.link')['token']}")
     return api

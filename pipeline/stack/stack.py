@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -227,14 +226,6 @@ class Stack:
             KEY: keys["access_key"],
             SECRET: keys["secret_key"],
         }
-
-    def link(self) -> str:
-        """Return a one-time link to the page. Raises StackError if the server makes none."""
-        command = [sys.executable, "-m", "server", "link", "--data", str(self.home / SERVER)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise StackError(f"no link to the page: {done.stderr.strip()}")
-        return done.stdout.strip()
 
     def _addresses(self) -> dict[str, str]:
         """Return the addresses of the server, or of the last one; the file outlives its process."""

@@ -86,6 +86,7 @@ def open_link(server: Embedded) -> tuple[str, Answer]:
 
 def test_a_link_opens_the_page_once(shared: Embedded) -> None:
     link, first = open_link(shared)
+    assert len(f"page    {link}") <= 80  # it fits a line of a terminal
     assert (first.status, first.headers["Location"]) == (303, "/")
     cookie = first.headers["Set-Cookie"]
     name, _, attributes = cookie.partition("=")
@@ -153,7 +154,7 @@ def test_paths_with_two_readings_are_refused(shared: Embedded, path: str) -> Non
 
 
 def test_links_end_with_their_server(server: Embedded) -> None:
-    """The list of used links ends with the process: what was used before must not open anything after."""
+    """The list of links ends with the process: what was used before must not open anything after."""
     used, unused = open_link(server)[0], server.call("auth.link").data["token"]
     server.stop()
     server.start()
