@@ -11,6 +11,8 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -20,7 +22,7 @@ from server.connections import Connection, connection
 from server.credentials import Credentials
 from server.data_folder import DataFolder
 from server.database import Database, Unavailable
-from server.dispatch import Api
+from server.dispatch import PATH, Api
 from server.errors import StartError
 from server.files.file_server import Files
 from server.files.tree import Tree
@@ -158,8 +160,18 @@ async def _serve(settings: Settings, folder: DataFolder, api: socket.socket, fil
 
 
 def api_app(calls: Api, pages: Pages) -> Starlette:
-    """Return the application of the API's port: the pages; every other path is an API call."""
-    return Starlette(routes=[*pages.routes, Route("/{path:path}", calls.handle, methods=API_METHODS)])
+    """Return the application of the API's port: the pages; every other path is an API call.
+
+    An address that is neither is a page for a browser, and the API's 404 for any other client.
+    """
+
+    async def handle(request: Request) -> Response:
+        reads_html = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+        if reads_html and PATH.fullmatch(request.scope["path"]) is None:
+            return await pages.unknown(request)
+        return await calls.handle(request)
+
+    return Starlette(routes=[*pages.routes, Route("/{path:path}", handle, methods=API_METHODS)])
 
 
 def files_app(files: Files) -> Starlette:

@@ -8,12 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from server.addresses import Addresses
 from server.credentials import SESSION_LIFE, Credentials, Unauthorized
@@ -22,10 +21,11 @@ from server.dispatch import Api
 from server.errors import ApiError
 from server.files.file_server import download
 from server.files.tree import Leftovers, Tree
-from server.guard import host_name
+from server.guard import has_one_reading, host_name
 from server.requests import read_body
 from server.web import compare, datasets, models, queues
 from server.web.runs import pages as runs
+from server.web.shell.assets import asset
 from server.web.shell.rendering import NO_STORE, Renderer
 from server.web.shell.section import DataView, Download, Form, NotThere, PageView, Picture, Section, Visit
 from server.web.tasks import actions as task_actions
@@ -47,6 +47,8 @@ HERE = Path(__file__).resolve().parent
 THREADS = 4
 MAX_FIELDS = 2000
 LARGEST_FORM = 4 * 2**20
+LINK_SECONDS = 600
+LONGEST_ADDRESS = 2000
 # Types that a browser may show from the page's address, none of which it would run as a script of the page.
 SHOWN_TYPES = frozenset({"text/plain", "text/html", "text/csv", "application/json"})
 KEEP = {"cache-control": "private, max-age=3600", "content-security-policy": "sandbox; default-src 'none'"}
@@ -80,6 +82,7 @@ class Pages:
         self._pages = {path: view for section in sections for path, view in section.pages.items()}
         self._data = {path: view for section in sections for path, view in section.data_views.items()}
         self._actions = {name: action for section in sections for name, action in section.actions.items()}
+        self._assets = {f"/static/{file.name}": file for file in (HERE / "static").iterdir()}
         navigation = [link for section in sections for link in section.navigation]
         self._renderer = Renderer(HERE / "templates", navigation, files)
         # Threads of its own: a slow page delays no call of the API.
@@ -90,12 +93,12 @@ class Pages:
         """Every address of the page; those of the API are not among them."""
         return [
             Route("/login", self.login, methods=["GET"]),
-            Route("/plotly.js", self.plotly, methods=["GET"]),
+            Route("/plotly.js", self.asset, methods=["GET"]),
+            Route("/static/{name}", self.asset, methods=["GET"]),
             Route("/files/{path:path}", self.file, methods=["GET"]),
             Route("/actions/{action}", self.act, methods=["POST"]),
             *(Route(path, self._page(view), methods=["GET"]) for path, view in self._pages.items()),
             *(Route(path, self._datum(view), methods=["GET"]) for path, view in self._data.items()),
-            Mount("/static", StaticFiles(directory=HERE / "static")),
         ]
 
     def close(self) -> None:
@@ -104,20 +107,22 @@ class Pages:
 
     async def login(self, request: Request) -> Response:
         """Trade a one-time link for a session at the address of the page."""
-        token, page = request.query_params.get("token", ""), urlsplit(self._addresses.page)
+        token = request.query_params.get("token", "")
         if not self._credentials.redeem(token, keep=not self._is_page(request)):
             return self._renderer.login("This link was used before or has expired")
         if not self._is_page(request):
             return RedirectResponse(f"{self._addresses.page}/login?token={quote(token)}", 303)
-        response = RedirectResponse("/", 303)
+        response = RedirectResponse(self._wanted(request), 303)
         response.set_cookie(
             self._addresses.cookie,
             self._credentials.session(),
             max_age=SESSION_LIFE,
-            secure=page.scheme == "https",
+            secure=self._is_secure,
             httponly=True,
             samesite="strict",
         )
+        if self._wanted_cookie in request.cookies:
+            response.delete_cookie(self._wanted_cookie, secure=self._is_secure, httponly=True)
         return response
 
     async def file(self, request: Request) -> Response:
@@ -133,11 +138,19 @@ class Pages:
             response.headers["content-type"] = "application/octet-stream"
         return response
 
-    async def plotly(self, request: Request) -> Response:
-        """Serve plotly.js from the installed package; it is public, so it needs no session."""
-        return FileResponse(
-            plotly_file(), media_type="text/javascript", headers={"cache-control": "public, max-age=86400"}
-        )
+    async def asset(self, request: Request) -> Response:
+        """Serve a script or a style, plotly.js from its package; they are public and need no session."""
+        path = request.url.path
+        file = plotly_file() if path == "/plotly.js" else self._assets.get(path)
+        if file is None:
+            return await self.unknown(request)
+        return await self._in_thread(lambda: asset(file, request))
+
+    async def unknown(self, request: Request) -> Response:
+        """Answer a browser that asks for an address that is none."""
+        if self._session(request) is None:
+            return self._renderer.login()
+        return self._renderer.message("There is no such page", 404, detail=request.scope["path"])
 
     async def act(self, request: Request) -> Response:
         """Run a form's action through the API and redirect to its result."""
@@ -169,7 +182,7 @@ class Pages:
         async def answer(request: Request) -> Response:
             session = self._session(request)
             if session is None:
-                return self._renderer.login()
+                return self._login_for(request)
             try:
                 return await self._in_thread(lambda: self._rendered(view, request, session))
             except NotThere as error:
@@ -180,6 +193,40 @@ class Pages:
                 return self._renderer.message(title, 500)
 
         return answer
+
+    def _login_for(self, request: Request) -> Response:
+        """Return the page that says how to log in; the login then leads to the address that was asked for.
+
+        The address is kept under the page's own name only, which no other program of this machine receives.
+        """
+        response = self._renderer.login()
+        address = request.scope["raw_path"].decode("latin-1")
+        if request.url.query:
+            address += f"?{request.url.query}"
+        if self._is_page(request) and len(address) <= LONGEST_ADDRESS:
+            response.set_cookie(
+                self._wanted_cookie,
+                quote(address, safe=""),
+                LINK_SECONDS,
+                secure=self._is_secure,
+                httponly=True,
+            )
+        return response
+
+    @property
+    def _wanted_cookie(self) -> str:
+        return f"{self._addresses.cookie}_wanted"
+
+    @property
+    def _is_secure(self) -> bool:
+        return urlsplit(self._addresses.page).scheme == "https"
+
+    def _wanted(self, request: Request) -> str:
+        """Return the address to which a login leads: one of this server, whoever set the cookie."""
+        address = unquote(request.cookies.get(self._wanted_cookie, ""))
+        path = address.partition("?")[0]
+        is_ours = address.isascii() and path.startswith("/") and has_one_reading(path.encode())
+        return address if is_ours else "/"
 
     def _rendered(self, view: PageView, request: Request, session: str) -> Response:
         action = self._actions.get(request.query_params.get("done", ""))

@@ -1,10 +1,12 @@
 """The session of a browser: what other programs of this machine get of it, and what a plot can do with it."""
 
+import gzip
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -100,6 +102,64 @@ def test_the_plain_address_leads_to_the_page(server: Embedded, page: Page, compl
     expect(page.get_by_role("heading", level=1)).to_have_text("Pipeline runs")
     assert [cookie["domain"] for cookie in page.context.cookies()] == [server.web.split("/")[2].split(":")[0]]
     complaints.clear()  # of the visit without a session
+
+
+def test_an_address_survives_the_login(server: Embedded, page: Page, complaints: list[str]) -> None:
+    task = server.new_task(name="asked for")
+    page.context.clear_cookies()
+    page.goto(f"/projects/*/experiments/{task}/output/log?q=a%20b%26c")
+    expect(page.get_by_text("make status")).to_be_visible()
+    page.goto(link(server))
+    expect(page.get_by_role("heading", level=1)).to_have_text("asked for")
+    expect(page.get_by_label("Search in the console")).to_have_value("a b&c")
+    page.goto(link(server))
+    expect(page).to_have_url(f"{server.web}/")
+    complaints.clear()  # of the visit without a session
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/a/..//evil.example",
+        "%2F%2Fevil",
+        "/\\evil",
+        "/%2e%2e/x",
+        "x",
+        "",
+    ],
+)
+def test_a_login_leads_to_no_other_site(server: Embedded, address: str) -> None:
+    token, port = server.call("auth.link").data["token"], server.web.rpartition(":")[2]
+    host = {
+        "Host": server.web.partition("://")[2],
+        "Cookie": f"clearml_{port}_wanted={quote(address, safe='')}",
+    }
+    answer = fetch(f"{server.api}/login?token={token}", headers=host)
+    assert (answer.status, answer.headers["Location"]) == (303, "/")
+
+
+def test_an_unknown_address_is_a_page_for_browsers(
+    server: Embedded, page: Page, complaints: list[str]
+) -> None:
+    for path in ("/no/such/page", "/static/none.js"):
+        assert page.goto(path).status == 404  # type: ignore[union-attr]
+        expect(page.get_by_role("heading", level=1)).to_have_text("There is no such page")
+    assert fetch(f"{server.api}/no/such/page", headers=server.bearer).error == (404, 0)
+    html = server.bearer | {"Accept": "text/html"}
+    assert fetch(f"{server.api}/tasks.no_such_call", headers=html).error == (404, 0)
+    complaints.clear()
+
+
+@pytest.mark.parametrize("path", ["/plotly.js", "/static/page.js", "/static/charts.js", "/static/style.css"])
+def test_scripts_and_styles_are_compressed_and_kept(server: Embedded, path: str) -> None:
+    plain = fetch(server.api + path)
+    packed = fetch(server.api + path, headers={"Accept-Encoding": "gzip, br"})
+    assert gzip.decompress(packed.body) == plain.body
+    assert len(packed.body) < 0.5 * len(plain.body)
+    again = fetch(server.api + path, headers={"If-None-Match": packed.headers["ETag"]})
+    assert (again.status, again.body) == (304, b"")
 
 
 def test_a_plot_loads_nothing_but_stored_files(

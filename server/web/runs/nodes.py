@@ -14,8 +14,6 @@ from server.web.tasks.summary import read_object
 ENDED = frozenset({"completed", "published", "publishing", "failed", "stopped", "closed"})
 """Statuses in which a run starts nothing more."""
 
-COMPLETED = frozenset({"completed", "published", "publishing"})
-
 STATES = {
     "created": "pending",
     "queued": "queued",
@@ -122,7 +120,7 @@ def _is_inherited(db: sqlite3.Connection, run: Document, stored: object, steps: 
 
     A controller that completed has stored its own plan, which equals its source's if all came from the cache.
     """
-    if run["status"] in COMPLETED or any(step and step["parent"] == run["id"] for step in steps):
+    if run["status"] in summary.COMPLETED or any(step and step["parent"] == run["id"] for step in steps):
         return False
     sql = (
         "SELECT json_extract(doc, '$.configuration.Pipeline.value') AS plan FROM tasks"

@@ -19,6 +19,9 @@ FIELDS = (
 )  # fmt: skip
 
 
+COMPLETED = frozenset({"completed", "published", "publishing"})
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One parameter of a task; `entries` are those of a JSON object."""
@@ -91,8 +94,12 @@ def parameters(task: Document, section: str) -> list[Parameter]:
 
 
 def sections(task: Document) -> list[tuple[str, list[Parameter]]]:
-    """Return the parameters by section, `Args` first and what the task returned last."""
-    names = sorted(task["hyperparams"], key=lambda name: (name == "return", name != "Args", name.lower()))
+    """Return the parameters by section, `Args` first and what the task returned last.
+
+    What a task that did not complete has as `return` is that of the task it was cloned from.
+    """
+    stored = task["hyperparams"].keys() - (set() if task["status"] in COMPLETED else {"return"})
+    names = sorted(stored, key=lambda name: (name == "return", name != "Args", name.lower()))
     return [(name, parameters(task, name)) for name in names]
 
 
