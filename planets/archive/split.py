@@ -1,24 +1,33 @@
-"""The stratified split of chips into train, validation and test."""
+"""The stratified split of chips into train, validation and test, and its extension to new chips."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from iterstrat.ml_stratifiers import IterativeStratification
+import pandas as pd
 from numpy.typing import NDArray
 
 from planets.archive import SPLITS
 from planets.config import ConfigError
 
+_NEW = len(SPLITS)
+"""Number of the split of a chip that has none yet."""
+
 
 def stratified_split(
-    labels: NDArray[np.uint8], groups: Sequence[str], valid: float, test: float, seed: int
+    labels: NDArray[np.uint8],
+    groups: Sequence[str],
+    valid: float,
+    test: float,
+    seed: int,
+    earlier: NDArray[np.str_] | None = None,
 ) -> NDArray[np.str_]:
     """Split chips so that every label has about the same frequency in each split.
 
     Iterative stratification (Sechidis et al., ECML PKDD 2011) over groups of identical chips, rarest label
-    first. The result depends on the set of chips and the seed, not on the order of the rows.
+    first. Chips of an earlier split stay where they are: the new ones fill what each split still lacks. The
+    result depends on the set of chips, the earlier split and the seed, not on the order of the rows.
 
     Args:
         labels: 0/1 of shape `(N, L)`.
@@ -26,6 +35,7 @@ def stratified_split(
         valid: fraction of the validation split, between 0 and 1.
         test: fraction of the test split; the remaining chips are for training.
         seed: breaks ties between equally good assignments.
+        earlier: the split of each row, "" for a new chip, see `earlier_splits`; None for a new split.
 
     Returns:
         The split of each row, "train", "valid" or "test", shape `(N,)`.
@@ -36,7 +46,13 @@ def stratified_split(
     digests, group_of = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
     merged = np.zeros((len(digests), labels.shape[1]), dtype=np.bool_)
     np.logical_or.at(merged, group_of, labels.astype(np.bool_))
-    parts = np.array(SPLITS)[_assign(merged, np.array([1 - valid - test, valid, test]), seed)][group_of]
+    numbers = np.full(len(digests), _NEW)
+    if earlier is not None:
+        known = [SPLITS.index(name) if name else _NEW for name in earlier.tolist()]
+        # Where rows of a group disagree, training wins: what was trained on is never tested on.
+        np.minimum.at(numbers, group_of, known)
+    _assign(merged, numbers, np.array([1 - valid - test, valid, test]), seed)
+    parts = np.array(SPLITS)[numbers][group_of]
     empty = [part for part in SPLITS if part not in parts]
     if empty:
         raise ConfigError(
@@ -46,10 +62,54 @@ def stratified_split(
     return parts
 
 
-def _assign(labels: NDArray[np.bool_], shares: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
-    """Return the split of each row by number, filling `shares`; `seed` shuffles the rows first."""
+def earlier_splits(names: Sequence[str], digests: Sequence[str], table: pd.DataFrame) -> NDArray[np.str_]:
+    """Return the split of each chip in the table of an earlier split, "" for new chips, shape `(N,)`.
+
+    A chip is the earlier one if its file is, whatever its name is now; otherwise if its name is.
+
+    Args:
+        names: of the chips.
+        digests: of their files.
+        table: columns `name`, `part` and, unless an earlier version of this project wrote it, `digest`.
+    """
+    by_name = dict(zip(table["name"], table["part"], strict=True))
+    by_digest = dict(zip(table["digest"], table["part"], strict=True)) if "digest" in table else {}
+    return np.array(
+        [by_digest.get(digest) or by_name.get(name, "") for name, digest in zip(names, digests, strict=True)],
+        dtype=np.str_,
+    )
+
+
+def _assign(
+    labels: NDArray[np.bool_], parts: NDArray[np.int64], shares: NDArray[np.float64], seed: int
+) -> None:
+    """Replace `_NEW` in `parts`, shape `(N,)`: splits get their shares of all rows and of every label.
+
+    The library `iterative-stratification` does the same where all rows are new; it cannot start from rows
+    that are assigned already.
+    """
     random = np.random.RandomState(seed)
     order = random.permutation(len(labels))
-    parts = np.empty(len(labels), dtype=np.int64)
-    parts[order] = IterativeStratification(labels[order], shares, random)
-    return parts
+    assigned = parts[:, None] == np.arange(len(shares))
+    lacking = shares * len(labels) - assigned.sum(0)
+    lacking_of = np.outer(shares, labels.sum(0)) - assigned.T.astype(np.int64) @ labels
+    rows = order[parts[order] == _NEW]
+    while len(rows):
+        remaining = labels[rows].sum(0)
+        if remaining.any():
+            rarest = _any_of(np.flatnonzero(remaining == remaining[remaining > 0].min()), random)
+            carries = labels[rows, rarest]
+            chosen, rows, wanted = rows[carries], rows[~carries], lacking_of[:, rarest]
+        else:
+            chosen, rows, wanted = rows, rows[:0], lacking
+        for row in chosen:
+            best = np.flatnonzero(wanted == wanted.max())
+            part = _any_of(best[lacking[best] == lacking[best].max()], random)
+            parts[row] = part
+            lacking_of[part, labels[row]] -= 1
+            lacking[part] -= 1
+
+
+def _any_of(ties: NDArray[np.int64], random: np.random.RandomState) -> np.int64:
+    chosen: np.int64 = ties[random.choice(len(ties))] if len(ties) > 1 else ties[0]
+    return chosen
