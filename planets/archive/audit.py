@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -158,13 +158,19 @@ class Audit:
         return lines
 
 
-def audit(archive: Archive, max_bad_fraction: float, threads: int | None = None) -> Audit:
+def audit(
+    archive: Archive,
+    max_bad_fraction: float,
+    threads: int | None = None,
+    known: Collection[str] = frozenset(),
+) -> Audit:
     """Decode every chip to its end and report good, missing, unreadable, stray and duplicate ones.
 
     Args:
         archive: result of `find_archive`.
         max_bad_fraction: largest tolerated fraction of rows without a usable chip; such rows are left out.
         threads: number of decoding threads; None for one per usable core.
+        known: SHA-256 (hex) of files that this code has decoded before: they are only hashed.
 
     Raises:
         BadChips: more than that are missing or unreadable, or no chip is good.
@@ -177,7 +183,7 @@ def audit(archive: Archive, max_bad_fraction: float, threads: int | None = None)
         for stem, name in other_files(folder).items()
     }
     with ThreadPoolExecutor(threads or usable_cores()) as pool:
-        inspected = pool.map(partial(_inspect, others=others), rows["image_name"], rows["path"])
+        inspected = pool.map(partial(_inspect, others=others, known=known), rows["image_name"], rows["path"])
         inspections = pd.DataFrame(list(inspected), columns=list(Inspection._fields))
     chips = rows.join(inspections)
     is_missing = chips["fault"].isna()
@@ -200,13 +206,15 @@ def _stray(archive: Archive, known: set[Path]) -> tuple[str, ...]:
     return tuple(sorted(file.name for file in present if file not in known))
 
 
-def _inspect(name: str, path: Path, others: Mapping[str, str]) -> Inspection:
+def _inspect(name: str, path: Path, others: Mapping[str, str], known: Collection[str]) -> Inspection:
     try:
         with path.open("rb") as file:
             # Before reading: a later change of the file shows in either number.
             status = os.fstat(file.fileno())
             data = file.read()
-        height, width, _ = decode(data).shape
+        sha256 = hashlib.sha256(data).hexdigest()
+        if sha256 not in known:
+            decode(data)
     except FileNotFoundError:
         if name in others:
             return Inspection(f"its file is {others[name]}; convert it to {path.name}")
@@ -216,8 +224,7 @@ def _inspect(name: str, path: Path, others: Mapping[str, str]) -> Inspection:
     except ArchiveError as error:
         return Inspection(str(error))
     with Image.open(io.BytesIO(data)) as header:
-        mode = header.mode
-    sha256 = hashlib.sha256(data).hexdigest()
+        mode, (width, height) = header.mode, header.size
     return Inspection("", sha256, f"{width}x{height}", mode, status.st_size, status.st_mtime_ns)
 
 

@@ -16,7 +16,12 @@ from planets.chips import ArchiveError
 from planets.system import usable_cores
 
 
-def write_archive(chips: pd.DataFrame, folder: Path) -> Path:
+def chip_path(name: str) -> str:
+    """Return the path of a chip in the folders that `write_archive` writes, `train-jpg/<name>.jpg`."""
+    return f"{CHIPS}/{name}.jpg"
+
+
+def write_archive(chips: pd.DataFrame, folder: Path, copied: pd.DataFrame | None = None) -> Path:
     """Copy audited chips to `folder/train-jpg/<name>.jpg`, and write `folder/train_classes.csv`, by name.
 
     Files are copied, not linked: a hard link would save 16 kB a chip, but an edit in place on either side
@@ -26,19 +31,20 @@ def write_archive(chips: pd.DataFrame, folder: Path) -> Path:
     Args:
         chips: rows of `Audit.chips`.
         folder: a new or an empty folder.
+        copied: the rows of `chips` whose files are copied; None for all. The table has all rows.
 
     Raises:
         ArchiveError: `folder` is not empty, or a chip has changed since it was audited.
     """
-    ordered = chips.sort_values("image_name")
+    files = chips if copied is None else copied
     columns = ("image_name", "path", "size", "mtime_ns")
     with new_folder(folder) as new:
         (new / CHIPS).mkdir()
         with ThreadPoolExecutor(usable_cores()) as pool:
-            copies = pool.map(lambda *chip: _copy(new / CHIPS, *chip), *(ordered[c] for c in columns))
+            copies = pool.map(lambda *chip: _copy(new, *chip), *(files[c] for c in columns))
             for _ in copies:
                 pass
-        write_table(new / TABLE, ordered)
+        write_table(new / TABLE, chips.sort_values("image_name"))
     return folder
 
 
@@ -65,7 +71,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def _copy(folder: Path, name: str, path: Path, size: int, mtime_ns: int) -> None:
-    with path.open("rb") as source, (folder / f"{name}.jpg").open("xb") as copy:
+    with path.open("rb") as source, (folder / chip_path(name)).open("xb") as copy:
         shutil.copyfileobj(source, copy)
         status = os.fstat(source.fileno())
     if (status.st_size, status.st_mtime_ns) != (size, mtime_ns):

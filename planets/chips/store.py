@@ -23,6 +23,13 @@ from planets.system import DiskFull, megabytes, reports_full_disk, usable_cores
 _BATCH = 256
 """Chips decoded before they are written, which bounds memory: 50 MB at 256 px."""
 
+DIGESTS = "digests.json"
+"""File of a store: the code that decoded its chips, and the digest of each chip's file."""
+
+_CODE = [DECODER, RESIZER]
+
+Chip = NDArray[np.uint8]
+
 Progress = Callable[[int, int], None]
 """Called with the number of finished chips and of all chips."""
 
@@ -48,8 +55,12 @@ class ChipStore:
         files: Sequence[tuple[str, Path]],
         threads: int | None = None,
         progress: Progress | None = None,
+        digests: Callable[[], Sequence[str]] | None = None,
     ) -> ChipStore:
         """Open the store of `files` in `cache`, building it first unless it exists.
+
+        Chips that another store of this size holds already are copied from it instead of being decoded, so a
+        dataset that has grown decodes its new chips only.
 
         Args:
             cache: a folder of this host; stores of other datasets and sizes lie beside each other there.
@@ -58,6 +69,8 @@ class ChipStore:
             files: `(name, path)` of every chip, in the order of the store.
             threads: number of decoding threads; None for one per usable core.
             progress: called after every few hundred chips while the store is built.
+            digests: returns the SHA-256 of each file, by which other stores are searched; None to decode every
+                chip.
 
         Raises:
             ArchiveError: a chip is missing or broken, or two have one name.
@@ -69,7 +82,7 @@ class ChipStore:
             if not folder.exists():
                 _require_space(cache, len(files), size)
                 with reports_full_disk(cache):
-                    _build(folder, size, files, threads or usable_cores(), progress)
+                    _build(folder, size, files, digests, threads or usable_cores(), progress)
             names = tuple(json.loads((folder / "names.json").read_text(encoding="utf-8")))
             return _mapped(names, folder / "pixels.npy")
 
@@ -97,12 +110,17 @@ def _key(content_hash: str, size: int, names: Sequence[str]) -> str:
         raise ArchiveError(
             f"{repeated} chips share a name; names must be unique" if names else "no chips are given"
         )
-    digest = hashlib.sha256("\0".join([content_hash, DECODER, RESIZER, *names]).encode())
+    digest = hashlib.sha256("\0".join([content_hash, *_CODE, *names]).encode())
     return f"chips-{digest.hexdigest()[:20]}-{size}px"
 
 
 def _build(
-    folder: Path, size: int, files: Sequence[tuple[str, Path]], threads: int, progress: Progress | None
+    folder: Path,
+    size: int,
+    files: Sequence[tuple[str, Path]],
+    digests: Callable[[], Sequence[str]] | None,
+    threads: int,
+    progress: Progress | None,
 ) -> None:
     """Fill a folder beside `folder`, then rename it; leftovers of a killed process are deleted first."""
     part = folder.with_suffix(".part")
@@ -111,10 +129,16 @@ def _build(
     part.mkdir()
     try:
         (part / "names.json").write_text(json.dumps([name for name, _ in files]), encoding="utf-8")
+        known: list[Chip | None] = [None] * len(files)
+        if digests:
+            keys = list(digests())
+            (part / DIGESTS).write_text(json.dumps([_CODE, keys]), encoding="utf-8")
+            stored = _stored_chips(folder.parent, size)
+            known = [stored.get(key) for key in keys]
         with (part / "pixels.npy").open("wb") as out:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(out, header)
-            for done, chip in enumerate(_decoded(size, files, threads), start=1):
+            for done, chip in enumerate(_chips(size, files, known, threads), start=1):
                 out.write(chip.tobytes())
                 if progress and (done % _BATCH == 0 or done == len(files)):
                     progress(done, len(files))
@@ -125,10 +149,28 @@ def _build(
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _decoded(size: int, files: Sequence[tuple[str, Path]], threads: int) -> Iterator[NDArray[np.uint8]]:
+def _stored_chips(cache: Path, size: int) -> dict[str, Chip]:
+    """Return the decoded chips of all stores of `size` in `cache`, mapped, by the digest of their file."""
+    chips: dict[str, Chip] = {}
+    for file in sorted(cache.glob(f"chips-*-{size}px/{DIGESTS}")):
+        code, keys = json.loads(file.read_text(encoding="utf-8"))
+        if code == _CODE:
+            chips |= zip(keys, np.load(file.with_name("pixels.npy"), mmap_mode="r"), strict=True)
+    return chips
+
+
+def _chips(
+    size: int, files: Sequence[tuple[str, Path]], known: Sequence[Chip | None], threads: int
+) -> Iterator[Chip]:
+    """Yield every chip: the known one, or the decoded file."""
+
+    def chip(row: int) -> Chip:
+        stored = known[row]
+        return read_chip(*files[row], size) if stored is None else stored
+
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(files), _BATCH):
-            yield from pool.map(lambda file: read_chip(file[0], file[1], size), files[start : start + _BATCH])
+            yield from pool.map(chip, range(start, min(start + _BATCH, len(files))))
 
 
 def _require_space(cache: Path, chips: int, size: int) -> None:

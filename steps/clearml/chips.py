@@ -102,7 +102,7 @@ def read_chips(dataset_id: str, labels: str) -> RegisteredChips:
 def open_store(chips: RegisteredChips, size: int) -> ChipStore:
     """Open the decoded store of these chips at `size` pixels, built once per host for all its workers."""
     files = list(zip(chips.names, chips.files, strict=True))
-    return ChipStore.open(host_cache() / "chips", chips.content, size, files)
+    return ChipStore.open(host_cache() / "chips", chips.content, size, files, digests=chips.digests)
 
 
 def local_copy(dataset_id: str) -> Path:

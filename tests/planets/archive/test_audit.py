@@ -64,6 +64,20 @@ class TestAudit:
         assert "empty" in found.unreadable[1][1]
         assert (found.rows, found.bad) == (4, 3)
 
+    def test_a_known_file_is_hashed_but_not_decoded(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = audit(find_archive(folder), 0)
+        changed = folder / "train-jpg/train_1.jpg"
+        changed.write_bytes(changed.read_bytes()[:-20])
+        decoded: list[bytes] = []
+        monkeypatch.setattr("planets.archive.audit.decode", decoded.append)
+        after = audit(find_archive(folder), 0, known=set(before.chips["sha256"]))
+        assert decoded == [changed.read_bytes()]
+        columns = ["image_name", "sha256", "dimensions", "mode"]
+        rest = [frame[columns][frame["image_name"] != "train_1"] for frame in (before.chips, after.chips)]
+        pd.testing.assert_frame_equal(*rest)
+
     def test_a_picture_of_another_kind_is_unreadable(self, folder: Path) -> None:
         Image.new("RGB", (16, 16)).save(folder / "train-jpg/train_0.jpg", "PNG")
         assert audit(find_archive(folder, PLANETS), 0.25).unreadable == (

@@ -48,6 +48,13 @@ class TestWriteArchive:
         assert {path.stem for path in (new / "train-jpg").iterdir()} == {"train_1", "train_10", "train_2"}
         assert audit(find_archive(new, PLANETS), 0).content_hash == found.content_hash
 
+    def test_only_some_files_with_the_whole_table(self, found: Audit, tmp_path: Path) -> None:
+        new = write_archive(
+            found.chips, tmp_path / "new", found.chips[found.chips["image_name"] == "train_2"]
+        )
+        assert [path.name for path in (new / "train-jpg").iterdir()] == ["train_2.jpg"]
+        assert len((new / "train_classes.csv").read_text().splitlines()) == 1 + len(found.chips)
+
     def test_a_chip_that_changed_since_the_audit(self, found: Audit, tmp_path: Path) -> None:
         (tmp_path / "data/train-jpg/train_1.jpg").write_bytes(jpeg((9, 9, 9)))
         with pytest.raises(

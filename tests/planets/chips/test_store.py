@@ -1,3 +1,4 @@
+import hashlib
 import io
 import pickle
 import shutil
@@ -108,6 +109,33 @@ class TestChipStore:
             ChipStore.open(tmp_path / "cache", "hash", 16, files[:1]).pixels.shape,
         ]
         assert sizes == [(3, 16, 16, 3), (3, 8, 8, 3), (2, 16, 16, 3), (1, 16, 16, 3)]
+
+    def test_a_store_that_grows_opens_only_new_files(self, tmp_path: Path) -> None:
+        files, cache = write_chips(tmp_path / "chips", 6), tmp_path / "cache"
+        digests = [hashlib.sha256(path.read_bytes()).hexdigest() for _, path in files]
+        first = ChipStore.open(cache, "first", 16, files[:4], digests=lambda: digests[:4])
+        for _, path in files[:4]:
+            path.unlink()
+        renamed = [("train_10", files[1][1]), *files[2:]]  # train_0 is gone, train_1 has another name
+        grown = ChipStore.open(cache, "grown", 16, renamed, digests=lambda: digests[1:])
+        assert grown.names == ("train_10", "train_2", "train_3", "train_4", "train_5")
+        np.testing.assert_array_equal(grown.pixels[:3], first.pixels[1:])
+        np.testing.assert_array_equal(grown.pixels[4], decode(files[5][1].read_bytes()))
+
+    def test_a_changed_file_another_size_or_other_code_is_decoded(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        files, cache = write_chips(tmp_path / "chips", 2), tmp_path / "cache"
+        ChipStore.open(cache, "first", 16, files, digests=lambda: ["a", "b"])
+        files[1][1].write_bytes(jpeg((9, 9, 200)))
+        changed = ChipStore.open(cache, "changed", 16, files, digests=lambda: ["a", "c"])
+        np.testing.assert_array_equal(changed.pixels[1], decode(files[1][1].read_bytes()))
+        files[0][1].unlink()
+        with pytest.raises(ArchiveError, match="train_0"):
+            ChipStore.open(cache, "changed", 8, files, digests=lambda: ["a", "c"])
+        monkeypatch.setattr("planets.chips.store._CODE", ["another decoder", "resizer"])
+        with pytest.raises(ArchiveError, match="train_0"):
+            ChipStore.open(cache, "changed", 16, files, digests=lambda: ["a", "c"])
 
     def test_cannot_be_written(self, tmp_path: Path) -> None:
         store = ChipStore.open(tmp_path, "hash", 16, write_chips(tmp_path / "chips", 2))
