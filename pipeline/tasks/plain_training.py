@@ -18,7 +18,7 @@ from pipeline.dag.launch import require_dataset, store_inputs, stored_inputs
 from pipeline.tasks.in_process import RETURN, own_task, run_steps
 from planets.config.project import Config
 from planets.config.training import TrainingSettings
-from steps.clearml.task import FRAMEWORKS_OFF, content_tag
+from steps.clearml.task import FRAMEWORKS_OFF, SPLIT_OF, content_tag
 
 ENTRY = Path(__file__).resolve().parents[1] / "entries" / "plain_training.py"
 SCRIPT = "train_one_planets_model.py"
@@ -41,7 +41,8 @@ def main() -> None:
 
 def _forget_results(task: Task) -> None:
     """Drop what the task returned before it was cloned, or before it was put on a queue again."""
-    task.set_tags([tag for tag in task.get_tags() if not tag.startswith(content_tag(""))])
+    kinds = (content_tag(""), f"{SPLIT_OF}:")
+    task.set_tags([tag for tag in task.get_tags() if not tag.startswith(kinds)])
     for name in task.get_parameters():
         if name.startswith(RETURN):
             task.delete_parameter(name, force=True)

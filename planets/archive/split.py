@@ -52,7 +52,7 @@ def stratified_split(
         # Where rows of a group disagree, training wins: what was trained on is never tested on.
         np.minimum.at(numbers, group_of, known)
     _assign(merged, numbers, np.array([1 - valid - test, valid, test]), seed)
-    parts = np.array(SPLITS)[numbers][group_of]
+    parts: NDArray[np.str_] = np.array(SPLITS)[numbers][group_of]
     empty = [part for part in SPLITS if part not in parts]
     if empty:
         raise ConfigError(

@@ -69,8 +69,8 @@ class ChipStore:
             files: `(name, path)` of every chip, in the order of the store.
             threads: number of decoding threads; None for one per usable core.
             progress: called after every few hundred chips while the store is built.
-            digests: returns the SHA-256 of each file, by which other stores are searched; None to decode every
-                chip.
+            digests: returns the SHA-256 of each file, by which other stores are searched; None to decode
+                every chip.
 
         Raises:
             ArchiveError: a chip is missing or broken, or two have one name.

@@ -1,6 +1,7 @@
 """A registered dataset as the steps read it: names, files, labels, splits, and this host's decoded store."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ LABEL_SET = "label_set"
 """Configuration object of a dataset's task that holds its label set as JSON."""
 
 SPLIT = "split"
-"""Artifact of the split: the CSV table of each chip's name and part."""
+"""Artifact of the split: the CSV table of each chip's name, part and file's digest."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,14 @@ class RegisteredChips:
 
     def parts(self, split_id: str) -> NDArray[np.str_]:
         """Return the part (`train`, `valid`, `test`) of each chip from the table of the task `split_id`."""
-        table = pd.read_csv(artifact_file(split_id, SPLIT), dtype=str).set_index("name")
+        table = pd.read_csv(artifact_file(split_id, SPLIT), dtype=str, keep_default_na=False).set_index(
+            "name"
+        )
         return table.loc[list(self.names), "part"].to_numpy(dtype=str)
 
-    def store_parts(self, parts: NDArray[np.str_]) -> str:
+    def store_parts(self, parts: NDArray[np.str_], digests: Sequence[str]) -> str:
         """Upload the table of each chip's part as this task's artifact `split`, and return its text."""
-        table = pd.DataFrame({"name": self.names, "part": parts})
+        table = pd.DataFrame({"name": self.names, "part": parts, "digest": digests})
         text = str(table.to_csv(index=False, lineterminator="\n"))
         upload_artifact(SPLIT, text, ".csv")
         return text
@@ -108,7 +111,8 @@ def open_store(chips: RegisteredChips, size: int) -> ChipStore:
 def local_copy(dataset_id: str) -> Path:
     """Return a read-only copy of a dataset on this host.
 
-    The lock is ours: without it two workers of a host can delete each other's half-extracted copy.
+    The lock is ours: without it two workers of a host can delete each other's half-extracted copy. It is one
+    lock for all datasets, because the copy of a version extracts its ancestors, too.
 
     Raises:
         StepError: files are missing in the copy; ClearML reports no failure to unpack, such as a full disk.
@@ -116,7 +120,7 @@ def local_copy(dataset_id: str) -> Path:
     """
     cache = host_cache()
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f"dataset-{dataset_id}.lock"):
+    with FileLock(cache / "datasets.lock"):
         try:
             dataset = Dataset.get(dataset_id=dataset_id, alias="chips", silence_alias_warnings=True)
             folder = Path(dataset.get_local_copy())

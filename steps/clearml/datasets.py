@@ -1,6 +1,6 @@
 """Versions of the ClearML dataset: lookup by content or origin, upload, finalization."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -8,11 +8,11 @@ from clearml import Dataset, Task
 
 from planets.archive.layout import is_chip
 from planets.labels import LabelSet
-from steps.clearml.chips import LABEL_SET, SOURCE, tag_value
+from steps.clearml.chips import LABEL_SET, tag_value
 from steps.clearml.task import CONTENT, DONE, content_tag, controller_of, current_task, exactly
 from steps.clearml.uploads import (
+    Draft,
     NotStored,
-    close_dataset,
     dataset_fault,
     new_dataset,
     require_readable,
@@ -35,17 +35,26 @@ class Registered(NamedTuple):
     chips: int
 
 
-def finished(project: str, name: str, tag: str) -> list[str]:
-    """Return the ids of the finished versions of this name that have this tag, oldest first."""
+class Version(NamedTuple):
+    """A finished dataset: its id, and the SHA-256 (hex) of each file by its path in the dataset."""
+
+    dataset_id: str
+    digests: Mapping[str, str]
+
+
+def finished(project: str, name: str, tag: str = "") -> list[str]:
+    """Return the ids of the finished versions of this name, oldest first; with a tag, only those with it."""
     versions = Dataset.list_datasets(
         dataset_project=project,
         partial_name=exactly(name),
-        tags=[tag],
+        tags=[tag] if tag else None,
         only_completed=True,
         include_archived=False,
     )
     done = sorted(
-        (version["created"], version["id"]) for version in versions if str(version["status"]) in DONE
+        (version["created"], version["id"])
+        for version in versions
+        if str(version["status"]) in DONE and UNREADABLE not in version["tags"]
     )
     return [dataset_id for _, dataset_id in done]
 
@@ -74,45 +83,88 @@ def remember_origin(project: str, name: str, origin: str, dataset_id: str) -> No
     Task.get_task(task_id=dataset_id).add_tags([origin])
 
 
-def upload(project: str, name: str, content_hash: str, folder: Path, source: str, labels: LabelSet) -> str:
+def versions(project: str, name: str, tag: str = "") -> Iterator[Version]:
+    """Yield the readable versions of this name, newest first; with a tag, those that have it.
+
+    Versions that link to files are passed over: ClearML may not know their digests.
+    """
+    for dataset_id in reversed(finished(project, name, tag)):
+        dataset = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True)
+        if not dataset.link_entries and not dataset_fault(dataset_id):
+            yield Version(dataset_id, {path: file.hash for path, file in dataset.file_entries_dict.items()})
+
+
+def newest(project: str, name: str, tag: str) -> Version | None:
+    """Return the newest readable version of this name that has this tag, if there is one."""
+    return next(versions(project, name, tag), None)
+
+
+def parent_of(project: str, name: str, digests: Mapping[str, str]) -> Version | None:
+    """Return the version that new content grows from, if there is one.
+
+    Args:
+        project: ClearML project of the dataset.
+        name: its name.
+        digests: of the content's chips, by path.
+
+    Returns:
+        The newest version that shares at least half of its chips with the content.
+    """
+    content = set(digests.values())
+    for version in versions(project, name):
+        chips = {digest for path, digest in version.digests.items() if is_chip(PurePosixPath(path).name)}
+        if 2 * len(chips & content) >= len(chips) > 0:
+            return version
+    return None
+
+
+def upload(
+    project: str,
+    name: str,
+    tags: Sequence[str],
+    labels: LabelSet,
+    folder: Path,
+    paths: Collection[str],
+    parent: str | None = None,
+) -> str:
     """Upload `folder` as a new version of a dataset, still a draft, and return its id.
 
     Args:
         project: ClearML project of the dataset.
         name: its name.
-        content_hash: hash of its content, see `planets.archive.audit.Audit`.
-        folder: the chips and their table.
-        source: origin of the chips: sample, local, clearml or kaggle:owner/name.
+        tags: of the version: its content, its source, and the code that audited it.
         labels: its label set, which later runs on the version take over.
+        folder: the table, and the chips that the parent does not have.
+        paths: of all files of the version; those that are not in `folder` are the parent's.
+        parent: version that holds the other files.
 
     Raises:
         NotStored: a file was refused or lost; the draft is marked as failed.
     """
-    tags = [content_tag(content_hash), f"{SOURCE}:{source}"]
-    dataset = new_dataset(project, name, tags)
-    Task.get_task(task_id=dataset.id).set_configuration_object(LABEL_SET, labels.model_dump_json(indent=2))
+    draft = new_dataset(project, name, tags, parent)
+    Task.get_task(task_id=draft.id).set_configuration_object(LABEL_SET, labels.model_dump_json(indent=2))
     try:
-        upload_dataset(dataset, folder)
+        upload_dataset(draft, folder, paths)
     except NotStored as error:
-        Task.get_task(task_id=dataset.id).mark_failed(
+        Task.get_task(task_id=draft.id).mark_failed(
             force=True, status_reason="not stored", status_message=str(error)
         )
         raise
     if controller_of(current_task()):
-        Task.get_task(task_id=dataset.id).add_tags([MADE_BY_RUN])
-    return str(dataset.id)
+        Task.get_task(task_id=draft.id).add_tags([MADE_BY_RUN])
+    return str(draft.id)
 
 
 def finalize(dataset_id: str) -> None:
     """End the draft `dataset_id`, if it is one: its content can be read and never changes again.
 
     Raises:
-        NotStored: a file of it is not stored, or its state was refused.
+        NotStored: a file of it is not stored.
     """
     require_readable(dataset_id)
-    dataset = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True)
-    if not dataset.is_final():
-        close_dataset(dataset)
+    draft = Draft.get(dataset_id=dataset_id, silence_alias_warnings=True)
+    if not draft.is_final():
+        draft.finalize()
 
 
 def _readable(dataset_ids: Iterable[str]) -> Iterator[str]:

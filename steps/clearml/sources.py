@@ -15,6 +15,10 @@ from steps.clearml.errors import StepError
 from steps.clearml.task import content_tag, host_cache
 
 ORIGIN = "origin:"
+
+AUDITED = "audited"
+"""Kind of the tag that names the code that decoded all chips of a dataset, as in `audited:<version>`."""
+
 AUDIT = "planets.archive.audit"
 """Module that turns a source into a dataset: other code may accept other chips."""
 
@@ -33,6 +37,11 @@ def origin_of(source: Source, labels: LabelSet, max_bad_fraction: float) -> str:
     parts = [source.stamp(), labels.labels, max_bad_fraction, code_of_module(AUDIT).version]
     text = json.dumps(parts)
     return ORIGIN + hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def audit_tag() -> str:
+    """Return the tag of datasets whose chips this host's code has found to be good."""
+    return f"{AUDITED}:{code_of_module(AUDIT).version}"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ DONE = ("completed", "published")
 CONTENT = "content"
 """Kind of the tag that identifies content, as in `content:<hash>`."""
 
+SPLIT_OF = "split"
+"""Kind of the tag that names a dataset's version and the settings by which a task split it."""
+
 REFRESHED = "refreshed"
 """Configuration object of a run, or of an upload: the steps that ignore earlier results, as JSON."""
 
@@ -104,6 +107,11 @@ def exactly(name: str) -> str:
 def content_tag(content_hash: str) -> str:
     """Return the tag of a task or a dataset with this content."""
     return f"{CONTENT}:{content_hash}"
+
+
+def split_tag(dataset_id: str, valid: float, test: float, seed: int) -> str:
+    """Return the tag of the tasks that split this version of a dataset with these settings."""
+    return f"{SPLIT_OF}:{dataset_id}:{valid}:{test}:{seed}"
 
 
 def canonical(content_hash: str) -> str:

@@ -5,9 +5,10 @@ storage that acknowledges a file may keep a part of it, or nothing.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 from zipfile import ZIP_STORED
 
@@ -78,43 +79,83 @@ def upload_figure(title: str, series: str, file: Path) -> None:
     logger.report_image(title, series, iteration=0, url=url)
 
 
-def new_dataset(project: str, name: str, tags: Sequence[str]) -> Dataset:
-    """Create the draft of a new version, which stores its state. Raises NotStored."""
-    with _refusals(f"the dataset {name!r}"):
-        return Dataset.create(dataset_name=name, dataset_project=project, dataset_tags=list(tags))
+class Draft(Dataset):  # type: ignore[misc]
+    """A dataset version in the making, whose state is stored once, when all its files are.
 
-
-def upload_dataset(dataset: Dataset, folder: Path) -> None:
-    """Store all files of a folder in a draft. Raises NotStored if any is missing.
-
-    The chips are JPEGs: they are stored, not compressed. Chunks are large, because every chunk writes the
-    state of the whole dataset again.
+    The SDK stores the state, a list of all files, at every change and with every chunk.
     """
-    what = f"the dataset {dataset.id}"
-    dataset.add_files(folder, verbose=False)
-    expected = len(dataset.file_entries_dict)
+
+    def store_state(self) -> None:
+        """Store the state, as the SDK finalizes it."""
+        super()._serialize(update_dependency_chunk_lookup=True)
+
+    def keep(self, paths: Collection[str]) -> None:
+        """Drop the parent's files that are not among `paths`."""
+        entries = self.file_entries_dict
+        dropped = entries.keys() - set(paths)
+        for path in dropped:
+            del entries[path]
+        self.update_changed_files(num_files_removed=len(dropped))
+
+    def _serialize(self, update_dependency_chunk_lookup: bool = False) -> None:
+        """Store nothing, see `store_state`, but count the bytes, which `finalize` reports."""
+        self._ds_total_size = sum(file.size for file in self.file_entries)
+
+    def _add_files(self, **arguments: Any) -> tuple[int, int]:
+        """Add every file as itself.
+
+        The SDK would take a file that the parent has under another name from there, where no copy finds it.
+        """
+        if "previous_version_file_entries" in arguments:
+            arguments["previous_version_file_entries"] = None
+        added: tuple[int, int] = super()._add_files(**arguments)
+        return added
+
+    def _fix_dataset_files_parents(self) -> None:
+        """Do nothing.
+
+        The SDK would seek a file of this version in an ancestor that had the same one, in a chunk of ours.
+        """
+
+
+def new_dataset(project: str, name: str, tags: Sequence[str], parent: str | None) -> Draft:
+    """Create the draft of a new version, which starts with the files of `parent`. Raises NotStored."""
+    with _refusals(f"the dataset {name!r}"):
+        draft: Draft = Draft.create(
+            dataset_name=name,
+            dataset_project=project,
+            dataset_tags=list(tags),
+            parent_datasets=[parent] if parent else None,
+        )
+        return draft
+
+
+def upload_dataset(draft: Draft, folder: Path, paths: Collection[str]) -> None:
+    """Store all files of a folder in a draft, beside those files of its parent that are among `paths`.
+
+    The chips are JPEGs: they are stored, not compressed.
+
+    Raises:
+        NotStored: a file or the state is not stored.
+    """
+    what = f"the dataset {draft.id}"
+    draft.keep(paths)
+    draft.add_files(folder, verbose=False)
+    expected = len(draft.file_entries_dict)
     with _logged_errors() as errors, _refusals(what):
-        dataset.upload(
+        draft.upload(
             show_progress=False, compression=ZIP_STORED, chunk_size=1024, preview=False, output_url=storage()
         )
+        draft.store_state()
     # A file that could not be packed is left out of the dataset, with a line in the console.
-    lacking = expected - len(dataset.file_entries_dict)
-    fault = f"{lacking:,} of its {expected:,} files were left out" if lacking else dataset_fault(dataset.id)
+    lacking = expected - len(draft.file_entries_dict)
+    fault = f"{lacking:,} of its {expected:,} files were left out" if lacking else dataset_fault(draft.id)
     if fault:
         raise NotStored(f"{what} was not stored: {'; '.join([fault, *dict.fromkeys(errors)])}; {_REMEDY}")
 
 
-def close_dataset(dataset: Dataset) -> None:
-    """Finalize a draft, which stores its state anew. Raises NotStored."""
-    what = f"the dataset {dataset.id}"
-    with _refusals(what):
-        dataset.finalize()
-    if fault := dataset_fault(dataset.id):
-        raise NotStored(f"{what} was not stored: {fault}; {_REMEDY}")
-
-
 def dataset_fault(dataset_id: str) -> str:
-    """Return why a dataset cannot be read, or "": its state and all its chunks are stored at their full size.
+    """Return why a dataset cannot be read, or "": state and chunks, its ancestors' too, are stored in full.
 
     No chunk is downloaded. Files that a version only links to are not looked up.
 
@@ -128,11 +169,12 @@ def dataset_fault(dataset_id: str) -> str:
     files = dataset.file_entries_dict.values()
     if not files and not dataset.link_entries_dict:
         return "it holds no file"
-    chunks = sorted({(entry.parent_dataset_id, entry.artifact_name or "") for entry in files})
+    chunks = {(entry.parent_dataset_id, entry.artifact_name or "") for entry in files}
     tasks: Mapping[str, Task] = {
         holder: Task.get_task(task_id=holder) for holder in {holder for holder, _ in chunks}
     }
-    faults = (_artifact_fault(tasks[holder], name) for holder, name in chunks)
+    parts = sorted(chunks | {(holder, STATE) for holder in tasks})
+    faults = (_artifact_fault(tasks[holder], name) for holder, name in parts)
     return next(filter(None, faults), "")
 
 

@@ -201,8 +201,8 @@ def stages(faults, workdir, data):
         facts["packing"] = str(error)
     shutil.disk_usage = usage
     draft, content, *rest = ingest()
-    set_faults(faults, refused=STATE)
-    facts["finalize_refused"] = error_of(register, draft, content)
+    set_faults(faults, gone=STATE)
+    facts["state_gone"] = error_of(register, draft, content)
     set_faults(faults, gone=CHUNK)
     facts["draft_gone"] = error_of(register, draft, content)
     facts["before"] = finished()
@@ -261,10 +261,11 @@ def test_no_failed_upload_becomes_a_version(facts):
 
 
 def test_register_fails_with_the_reason_and_can_be_repeated(facts):
-    assert facts["finalize_refused"][0] == "NotStored"
-    assert "No space is left on the server" in facts["finalize_refused"][1]
-    assert "is missing at http" in facts["draft_gone"][1]
-    assert "--refresh ingest" in facts["draft_gone"][1]
+    for case in ("state_gone", "draft_gone"):
+        name, message = facts[case]
+        assert name == "NotStored"
+        assert "is missing at http" in message
+        assert "--refresh ingest" in message
     assert facts["before"] == {}
     assert facts["registered"]
     assert facts["reused"]

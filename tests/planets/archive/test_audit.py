@@ -5,8 +5,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from support.archives import TAGS, jpeg, lay_out, snapshot, table
 
@@ -14,6 +16,7 @@ from planets.archive.audit import BadChips, audit
 from planets.archive.layout import source_stamp
 from planets.archive.table import find_archive
 from planets.archive.writer import write_archive
+from planets.chips.jpeg import decode
 from planets.synthetic.labels import LABELS, PLANETS
 
 
@@ -67,12 +70,17 @@ class TestAudit:
     def test_a_known_file_is_hashed_but_not_decoded(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        before = audit(find_archive(folder), 0)
+        before = audit(find_archive(folder, PLANETS), 0)
         changed = folder / "train-jpg/train_1.jpg"
-        changed.write_bytes(changed.read_bytes()[:-20])
+        changed.write_bytes(changed.read_bytes() + b"more")
         decoded: list[bytes] = []
-        monkeypatch.setattr("planets.archive.audit.decode", decoded.append)
-        after = audit(find_archive(folder), 0, known=set(before.chips["sha256"]))
+
+        def recorded(data: bytes) -> NDArray[np.uint8]:
+            decoded.append(data)
+            return decode(data)
+
+        monkeypatch.setattr("planets.archive.audit.decode", recorded)
+        after = audit(find_archive(folder, PLANETS), 0, known=set(before.chips["sha256"]))
         assert decoded == [changed.read_bytes()]
         columns = ["image_name", "sha256", "dimensions", "mode"]
         rest = [frame[columns][frame["image_name"] != "train_1"] for frame in (before.chips, after.chips)]
