@@ -11,8 +11,8 @@ from planets.labels import LabelSet
 from steps.clearml.chips import LABEL_SET, tag_value
 from steps.clearml.task import CONTENT, DONE, content_tag, controller_of, current_task, exactly
 from steps.clearml.uploads import (
-    Draft,
     NotStored,
+    close_dataset,
     dataset_fault,
     new_dataset,
     require_readable,
@@ -162,9 +162,7 @@ def finalize(dataset_id: str) -> None:
         NotStored: a file of it is not stored.
     """
     require_readable(dataset_id)
-    draft = Draft.get(dataset_id=dataset_id, silence_alias_warnings=True)
-    if not draft.is_final():
-        draft.finalize()
+    close_dataset(dataset_id)
 
 
 def _readable(dataset_ids: Iterable[str]) -> Iterator[str]:

@@ -154,6 +154,13 @@ def upload_dataset(draft: Draft, folder: Path, paths: Collection[str]) -> None:
         raise NotStored(f"{what} was not stored: {'; '.join([fault, *dict.fromkeys(errors)])}; {_REMEDY}")
 
 
+def close_dataset(dataset_id: str) -> None:
+    """Finalize a version if it is a draft; its state is stored already."""
+    draft = Draft.get(dataset_id=dataset_id, silence_alias_warnings=True)
+    if not draft.is_final():
+        draft.finalize()
+
+
 def dataset_fault(dataset_id: str) -> str:
     """Return why a dataset cannot be read, or "": state and chunks, its ancestors' too, are stored in full.
 
