@@ -25,6 +25,9 @@ SINGLE_VALUE_ITERATION = -(2**31)
 DENSE = 5
 """Up to this many stored points per returned one, reading them all beats searching for each."""
 
+SPARSE = 16
+"""Up to this many iterations per bin, sorting the points into bins beats searching for those of each."""
+
 SLICE = 5_000
 """Events deleted in one transaction, so that other writers wait little."""
 
@@ -45,24 +48,24 @@ _VARIANT = (
     f"SELECT variant {_OF_TYPE} AND metric = :metric AND variant {{}} :variant ORDER BY variant LIMIT 1"
 )
 _SERIES = f"{_OF_TYPE} AND metric = :metric AND variant = :variant"
-_CURVE = f"{_SERIES} AND iter > {SINGLE_VALUE_ITERATION}"
-_ALL = f"SELECT iter, timestamp, value {_CURVE} ORDER BY iter"
-_COUNT = f"SELECT count(*) FROM (SELECT 1 {_CURVE} LIMIT :limit)"
-_SPAN = f"SELECT (SELECT max(iter) {_CURVE}) - (SELECT min(iter) {_CURVE})"
-_BINS = (
-    "SELECT CAST(avg(iter) AS INTEGER) AS iter, CAST(avg(timestamp) AS INTEGER) AS timestamp,"
-    f" avg(value) AS value {_CURVE} GROUP BY (iter - :first) / :width ORDER BY 1"
-)
-_ENDS = f"SELECT (SELECT min(iter) {_CURVE}) AS first, (SELECT max(iter) {_CURVE}) AS last"
+
+_ID = "SELECT id FROM curves WHERE task = ? AND metric = ? AND variant = ?"
+_POINTS = f"FROM points WHERE curve = :curve AND iter > {SINGLE_VALUE_ITERATION}"
+_ALL = f"SELECT iter, timestamp, value {_POINTS} ORDER BY iter"
+_COUNT = f"SELECT count(*) FROM (SELECT 1 {_POINTS} LIMIT :limit)"
+_ENDS = f"SELECT (SELECT min(iter) {_POINTS}) AS first, (SELECT max(iter) {_POINTS}) AS last"
 _WALK = f"""
 WITH RECURSIVE walk (place) AS (
-    SELECT min(iter) {_CURVE}
+    SELECT min(iter) {_POINTS}
     UNION ALL
-    SELECT (SELECT iter {_SERIES} AND iter >= place + :step ORDER BY iter LIMIT 1)
+    SELECT (SELECT iter {_POINTS} AND iter >= place + :step ORDER BY iter LIMIT 1)
     FROM walk WHERE place IS NOT NULL
 )
-SELECT iter, timestamp, value {_SERIES} AND iter IN walk ORDER BY iter
+SELECT iter, timestamp, value {_POINTS} AND iter IN walk ORDER BY iter
 """
+_MEANS = "SELECT CAST(avg({x}) AS INTEGER) AS x, avg(value) AS value " + _POINTS
+_BIN = _MEANS.replace(":curve", "?") + " AND iter BETWEEN ? AND ?"
+_BINS = f"{_MEANS} GROUP BY (iter - :first) / :width ORDER BY 1"
 
 
 @dataclass(frozen=True)
@@ -153,29 +156,57 @@ def curve(db: sqlite3.Connection, task: str, metric: str, variant: str, samples:
     A longer curve is thinned to every n-th report, a very long one to the first report at or after evenly
     spaced iterations. A series that is a single value has no points.
     """
-    place = {"task": task, "type": SCALAR, "metric": metric, "variant": variant}
+    place = _curve(db, task, metric, variant)
     if samples <= 0:
         return db.execute(_ALL, place).fetchall()
-    count = db.execute(_COUNT, place | {"limit": DENSE * samples + 1}).fetchone()[0]
+    count = _count(db, place, DENSE * samples)
     if count <= DENSE * samples:
         return db.execute(_ALL, place).fetchall()[:: -(-count // samples) or 1]
-    span = db.execute(_SPAN, place).fetchone()[0]
-    return db.execute(_WALK, place | {"step": span // samples + 1}).fetchall()
+    ends = db.execute(_ENDS, place).fetchone()
+    return db.execute(_WALK, place | {"step": (ends["last"] - ends["first"]) // samples + 1}).fetchall()
 
 
 def averaged_curve(
-    db: sqlite3.Connection, task: str, metric: str, variant: str, samples: int
-) -> list[sqlite3.Row]:
-    """Return (iter, timestamp, value) of a curve in at most ``samples`` bins of equal width (0: all points).
+    db: sqlite3.Connection, task: str, metric: str, variant: str, samples: int, axis: str = "iter"
+) -> list[tuple[int, float]]:
+    """Return (x, value) of a curve in at most ``samples`` bins of equal width (0: all points).
 
     A longer curve is cut into bins of equally many iterations, each of which gives the means of its points.
+
+    Args:
+        db: The open transaction.
+        task: The id of the task or model.
+        metric: The series' metric.
+        variant: The series' variant.
+        samples: The largest number of points returned.
+        axis: What x is, ``iter`` or ``timestamp``.
     """
-    place = {"task": task, "type": SCALAR, "metric": metric, "variant": variant}
-    if samples <= 0 or db.execute(_COUNT, place | {"limit": samples + 1}).fetchone()[0] <= samples:
-        return db.execute(_ALL, place).fetchall()
-    ends = db.execute(_ENDS, place).fetchone()
-    width = -(-(ends["last"] - ends["first"] + 1) // samples)
-    return db.execute(_BINS, place | {"first": ends["first"], "width": width}).fetchall()
+    place = _curve(db, task, metric, variant)
+    if samples <= 0 or _count(db, place, samples) <= samples:
+        return [(point[axis], point["value"]) for point in db.execute(_ALL, place)]
+    first, last = db.execute(_ENDS, place).fetchone()
+    width = -(-(last - first + 1) // samples)
+    cursor = db.cursor()
+    cursor.row_factory = None  # plain tuples
+    if width <= SPARSE:
+        return cursor.execute(_BINS.format(x=axis), place | {"first": first, "width": width}).fetchall()
+    sql = _BIN.format(x=axis)
+    bins = (
+        cursor.execute(sql, (place["curve"], start, start + width - 1)).fetchone()
+        for start in range(first, last + 1, width)
+    )
+    return [point for point in bins if point[1] is not None]
+
+
+def _curve(db: sqlite3.Connection, task: str, metric: str, variant: str) -> dict[str, int]:
+    """Return the value that selects the curve's points, of none if there is no such curve."""
+    row = db.execute(_ID, (task, metric, variant)).fetchone()
+    return {"curve": row["id"] if row else -1}
+
+
+def _count(db: sqlite3.Connection, place: dict[str, int], limit: int) -> int:
+    """Return the number of the curve's points, at most one more than the limit."""
+    return int(db.execute(_COUNT, place | {"limit": limit + 1}).fetchone()[0])
 
 
 def in_series(wanted: dict[str, list[str]]) -> tuple[str, list[str]]:

@@ -205,9 +205,9 @@ def _curves(call: Call, task: str) -> Document:
     for metric, variant in series(call.db, task, SCALAR):
         if wanted and (metric not in wanted or (wanted[metric] and variant not in wanted[metric])):
             continue
-        points = averaged_curve(call.db, task, metric, variant, samples)
+        points = averaged_curve(call.db, task, metric, variant, samples, KEYS[key])
         if points:
-            x, y = [point[KEYS[key]] for point in points], [point["value"] for point in points]
+            x, y = ([point[place] for point in points] for place in (0, 1))
             curves.setdefault(metric, {})[variant] = {"name": variant, "x": x, "y": y}
     return curves
 
