@@ -26,7 +26,7 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", help="a setting as key=value, such as training.epochs=3")
 ]
 Source = Annotated[str, typer.Option(envvar="DATASET_SOURCE", help="sample, local or kaggle")]
-DataPath = Annotated[str, typer.Option(envvar="DATASET_PATH", help="folder in the Kaggle layout, for local")]
+DataPath = Annotated[str, typer.Option(envvar="DATASET_PATH", help="folder of the chips, for local")]
 """Options that several commands share."""
 
 

@@ -19,6 +19,7 @@ from planets.config import ConfigError
 from planets.config.project import Config, DatasetSource
 from planets.config.training import ModelEntry, TrainingSettings, require_few
 from planets.sources.source import fetch_local
+from planets.synthetic.labels import PLANETS
 
 CONFIG = "config"
 """Configuration object of a task that holds the settings as YAML."""
@@ -68,6 +69,13 @@ def dump(config: Config) -> str:
     notify = config.notify.model_copy(update={"webhook": ""})
     travels = config.model_copy(update={"notify": notify})
     return yaml.safe_dump(travels.model_dump(mode="json"), sort_keys=False)
+
+
+def restore(text: str) -> Config:
+    """Return the settings that `dump` wrote; a run stored without labels has those of planets.yaml."""
+    tree = yaml.safe_load(text)
+    tree["dataset"].setdefault("labels", PLANETS.model_dump())
+    return Config.model_validate(tree)
 
 
 def run_arguments(
@@ -180,14 +188,22 @@ class Run:
         return run
 
     def check_source(self, workers_here: bool) -> None:
-        """Refuse a local folder that is faulty, if this host can see it.
+        """Refuse a local folder that is faulty, if this host can see it, and the sample with other labels.
 
         Raises:
+            ConfigError: the sample is drawn with labels that the label set lacks.
             SourceError: the folder is missing, and the workers are on this host.
             ArchiveError: the folder holds no archive, or its table is faulty.
         """
         data = self.config.dataset
-        if data.source == "local" and not self.dataset_id and (workers_here or Path(data.path).exists()):
+        if self.dataset_id:
+            return
+        if data.source == "sample" and not {*PLANETS.labels} <= {*data.labels.labels}:
+            raise ConfigError(
+                "dataset.labels: the synthetic sample has the labels of labels/planets.yaml; name the source "
+                "of other chips (DATASET_PATH=/some/folder)"
+            )
+        if data.source == "local" and (workers_here or Path(data.path).exists()):
             find_archive(fetch_local(data.path), data.labels)
 
     @property

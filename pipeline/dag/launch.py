@@ -7,17 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
 from clearml import PipelineController, Task
 
 from pipeline.clearml_tasks import DONE, TaskRecord, TaskUnavailable, exactly, fetch, find
-from pipeline.config.parameters import CONFIG, FORM, RUN_PARAMETERS, WHY, Run, dump, form_checks
+from pipeline.config.parameters import CONFIG, FORM, RUN_PARAMETERS, WHY, Run, dump, form_checks, restore
 from pipeline.connection import Api, named_server
 from pipeline.runs.state import PLAN, runs_of
 from pipeline.stack.queues import NoWorker
 from pipeline.workers import ALIVE_SECONDS, UNFINISHED, abandoned, failed_by_loss, mark_lost
 from planets.config.project import Config
-from planets.synthetic.labels import PLANETS
 
 ENTRY = Path(__file__).resolve().parents[1] / "entries" / "run.py"
 SCRIPT = "run_planets_pipeline.py"
@@ -69,10 +67,7 @@ def store_inputs(
 def stored_inputs(task: Task, names: Iterable[str]) -> tuple[Config, dict[str, str]]:
     """Return the settings and the parameters `names` of a task as edited; missing parameters are empty."""
     parameters = task.get_parameters()
-    tree = yaml.safe_load(task.get_configuration_object(CONFIG) or "")
-    # Runs stored before label sets were on the planets dataset.
-    tree["dataset"].setdefault("labels", PLANETS.model_dump())
-    config = Config.model_validate(tree)
+    config = restore(task.get_configuration_object(CONFIG) or "")
     return config, {name: str(parameters.get(f"Args/{name}") or "") for name in names}
 
 

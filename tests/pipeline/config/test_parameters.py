@@ -5,10 +5,17 @@ import json
 import pytest
 import yaml
 
-from pipeline.config.parameters import PER_MODEL, Run, dump, form_checks, plain_arguments, run_arguments
+from pipeline.config.parameters import (
+    PER_MODEL,
+    Run,
+    dump,
+    form_checks,
+    plain_arguments,
+    restore,
+    run_arguments,
+)
 from pipeline.config.settings import load_config
 from planets.config import ConfigError
-from planets.config.project import Config
 from planets.config.training import ModelEntry, TrainingSettings
 from server.web.runs.form import faults
 
@@ -95,7 +102,7 @@ def test_a_registered_version_replaces_the_source():
 
 
 def test_the_settings_travel_as_text():
-    assert Config.model_validate(yaml.safe_load(dump(CONFIG))) == CONFIG
+    assert restore(dump(CONFIG)) == CONFIG
 
 
 @pytest.mark.parametrize(
@@ -152,3 +159,18 @@ def test_a_plain_training_is_a_run_of_one_model():
     assert plain.training == {FIRST: CONFIG.training_of(FIRST, epochs=3)}
     with pytest.raises(ConfigError, match="one task trains one model"):
         Run.parse_plain(CONFIG, arguments | {"model": "0,1"})
+
+
+def test_a_run_stored_before_label_sets_has_that_of_the_planets_dataset():
+    tree = yaml.safe_load(dump(CONFIG))
+    del tree["dataset"]["labels"]
+    assert restore(yaml.safe_dump(tree)) == CONFIG
+
+
+def test_the_sample_with_other_labels_is_refused():
+    config = load_config("sample", [("dataset.labels", "labels/ucmerced.yaml")])
+    other = Run.parse(config, run_arguments(config))
+    with pytest.raises(ConfigError, match=r"sample has the labels of labels/planets.yaml"):
+        other.check_source(workers_here=True)
+    Run.parse(config, run_arguments(config, dataset_id="d1")).check_source(workers_here=True)
+    run().check_source(workers_here=True)

@@ -1,11 +1,16 @@
-"""A folder of the user's own, in the real layout, with all that real folders have; it is never changed."""
+"""A folder of the user's own: in the real layout with all its faults, or with labels of its own."""
 
+import csv
 import hashlib
 import json
+import re
 
 import numpy as np
 import pytest
-from PIL import Image
+import yaml
+from PIL import Image, ImageDraw
+
+from planets.synthetic.labels import LABELS
 
 pytestmark = pytest.mark.slow
 
@@ -132,3 +137,84 @@ def test_a_faulty_table_stops_at_once_with_file_line_and_value(checkout, tmp_pat
     assert printed.startswith("error:")
     for words in [str(tmp_path / "train_classes.csv"), *said]:
         assert words in printed
+
+
+SHAPES = {
+    "labels": ["circle", "square", "red", "blue", "blank"],
+    "titles": {"blank": "nothing at all"},
+    "groups": [
+        {"name": "shape", "labels": ["circle", "square", "blank"], "alone": ["blank"]},
+    ],
+    "card": {"subject": "drawings of shapes", "metres_per_pixel": 0.5},
+}
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    """300 drawings with five labels, and the file of their label set beside them."""
+    root = tmp_path_factory.mktemp("user") / "shapes"
+    (root / "train-jpg").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    lines = ["image_name,tags"]
+    for number in range(300):
+        shape, color = (
+            names[random.integers(len(names))] for names in (SHAPES["labels"][:2], ("red", "blue"))
+        )
+        image = Image.new("RGB", (48, 48), tuple(random.integers(180, 255, 3).tolist()))
+        left, top, side = random.integers(2, 20), random.integers(2, 20), random.integers(14, 26)
+        box = (left, top, left + side, top + side)
+        pen = ImageDraw.Draw(image)
+        if number % 6:
+            (pen.ellipse if shape == "circle" else pen.rectangle)(box, fill=color)
+        image.save(root / "train-jpg" / f"{number}.jpg")
+        lines.append(f"{number},{f'{color} {shape}' if number % 6 else 'blank'}")
+    (root / "train_classes.csv").write_text("\n".join([*lines, ""]))
+    (root / "shapes.yaml").write_text(yaml.safe_dump(SHAPES))
+    return root
+
+
+SHOWN = """
+import json, sys
+from clearml import Task
+tasks = [Task.get_task(task_id=task_id) for task_id in sys.argv[1:]]
+print(json.dumps([
+    [task.name, task.get_parameters(), task.get_last_scalar_metrics(), task.get_reported_plots(),
+     task.get_reported_single_values(), task.get_reported_console_output(1000),
+     {name: artifact.get() for name, artifact in task.artifacts.items() if name in ("audit", "per_label")}]
+    for task in tasks
+], default=str))
+"""
+
+
+def test_labels_of_the_users_own_are_trained_and_shown_by_settings_alone(checkout, shapes, tmp_path):
+    sets = [f"dataset.labels={shapes / 'shapes.yaml'}", "clearml.dataset=shapes", "training.epochs=2"]
+    printed = run(checkout, shapes, *(word for pair in sets for word in ("--set", pair)))
+    best = checkout.output / "best"
+    info = json.loads((best / "bundle.json").read_text())
+    assert info["label_set"]["labels"] == SHAPES["labels"]
+    metrics = json.loads((best / "metrics.json").read_text())
+    assert [*metrics["test"]["per_label"]] == SHAPES["labels"]
+    card = (best / "README.md").read_text()
+    for text in (
+        "that tags drawings of shapes with 5 labels",
+        "at 0.5 m a pixel",
+        "| nothing at all (`blank`) |",
+        "- shape rule (exactly one of circle, square, nothing at all; nothing at all alone): ",
+    ):
+        assert text in card
+
+    table = tmp_path / "predictions.csv"
+    printed += checkout("predict", str(shapes / "train-jpg"), "--out", str(table))
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [*rows[0]] == ["image_name", "tags", *SHAPES["labels"]]
+    assert len(rows) == 300
+    assert {tag for row in rows for tag in row["tags"].split()} <= {*SHAPES["labels"]}
+
+    ids = [step["task_id"] for step in checkout.report()["steps"]]
+    shown = json.dumps(checkout.python(SHOWN, *ids))
+    assert "blank" in shown
+    texts = {"card": card, "bundle": json.dumps(info), "metrics": json.dumps(metrics), "terminal": printed}
+    for place, text in {**texts, "tasks": shown}.items():
+        for label in (*LABELS, "Amazon"):
+            assert not re.search(rf"\b{label}\b", text, re.IGNORECASE), f"{label} in {place}"
