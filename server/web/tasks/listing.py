@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from server.documents import ARCHIVED, Document
+from server.documents import Document
 from server.stores.events import metric_hash
 from server.stores.tasks import STATUSES
 from server.web.shell import text
@@ -15,14 +15,12 @@ from server.web.shell.section import Values, Visit
 MAX_COLUMNS = 8
 MAX_OFFERED = 80
 CHOICES = ("in_progress", "queued", "completed", "failed", "stopped", "published", "created")
-STARTED = "json_extract(doc, '$.started')"
-ENDED = "coalesce(json_extract(doc, '$.completed'), last_update)"
 ORDERS = {
     "name": "name COLLATE NOCASE",
     "status": "status",
     "type": "type",
-    "started": f"coalesce({STARTED}, json_extract(doc, '$.created'))",
-    "duration": f"julianday({ENDED}) - julianday({STARTED})",
+    "started": "started",
+    "duration": "julianday(coalesce(ended, last_update)) - julianday(started)",
 }
 """SQL of the columns by which a list can be sorted, beside those that a visitor adds."""
 
@@ -105,7 +103,8 @@ def page_ids(
     visit: Visit, view: View, size: int, condition: str = "1", values: Sequence[object] = ()
 ) -> list[str]:
     """Return the ids on the page that the address asks for, and one more, among tasks under a condition."""
-    conditions, parameters = [condition, f"{ARCHIVED} = ?"], [*values, view.archived]
+    archived = "EXISTS (SELECT 1 FROM json_each(system_tags) WHERE value = 'archived')"
+    conditions, parameters = [condition, f"{archived} = ?"], [*values, view.archived]
     if view.wanted:
         conditions.append("instr(lower(name), lower(?))")
         parameters.append(view.wanted)
@@ -113,7 +112,7 @@ def page_ids(
         conditions.append("status = ?")
         parameters.append(view.status)
     if view.tag:
-        conditions.append("EXISTS (SELECT 1 FROM json_each(doc, '$.tags') WHERE value = ?)")
+        conditions.append("EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)")
         parameters.append(view.tag)
     order = "rowid DESC"
     if view.sort:
@@ -127,10 +126,16 @@ def page_ids(
         direction = "DESC" if view.sort.startswith("-") else "ASC"
         order = f"{expression} IS NULL, {expression} {direction}, {order}"
     rows = visit.db.execute(
-        f"SELECT id FROM tasks WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ? OFFSET ?",
+        f"SELECT rowid FROM tasks INDEXED BY tasks_listed WHERE {' AND '.join(conditions)}"
+        f" ORDER BY {order} LIMIT ? OFFSET ?",
         (*parameters, size + 1, visit.integer("from")),
     )
-    return [row["id"] for row in rows]
+    places = json.dumps([row["rowid"] for row in rows])
+    found = visit.db.execute(
+        "SELECT t.id FROM json_each(?) AS place JOIN tasks AS t ON t.rowid = place.value ORDER BY place.key",
+        (places,),
+    )
+    return [row["id"] for row in found]
 
 
 def rows_of(db: sqlite3.Connection, columns: str, ids: Sequence[str]) -> list[sqlite3.Row]:
