@@ -15,11 +15,12 @@ def evaluate_model(
     """Return `(name, valid_f2, test_f2, constant_f2, model_id)`.
 
     `settings` and `label_set` are JSON: the refinements to try, and a `LabelSet`. `valid_f2` is cross-fitted:
-    everything chosen and fitted on one half of validation is scored on the other. `test_f2` is scored once,
-    by the decision fitted on all of validation. `constant_f2` is the score on test of the best prediction
-    that looks at no chip.
-    Artifacts are `bundle`, `scores` (for the ensemble), `per_chip` (F2 of each chip, for comparisons), and
-    the tables `per_label` and `refinements`.
+    everything chosen and fitted here on one half of validation is scored on the other. It does not pay for
+    the choice of the epoch, which the training made on all of validation. `test_f2` is scored once, by the
+    decision fitted on all of validation. `constant_f2` is the score on test of the best prediction that looks
+    at no chip.
+    Artifacts are `bundle`, `scores` (for the ensemble), `per_chip` (F2 of each chip and the number of
+    weights, for comparisons), and the tables `per_label` and `refinements`.
     """
     import json
     from collections import Counter
@@ -64,4 +65,5 @@ def evaluate_model(
         split_seed=split_seed,
         code_version=code_version,
     )
-    return store_evaluation(evaluation, bundle, store, model_id, model.history, model.best_epoch)
+    weights = sum(tensor.numel() for tensor in model.weights.values())
+    return store_evaluation(evaluation, bundle, store, model_id, model.history, model.best_epoch, weights)

@@ -13,14 +13,15 @@ def select_best(
     Args:
         candidates: `name=evaluation_task_id`, separated by spaces; evaluations that did not complete are left
             out. One string, so that the signature does not depend on the number of models.
-        champion: evaluation of the model published for the same test chips, or empty.
+        champion: evaluation of the model published for the same chips, or empty.
         when: rule by which the best replaces it, see `steps.clearml.publication.decide`.
         seed: of the comparisons.
         code_version: digest of the code that the result depends on.
 
     Returns:
-        `comparisons` and `publication` are JSON: the lead of the best over each other candidate on `valid`
-        (which selected it) and on `test`, and the fields of a `Publication`.
+        `comparisons` and `publication` are JSON: the `Lead` of the best over each other candidate, and the
+        fields of a `Publication`. The best has the highest `valid_f2`, except that an ensemble must be
+        significantly better on validation than the best single network. Test decides nothing.
 
     Raises:
         NothingToSelect: no evaluation completed.
@@ -28,7 +29,7 @@ def select_best(
     import json
 
     from planets.config.project import ENSEMBLE
-    from planets.metrics.significance import Comparison, compare
+    from planets.metrics.significance import lead, smaller_equals
     from steps.clearml.artifacts import load_arrays
     from steps.clearml.code_version import require_code
     from steps.clearml.models import NothingToSelect, completed_of, evaluation_of
@@ -40,26 +41,29 @@ def select_best(
     evaluations = [evaluation for evaluation in evaluations if evaluation.model_id]
     if not evaluations:
         raise NothingToSelect(f"no evaluation among {candidates!r} completed, so there is no best model")
-    # Ties go to a single model, which is cheaper to serve than an ensemble.
     evaluations.sort(
         key=lambda evaluation: (-evaluation.valid_f2, evaluation.name == ENSEMBLE, evaluation.name)
     )
-    best, *others = evaluations
     per_chip = {evaluation.name: load_arrays(evaluation.task_id, "per_chip") for evaluation in evaluations}
-
-    def compared(name: str, part: str) -> Comparison:
-        return compare(per_chip[best.name][f"{part}_f2"], per_chip[name][f"{part}_f2"], seed)
-
-    comparisons = {
-        other.name: {part: compared(other.name, part)._asdict() for part in ("valid", "test")}
-        for other in others
-    }
     for evaluation in evaluations:
         print(f"{evaluation.name:24} valid_f2 {evaluation.valid_f2:.4f}  test_f2 {evaluation.test_f2:.4f}")
-    for name, parts in comparisons.items():
-        for part, values in parts.items():
-            print(f"{best.name} better than {name} on {part}: {Comparison(**values)}")
-    report_comparisons(best.name, comparisons)
+    best = evaluations[0]
+    singles = [evaluation for evaluation in evaluations if evaluation.name != ENSEMBLE]
+    if best.name == ENSEMBLE and singles:
+        gain = lead(per_chip[ENSEMBLE], per_chip[singles[0].name], seed).valid
+        # A single network is cheaper to serve, so a share of noise must not decide for the ensemble.
+        if not gain.better:
+            best = singles[0]
+            print(f"the ensemble is not significantly better than {best.name} on validation: {gain}")
+    leads = {
+        other.name: lead(per_chip[best.name], per_chip[other.name], seed)
+        for other in evaluations
+        if other is not best
+    }
+    for name, ahead in leads.items():
+        print(f"{best.name} better than {name} on validation: {ahead.valid}; on test: {ahead.test}")
+    print(smaller_equals(best.name, leads))
+    report_comparisons(best.name, leads)
     publication = decide(best, champion, when, seed)
     if publication.published:
         publish(best)
@@ -70,6 +74,6 @@ def select_best(
         best.test_f2,
         best.model_id,
         best.task_id,
-        json.dumps(comparisons),
+        json.dumps({name: ahead.document() for name, ahead in leads.items()}),
         json.dumps(publication._asdict()),
     )

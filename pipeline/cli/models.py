@@ -131,6 +131,8 @@ def select(
     boards = leaderboard.leaderboards(api, config.clearml.project)
     name = model_name(config, model)
     selection = leaderboard.select(api, config.clearml.project, boards, name, task, split)
+    if not (name or task):
+        selection = selection.preferred(config.split.seed)
     comparisons = selection.comparisons(config.split.seed)
     leaderboard.show_selection(console, boards, selection, comparisons)
     best = selection.best

@@ -1,4 +1,4 @@
-"""The incumbent: the published model for the test chips of a run, which the run's best has to beat."""
+"""The incumbent: the published model for the chips of a run, which the run's best has to beat."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,21 +21,21 @@ def fill_in_champion(
     """
     api = Api(wait=True)
     candidates = [word.partition("=")[2] for word in str(parameters["kwargs/candidates"]).split()]
-    test = _test_chips(api, candidates)
-    best = _published_best(api, test) if test else None
+    chips = _chips_of(api, candidates)
+    best = _published_best(api, chips) if chips else None
     parameters["kwargs/champion"] = _evaluation(api, best, parameters) if best else ""
 
 
-def _test_chips(api: Api, candidates: list[str]) -> dict[str, str]:
-    """Return the dataset and split that the candidates were tested on; empty when none was evaluated."""
+def _chips_of(api: Api, candidates: list[str]) -> dict[str, str]:
+    """Return the dataset and split that the candidates were evaluated on; empty when none was evaluated."""
     for task in fetch(api, candidates, ARGUMENTS).values():
         if task.done:
             return {name: task.arguments[name] for name in ("dataset_id", "split_id")}
     return {}
 
 
-def _published_best(api: Api, test: Mapping[str, str]) -> dict[str, str] | None:
-    """Return the metadata of the model that was published last for these test chips, if there is one.
+def _published_best(api: Api, chips: Mapping[str, str]) -> dict[str, str] | None:
+    """Return the metadata of the model that was published last for these chips, if there is one.
 
     A model that was archived, or whose evaluation was deleted, is passed over for the one before it.
     """
@@ -44,7 +44,7 @@ def _published_best(api: Api, test: Mapping[str, str]) -> dict[str, str] | None:
         ready=True,
         system_tags=["-archived"],
         only_fields=["id", "metadata"],
-        **{f"metadata.{name}.value": value for name, value in test.items()},
+        **{f"metadata.{name}.value": value for name, value in chips.items()},
     )["models"]
     notes = [{name: str(item["value"]) for name, item in model["metadata"].items()} for model in models]
     published = sorted((note for note in notes if "published" in note), key=lambda note: note["published"])

@@ -19,9 +19,9 @@ INTRODUCTION = """\
 Written by `make experiments` from the project `{project}` in ClearML; edits here are overwritten.
 
 F2 is the mean over chips, with its 95 % bootstrap interval. Models are ranked by `valid_f2`, which is
-cross-fitted; test is used once per evaluation. Scores are comparable within one table only: its models were
-evaluated on the same chips. Time is the duration of the training; a plain training's includes data and
-evaluation.
+cross-fitted but does not pay for the choice of the epoch; test is used once per evaluation and decides
+nothing. Scores are comparable within one table only: its models were evaluated on the same chips. Time is
+the duration of the training; a plain training's includes data and evaluation.
 """
 
 COLUMNS = ("model", "settings", "valid F2", "test F2", "time", "from")

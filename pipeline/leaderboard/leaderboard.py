@@ -12,9 +12,9 @@ from rich.table import Table
 
 from pipeline.clearml_tasks import DONE, TaskRecord, TaskUnavailable, fetch, find, project_ids
 from pipeline.connection import Api
-from pipeline.runs.outcome import Comparisons, gain_text
+from pipeline.runs.outcome import AHEAD, Comparisons, gain_text
 from planets.config.project import ENSEMBLE
-from planets.metrics.significance import compare
+from planets.metrics.significance import lead, smaller_equals
 from steps.clearml.artifacts import load_arrays
 
 SHOWN = 20
@@ -59,15 +59,24 @@ class Selection:
         return best_of_each[best_of_each["model"].ne(str(self.best["model"]))]
 
     def comparisons(self, seed: int) -> Comparisons:
-        """Return the gain of the selected model over each rival, chip by chip, on validation and test."""
+        """Return the lead of the selected model over each rival, chip by chip."""
         best = load_arrays(self.best["task_id"], "per_chip")
-        comparisons = {}
-        for model, task_id in self.rivals[["model", "task_id"]].itertuples(index=False):
-            rival = load_arrays(task_id, "per_chip")
-            comparisons[model] = {
-                split: compare(best[f"{split}_f2"], rival[f"{split}_f2"], seed) for split in ("valid", "test")
-            }
-        return comparisons
+        return {
+            model: lead(best, load_arrays(task_id, "per_chip"), seed)
+            for model, task_id in self.rivals[["model", "task_id"]].itertuples(index=False)
+        }
+
+    def preferred(self, seed: int) -> "Selection":
+        """Return the best single network instead of an ensemble that is not significantly better.
+
+        As in the pipeline's `select`: a single network is cheaper to serve.
+        """
+        singles = self.leaderboard.rows[~self.leaderboard.rows["is_ensemble"].astype(bool)]
+        if not self.best["is_ensemble"] or singles.empty:
+            return self
+        single = records(singles.head(1))[0]
+        ensemble, network = (load_arrays(row["task_id"], "per_chip") for row in (self.best, single))
+        return self if lead(ensemble, network, seed).valid.better else Selection(self.leaderboard, single)
 
 
 def leaderboards(api: Api, project: str) -> list[Leaderboard]:
@@ -227,9 +236,9 @@ def _select_task(boards: Sequence[Leaderboard], task: str) -> Selection:
 
 
 def _table(selection: Selection, comparisons: Comparisons) -> Table:
-    table = Table()
+    table = Table(caption=smaller_equals(selection.best["model"], comparisons))
     table.add_column("model", no_wrap=True)
-    for heading in ("valid_f2", "test_f2", "best ahead on test"):
+    for heading in ("valid_f2", "test_f2", AHEAD):
         table.add_column(heading, justify="right")
     for heading in ("from", "completed", "task"):
         table.add_column(heading, no_wrap=True)
@@ -240,7 +249,7 @@ def _table(selection: Selection, comparisons: Comparisons) -> Table:
             f"[bold green]{row['model']} *[/bold green]" if selected else row["model"],
             f"{row['valid_f2']:.4f}",
             f"{row['test_f2']:.4f}",
-            gain_text(comparisons[row["model"]]["test"]) if row["task_id"] in compared else "",
+            gain_text(comparisons[row["model"]].valid) if row["task_id"] in compared else "",
             "pipeline" if row["run_id"] else "plain training",
             f"{row['completed']:%Y-%m-%d %H:%M}",
             row["task_id"][:8],

@@ -15,10 +15,11 @@ from rich.text import Text
 
 from pipeline.connection import Api
 from pipeline.errors import INTERRUPTED
-from pipeline.runs.outcome import Outcome, gain_text, install_bundle, judge
+from pipeline.runs.outcome import AHEAD, Outcome, gain_text, install_bundle, judge
 from pipeline.runs.state import RunState, Step, read_run, states
 from pipeline.runs.stop import stop_run
 from pipeline.workers import Watch, abandoned, failed_by_loss
+from planets.metrics.significance import smaller_equals
 from planets.system import atomic_write
 
 STYLES = {
@@ -155,9 +156,10 @@ def _print(outcome: Outcome, api: Api, console: Console) -> None:
 def _score_table(outcome: Outcome) -> Table:
     table = Table()
     table.add_column("model", no_wrap=True)
-    for heading in ("valid_f2", "test_f2", "best ahead on test", "training"):
+    for heading in ("valid_f2", "test_f2", AHEAD, "training"):
         table.add_column(heading, justify="right")
     best = outcome.best
+    table.caption = smaller_equals(best.name, best.comparisons) if best else None
     for score in outcome.models:
         selected = best is not None and best.name == score.name
         comparison = best.comparisons.get(score.name) if best else None
@@ -165,7 +167,7 @@ def _score_table(outcome: Outcome) -> Table:
             f"[bold green]{score.name} *[/bold green]" if selected else score.name,
             f"{score.valid_f2:.4f}",
             f"{score.test_f2:.4f}",
-            gain_text(comparison["test"]) if comparison else "",
+            gain_text(comparison.valid) if comparison else "",
             clock(score.seconds),
         )
     constant = outcome.models[0].constant_f2

@@ -17,10 +17,13 @@ from pipeline.runs.state import GOOD, RunState, Step
 from planets.bundle.card import CARD, model_card
 from planets.bundle.manifest import METRICS, BundleInfo
 from planets.config.project import ENSEMBLE
-from planets.metrics.significance import Comparison, format_p
+from planets.metrics.significance import Comparison, Lead
 
-Comparisons = Mapping[str, Mapping[str, Comparison]]
-"""Gain of the selected model over another, by the other's name and by split (`valid`, `test`)."""
+AHEAD = "best ahead on validation"
+"""Heading of the tables' column of `gain_text`."""
+
+Comparisons = Mapping[str, Lead]
+"""Lead of the selected model over each other one, by the other's name."""
 
 
 @dataclass(frozen=True)
@@ -134,16 +137,13 @@ def install_bundle(evaluate_id: str, folder: Path, comparisons: Comparisons) -> 
 
 
 def gain_text(comparison: Comparison) -> str:
-    """Format a gain for a table: `+0.0031, p = 0.06`."""
-    return f"{comparison.difference:+z.4f}, {format_p(comparison.p)}"
+    """Format a gain for a table, with its 95 % interval: `+0.0031 (-0.0002 to +0.0064)`."""
+    return f"{comparison.difference:+z.4f} ({comparison.low:+z.4f} to {comparison.high:+z.4f})"
 
 
 def _comparison_documents(comparisons: Comparisons) -> dict[str, Any]:
     """Return comparisons as a JSON document."""
-    return {
-        name: {split: comparison._asdict() for split, comparison in by_split.items()}
-        for name, by_split in comparisons.items()
-    }
+    return {name: ahead.document() for name, ahead in comparisons.items()}
 
 
 def _fields(record: object, *names: str) -> dict[str, Any]:
@@ -184,8 +184,7 @@ def _best(returned: Mapping[str, str]) -> Best | None:
         model_id=returned["model_id"],
         evaluate_id=returned["evaluate_id"],
         comparisons={
-            name: {split: Comparison(**fields) for split, fields in by_split.items()}
-            for name, by_split in json.loads(returned["comparisons"]).items()
+            name: Lead.read(document) for name, document in json.loads(returned["comparisons"]).items()
         },
         publication=json.loads(returned["publication"]),
     )

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from planets.archive import SPLITS
 from planets.bundle.manifest import BundleInfo
-from planets.metrics.significance import format_p
+from planets.metrics.significance import Lead, format_p, smaller_equals
 
 CARD = "README.md"
 """File name of the card in a bundle's folder, where model hubs look for it."""
@@ -40,6 +40,7 @@ def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
         info: the content of `bundle.json`.
         metrics: the content of `metrics.json`.
     """
+    leads = {name: Lead.read(document) for name, document in metrics.get("comparisons", {}).items()}
     text = _TEMPLATES.get_template("card.md.jinja").render(
         card_data=_head(info, metrics).to_yaml(),
         info=info,
@@ -54,7 +55,8 @@ def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
         decision=info.decision,
         shares=list(zip(info.members, info.decision.shares, strict=True)),
         rejected=[trial["name"] for trial in metrics["refinements"] if not trial["kept"]],
-        comparisons={name: splits["test"] for name, splits in metrics.get("comparisons", {}).items()},
+        comparisons=leads,
+        smaller=smaller_equals(info.name, leads),
     )
     return str(ModelCard(text.strip() + "\n"))
 

@@ -119,9 +119,13 @@ class SplitSettings(Settings):
     """Sizes of the splits; chips in neither validation nor test are for training."""
 
     valid: Fraction = Field(
-        gt=0, description="fraction of the validation split, which selects checkpoints and fits decisions"
+        gt=0,
+        description="fraction of the validation split, which selects checkpoints, fits decisions and ranks "
+        "models; its scores do not pay for the choice of the epoch",
     )
-    test: Fraction = Field(gt=0, description="fraction of the test split, scored once at the end")
+    test: Fraction = Field(
+        gt=0, description="fraction of the test split, scored once at the end; it decides nothing"
+    )
     seed: int = Field(ge=0, description="seed of the split; equal seeds split equal chips equally")
 
     @model_validator(mode="after")
@@ -153,7 +157,7 @@ class PublishSettings(Settings):
     """The condition under which a run's best model is published."""
 
     when: PublishRule = Field(
-        description="test F2 compared with the published best on the same test chips: `better`, "
+        description="validation F2 compared with the published best on the same chips: `better`, "
         "significantly higher; `higher`, by any amount; `always`, unconditionally"
     )
 

@@ -2,7 +2,8 @@
 
 The scores stay unbiased because everything that is chosen or fitted (ensemble weights, refinements,
 calibration, thresholds) comes from one procedure, `_fit`. For the validation score the procedure sees one
-half of validation and predicts the other, so its choices are paid for as well. For test, and for the bundle,
+half of validation and predicts the other, so its choices are paid for as well. The choice of the epoch is
+not: the training made it on all of validation. For test, and for the bundle,
 it sees all of validation and never a label of test.
 """
 

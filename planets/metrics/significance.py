@@ -7,7 +7,8 @@ tested.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,6 +47,51 @@ class Comparison(NamedTuple):
     def __str__(self) -> str:
         """Format as `+0.0031, 95 % [-0.0002, +0.0064], p = 0.06`."""
         return f"{self.difference:+z.4f}, 95 % [{self.low:+z.4f}, {self.high:+z.4f}], {format_p(self.p)}"
+
+
+class Lead(NamedTuple):
+    """Advantage of the selected model over another candidate.
+
+    Attributes:
+        valid: on validation, which decides.
+        test: on test, which is reported and decides nothing.
+        smaller: True if the other is a network with fewer weights.
+    """
+
+    valid: Comparison
+    test: Comparison
+    smaller: bool = False
+
+    def document(self) -> dict[str, Any]:
+        """Return the lead for JSON."""
+        return {"valid": self.valid._asdict(), "test": self.test._asdict(), "smaller": self.smaller}
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Lead:
+        """Read what `document` returned; that of an earlier version has no `smaller`."""
+        valid, test = (Comparison(**document[split]) for split in ("valid", "test"))
+        return cls(valid, test, bool(document.get("smaller")))
+
+
+def lead(best: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]], seed: int) -> Lead:
+    """Compare two evaluations by their arrays per chip.
+
+    Args:
+        best: `valid_f2` and `test_f2` of the same chips, and the number of `weights` of a single network.
+        other: likewise.
+        seed: seed of the comparisons.
+    """
+    valid, test = (compare(best[f"{split}_f2"], other[f"{split}_f2"], seed) for split in ("valid", "test"))
+    sizes = [int(arrays["weights"]) for arrays in (other, best) if "weights" in arrays]
+    return Lead(valid, test, smaller=len(sizes) == 2 and sizes[0] < sizes[1])
+
+
+def smaller_equals(best: str, leads: Mapping[str, Lead]) -> str:
+    """Return a sentence that names the smaller networks which `best` does not beat, or an empty text."""
+    names = [name for name, its_lead in leads.items() if its_lead.smaller and not its_lead.valid.better]
+    if not names:
+        return ""
+    return f"{best} is not significantly better on validation than a smaller network: {', '.join(names)}"
 
 
 def compare(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Comparison:

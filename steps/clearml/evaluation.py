@@ -5,6 +5,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from planets.bundle.bundle import Bundle
 from planets.bundle.manifest import FIGURES
 from planets.chips.store import ChipStore
@@ -23,6 +25,7 @@ def store_evaluation(
     model_id: str = "",
     history: Sequence[Mapping[str, float]] = (),
     best_epoch: int = 0,
+    weights: int = 0,
 ) -> tuple[str, float, float, float, str]:
     """Store an evaluation with this task: artifacts, scores, tables and figures.
 
@@ -33,13 +36,14 @@ def store_evaluation(
         model_id: the registered model; empty: the zipped bundle is registered as this task's model.
         history: metrics of each epoch, if the model has a training of its own.
         best_epoch: epoch of the checkpoint that was kept.
+        weights: number of weights of a single network, by which comparisons know the smaller one.
 
     Returns:
         `(name, valid_f2, test_f2, constant_f2, model_id)`, the return of the steps.
     """
     info = bundle.info
     per_chip = evaluation.per_chip()
-    store_arrays("per_chip", per_chip)
+    store_arrays("per_chip", per_chip | ({"weights": np.array(weights)} if weights else {}))
     report_subject(info.dataset_id, info.content_hash, per_chip)
     with tempfile.TemporaryDirectory() as workdir:
         folder = Path(workdir) / "bundle"

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from planets.metrics.significance import Lead
 from steps.clearml.task import current_task
 from steps.clearml.uploads import upload_artifact, upload_figure
 
@@ -50,9 +51,9 @@ def report_evaluation(name: str, report: Mapping[str, Any]) -> None:
         show_table("shares", name, weights)
 
 
-def report_comparisons(best: str, comparisons: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+def report_comparisons(best: str, leads: Mapping[str, Lead]) -> None:
     """Report how much better `best` is than each other candidate; see `select_best`."""
-    table = comparisons_table(best, comparisons)
+    table = comparisons_table(best, leads)
     store_table("comparisons", table)
     for split in SPLITS:
         rows = table[table["split"] == split].drop(columns="split")
@@ -89,15 +90,17 @@ def refinements_table(trials: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return _rounded(table)
 
 
-def comparisons_table(
-    best: str, comparisons: Mapping[str, Mapping[str, Mapping[str, float]]]
-) -> pd.DataFrame:
-    """Return one row per split and other candidate: the difference of F2, its interval and its p-value."""
-    columns = ["split", f"{best} better than", "difference of F2", "low", "high", "p"]
+def comparisons_table(best: str, leads: Mapping[str, Lead]) -> pd.DataFrame:
+    """Return one row per split and other candidate: the difference of F2, its interval, p, and a verdict.
+
+    The verdict tells a significant lead from one that may be chance, and if the other network is smaller.
+    """
+    columns = ["split", f"{best} better than", "difference of F2", "low", "high", "p", "significant"]
     rows = [
-        [split, name, *(splits[split][key] for key in ("difference", "low", "high", "p"))]
+        [split, name, *compared, "yes" if compared.better else "no: smaller" if ahead.smaller else "no"]
         for split in SPLITS
-        for name, splits in comparisons.items()
+        for name, ahead in leads.items()
+        for compared in [ahead.valid if split == "valid" else ahead.test]
     ]
     return _rounded(pd.DataFrame(rows, columns=columns))
 

@@ -161,7 +161,10 @@ def finished_run(server: Embedded, name: str, **args: str) -> Run:
     server.call("models.set_ready", model=models["large"])
     server.events(*log(task, "best is large"))
     valid, test = F2["large"]
-    publication = {"published": True, "why": "published in place of small: +0.1250 on the same test chips"}
+    publication = {
+        "published": True,
+        "why": "published in place of small: +0.1250 on the same validation chips",
+    }
     chosen = {"name": "large", "valid_f2": valid, "test_f2": test, "model_id": models["large"]}
     complete(server, run, "select", publication=json.dumps(publication), **chosen)
     server.call("tasks.completed", task=run.id)

@@ -1,6 +1,7 @@
 """Evaluations are ranked per split, newest dataset first, and rendered as experiments.md."""
 
 import pytest
+from support import sdk_process
 from support.embedded import sdk_runner
 
 EVALUATIONS = """
@@ -154,3 +155,31 @@ def test_experiments_are_tables_that_stay_the_same(found):
     assert rows["a0.6000"][1] == r"resnet\|x, 2 epochs"
     assert rows["a0.6000"][5].startswith("plain training 20")
     assert rows["b0.7000"][5].startswith("a deleted run 20")
+
+
+def preferences():
+    import numpy as np
+    import pandas as pd
+
+    from pipeline.leaderboard.leaderboard import Leaderboard, Selection
+    from steps.clearml.artifacts import store_arrays
+
+    def stored(lead):
+        with sdk_process.running_task("evaluation") as task:
+            f2 = np.linspace(0.2, 0.9, 60) + lead * (1 + np.arange(60) % 3)
+            store_arrays("per_chip", {"valid_f2": f2, "test_f2": f2})
+        return task.id
+
+    def preferred(ensemble):
+        rows = pd.DataFrame(
+            {"model": ["ensemble", "a"], "task_id": [ensemble, single], "is_ensemble": [True, False]}
+        )
+        board = Leaderboard("one", "chips", "d", "", rows)
+        return Selection(board, rows.to_dict("records")[0]).preferred(seed=1).best["model"]
+
+    single = stored(0)
+    return [preferred(stored(0)), preferred(stored(0.01))]
+
+
+def test_an_ensemble_needs_a_significant_lead_over_the_best_single_network(server, tmp_path):
+    assert sdk_process.call(server, tmp_path, preferences) == ["a", "ensemble"]

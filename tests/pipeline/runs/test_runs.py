@@ -45,7 +45,7 @@ def receiver():
 
 @pytest.fixture(scope="module")
 def checkout(trained):
-    """Its chips are split again, so no model has been published for these test chips."""
+    """Its chips are split again, so no model has been published for these chips."""
     profile = trained.folder / "configs" / "profiles" / "sample.yaml"
     profile.write_text(profile.read_text() + "split: {seed: 5}\n")
     return trained
@@ -82,7 +82,7 @@ def test_a_webhook_receives_the_new_best_and_the_failure(receiver, broken, names
     assert f"train_{names[1]} failed" in failed["text"]
     assert broken["pipeline_id"] in failed["url"]
     assert broken["publication"]["published"] is True
-    assert "no model was published for these test chips before" in broken["printed"]
+    assert "no model was published for these chips before" in broken["printed"]
 
 
 def test_logs_of_a_failed_step_say_so_by_the_exit_code(checkout, broken, names):
@@ -179,7 +179,7 @@ def test_a_run_whose_controller_was_killed_is_resumed_and_followed(checkout, nam
     # A step that is stopped may fail at its next call, before its agent ends it.
     assert train["why"] in {f"it {end} when this run was tried before" for end in ("was stopped", "failed")}
     assert report["publication"]["published"] is True
-    assert "for these test chips before" in report["publication"]["why"]
+    assert "for these chips before" in report["publication"]["why"]
     assert followed.splitlines() == checkout("logs", step).splitlines()
     assert len(followed.splitlines()) > 5
 

@@ -25,7 +25,11 @@ def bundle(bundle_folder: Path) -> Bundle:
 def card(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> str:
     """Written without a network."""
     monkeypatch.setattr(socket, "socket", None)
-    compared = {"other": {"valid": GAIN, "test": GAIN}}
+    even = GAIN | {"difference": 0.0001, "p": 0.8}
+    compared = {
+        "other": {"valid": GAIN, "test": even},
+        "small": {"valid": even, "test": GAIN, "smaller": True},
+    }
     return model_card(bundle.info, {**bundle.metrics, "comparisons": compared})
 
 
@@ -46,7 +50,9 @@ def test_states_the_essentials(card: str, bundle: Bundle) -> None:
         f"**{bundle.metrics['test']['f2']:.4f}** (95 %: {low:.4f} to {high:.4f})",
         "| train chips | 48 |",
         "`abc`",
-        "| other | +0.0123 | +0.0010 to +0.0200 | p = 0.04 |",
+        "| other | +0.0123 | +0.0010 to +0.0200 | p = 0.04 | +0.0001 |",
+        "| small | +0.0001 | +0.0010 to +0.0200 | p = 0.8 | +0.0123 |",
+        "tiny is not significantly better on validation than a smaller network: small.",
         "| tiny | `test_resnet` | 32 px | none |",
         "Its scores say nothing about real ones",
         "that tags satellite chips of the Amazon basin with 17 labels",

@@ -4,6 +4,7 @@ import math
 
 from support.sdk_process import running_task
 
+from planets.metrics.significance import Comparison, Lead
 from steps.clearml.reports import comparisons_table, per_label_table, refinements_table
 
 ROW = {
@@ -20,6 +21,7 @@ REPORT = {
     for split in ("valid", "test")
 }
 GAIN = {"difference": -1e-6, "low": -0.01, "high": 0.01, "p": 0.9}
+LEAD = Lead(Comparison(**GAIN), Comparison(**GAIN), smaller=True)
 TRIAL = {
     "name": "tta",
     "setting": "auto",
@@ -50,8 +52,9 @@ def test_negligible_losses_are_not_negative_zeros() -> None:
     refinements = refinements_table([TRIAL])
     assert math.copysign(1, refinements.loc[0, "gain"]) == 1
     assert refinements.loc[0, ["kept", "f2 without", "map with"]].tolist() == ["no", 0.9, 0.61]
-    comparisons = comparisons_table("a", {"b": {"valid": GAIN, "test": GAIN}})
-    assert list(comparisons) == ["split", "a better than", "difference of F2", "low", "high", "p"]
+    comparisons = comparisons_table("a", {"b": LEAD, "c": LEAD._replace(smaller=False)})
+    assert list(comparisons)[1:] == ["a better than", "difference of F2", "low", "high", "p", "significant"]
+    assert comparisons["significant"].tolist() == ["no: smaller", "no"] * 2
     assert (comparisons["difference of F2"].map(lambda value: math.copysign(1, value)) == 1).all()
 
 
@@ -68,7 +71,7 @@ def report():
     from steps.clearml.reports import report_comparisons
 
     with running_task("select") as task:
-        report_comparisons("a", {"b": {"valid": GAIN, "test": GAIN}})
+        report_comparisons("a", {"b": LEAD})
     task = Task.get_task(task_id=task.id)
     artifact = task.artifacts["comparisons"]
     return {
