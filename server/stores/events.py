@@ -50,22 +50,24 @@ _VARIANT = (
 _SERIES = f"{_OF_TYPE} AND metric = :metric AND variant = :variant"
 
 _ID = "SELECT id FROM curves WHERE task = ? AND metric = ? AND variant = ?"
-_POINTS = f"FROM points WHERE curve = :curve AND iter > {SINGLE_VALUE_ITERATION}"
+_CURVE = "FROM points WHERE curve = :curve"
+# Not where another lower bound stands: SQLite may search by this one and read everything after it.
+_POINTS = f"{_CURVE} AND iter > {SINGLE_VALUE_ITERATION}"
 _ALL = f"SELECT iter, timestamp, value {_POINTS} ORDER BY iter"
 _COUNT = f"SELECT count(*) FROM (SELECT 1 {_POINTS} LIMIT :limit)"
-_ENDS = f"SELECT (SELECT min(iter) {_POINTS}) AS first, (SELECT max(iter) {_POINTS}) AS last"
+_ENDS = f"SELECT (SELECT min(iter) {_POINTS}) AS first, (SELECT max(iter) {_CURVE}) AS last"
 _WALK = f"""
 WITH RECURSIVE walk (place) AS (
     SELECT min(iter) {_POINTS}
     UNION ALL
-    SELECT (SELECT iter {_POINTS} AND iter >= place + :step ORDER BY iter LIMIT 1)
+    SELECT (SELECT iter {_CURVE} AND iter >= place + :step ORDER BY iter LIMIT 1)
     FROM walk WHERE place IS NOT NULL
 )
-SELECT iter, timestamp, value {_POINTS} AND iter IN walk ORDER BY iter
+SELECT iter, timestamp, value {_CURVE} AND iter IN walk ORDER BY iter
 """
-_MEANS = "SELECT CAST(avg({x}) AS INTEGER) AS x, avg(value) AS value " + _POINTS
-_BIN = _MEANS.replace(":curve", "?") + " AND iter BETWEEN ? AND ?"
-_BINS = f"{_MEANS} GROUP BY (iter - :first) / :width ORDER BY 1"
+_MEANS = "SELECT CAST(avg({x}) AS INTEGER) AS x, avg(value) AS value FROM points WHERE curve = "
+_BIN = f"{_MEANS} ? AND iter BETWEEN ? AND ?"
+_BINS = f"{_MEANS} :curve AND iter >= :first GROUP BY (iter - :first) / :width ORDER BY 1"
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,32 @@ def test_a_curve_is_averaged_as_from_its_events(
         assert len(curve(db, "task", "loss", "v", samples)) <= (samples or len(reports))
 
 
+def steps(db: sqlite3.Connection, samples: int) -> int:
+    """How many thousand instructions SQLite takes to thin the long curve."""
+    taken = 0
+
+    def count() -> int:
+        nonlocal taken
+        taken += 1
+        return 0
+
+    db.set_progress_handler(count, 1000)
+    try:
+        assert len(curve(db, "long", "loss", "v", samples)) <= samples
+    finally:
+        db.set_progress_handler(None, 0)
+    return taken
+
+
+def test_a_long_curve_is_thinned_without_reading_it(tmp_path: Path) -> None:
+    with closing(Database(tmp_path / "server.db")) as database, database.write() as db:
+        db.execute("INSERT INTO curves (id, task, metric, variant) VALUES (1, 'long', 'loss', 'v')")
+        db.executemany("INSERT INTO points VALUES (1, ?, 0, 1.0)", ((n,) for n in range(50_000)))
+        few = steps(db, 50)
+        assert few < 20, "the points that are read, and a search for each"
+        assert few < steps(db, 500) < 20 * max(few, 1)
+
+
 POINTS = (
     "SELECT task, metric, variant, iter, timestamp, value FROM points JOIN curves ON curves.id = points.curve"
     " ORDER BY task, metric, variant, iter"

@@ -224,3 +224,18 @@ def test_old_lines_of_a_log_are_cleared(client: APIClient, shared: Embedded) -> 
     with pytest.raises(APIError) as error:
         client.events.clear_task_log(task="unknown")
     assert error.value.codes == (400, 101)
+
+
+READS = (
+    "events.download_task_log", "events.get_scalar_metric_data", "events.get_scalar_metrics_and_variants",
+    "events.get_task_events", "events.get_task_log", "events.get_task_plots",
+    "events.get_vector_metrics_and_variants", "events.scalar_metrics_iter_histogram",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("call", READS)
+def test_events_of_nothing(shared: Embedded, call: str) -> None:
+    assert shared.call(call, task="unknown").error == (400, 101)
+    assert shared.call(call, task="unknown", model_events=True).error == (400, 201)
+    model = shared.call("models.create", name="model", uri="http://f/m").data["id"]
+    assert shared.call(call, task=model, model_events=True).status == 200

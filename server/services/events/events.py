@@ -7,7 +7,7 @@ from typing import Any
 from server.dispatch import ANYTHING, Call, Service
 from server.documents import Document, milliseconds
 from server.requests import LARGEST_INTEGER
-from server.services.events.metrics import read_series
+from server.services.events.metrics import read_series, read_source
 from server.services.events.writer import add_events
 from server.stores.events import LOG, SCALAR, TYPES, delete_some, delete_some_lines, in_series
 from server.stores.models import load_model, save_model
@@ -34,7 +34,7 @@ def add_batch(call: Call) -> Document:
 def get_task_events(call: Call) -> Document:
     """Return a task's events by time, of one type or all; scroll for the next page."""
     kind = call.arguments.choice("event_type", TYPES, "")
-    task = call.arguments.text("task")
+    task = read_source(call)
     condition, values = ("task = ? AND type = ?", [task, kind]) if kind else ("task = ?", [task])
     return _scrolled(call, condition, values, _count(call, task, kind or None))
 
@@ -47,7 +47,7 @@ def get_task_log(call: Call) -> Document:
 
     ``metrics`` and ``iters``, the number of the last iterations, choose lines.
     """
-    task = call.arguments.text("task")
+    task = read_source(call)
     earlier = call.arguments.flag("navigate_earlier", True)
     start = call.arguments.integer("from_timestamp", -1)
     chosen, values = _chosen_lines(call, task)
@@ -71,7 +71,7 @@ def download_task_log(call: Call) -> Document:
     """Return all lines of the task's log, oldest first."""
     rows = call.db.execute(
         "SELECT doc FROM events WHERE task = ? AND type = 'log' ORDER BY timestamp, number",
-        (call.arguments.text("task"),),
+        (read_source(call),),
     )
     return {"lines": [json.loads(row["doc"]).get("msg", "") for row in rows]}
 
@@ -79,7 +79,7 @@ def download_task_log(call: Call) -> Document:
 @service.reads("get_scalar_metric_data", "task", "metric", *SCROLLED)
 def get_scalar_metric_data(call: Call) -> Document:
     """Return all reports of one metric or all, by time; scroll for the next page."""
-    task, metric = call.arguments.text("task"), call.arguments.maybe_text("metric")
+    task, metric = read_source(call), call.arguments.maybe_text("metric")
     if metric is None:
         return _scrolled(call, "task = ? AND type = ?", [task, SCALAR], _count(call, task, SCALAR))
     condition, values = "task = ? AND type = ? AND metric = ?", [task, SCALAR, metric]

@@ -4,7 +4,6 @@ import json
 import re
 from typing import Any
 
-from server import documents
 from server.dispatch import Call, Service
 from server.documents import Document
 from server.requests import Arguments
@@ -38,7 +37,7 @@ KEYS = {"iter": "iter", "timestamp": "timestamp", "iso_time": "timestamp"}
 @service.reads("scalar_metrics_iter_histogram", "task", "metrics", *CURVES)
 def scalar_metrics_iter_histogram(call: Call) -> Document:
     """Return the curves of a task: metric -> variant -> {x, y}, averaged in ``samples`` bins."""
-    return _curves(call, call.arguments.text("task"))
+    return _curves(call, read_source(call))
 
 
 @service.reads("multi_task_scalar_metrics_iter_histogram", "tasks", "metrics", *CURVES)
@@ -156,7 +155,7 @@ def get_vector_metrics_and_variants(call: Call) -> Document:
 @service.reads("get_task_plots", "task", *PLOTS)
 def get_task_plots(call: Call) -> Document:
     """Return a task's plots: the latest ``iters`` iterations of each metric and variant."""
-    events = _latest(call, [call.arguments.text("task")], PLOT)
+    events = _latest(call, [read_source(call)], PLOT)
     return {"plots": events, "returned": len(events), "total": len(events), "scroll_id": ""}
 
 
@@ -177,7 +176,8 @@ def get_multi_task_plots(call: Call) -> Document:
 def read_source(call: Call) -> str:
     """Return the id of the task or model whose events are meant; raises InvalidTask or InvalidModel."""
     source = call.arguments.text("task")
-    if documents.find(call.db, "models", source) is None:
+    sql = "SELECT 1 FROM tasks WHERE id = :id UNION ALL SELECT 1 FROM models WHERE id = :id"
+    if call.db.execute(sql, {"id": source}).fetchone() is None:
         load = load_model if call.arguments.flag("model_events") else load_task
         load(call.db, source)
     return source
@@ -222,7 +222,7 @@ def _single_values(call: Call, task: str) -> list[Document]:
 
 def _variants(call: Call, kind: str) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
-    for metric, variant in series(call.db, call.arguments.text("task"), kind):
+    for metric, variant in series(call.db, read_source(call), kind):
         names.setdefault(metric, []).append(variant)
     return names
 
