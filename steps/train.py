@@ -20,9 +20,10 @@ def train_model(
     from steps.clearml.logger import TaskLogger
     from steps.clearml.models import earlier_checkpoint, register_model
     from steps.clearml.reports import report_figures
+    from steps.clearml.weights import with_local_weights
 
     require_code("train", code_version)
-    model = ModelEntry.model_validate_json(entry)
+    model = with_local_weights(ModelEntry.model_validate_json(entry))
     settings = TrainingSettings.model_validate_json(training)
     chips = read_chips(dataset_id, labels)
     store = open_store(chips, settings.image_size)

@@ -41,9 +41,10 @@ def retrain(
 ) -> None:
     """Wait for new versions of the dataset, and start a run on each, until Ctrl-C."""
     config = settings(profile, set_)
-    from pipeline.config.parameters import Run, run_arguments
+    from pipeline.config.parameters import Run, run_arguments, with_digests
 
     edited = run_arguments(config, models=models)
+    config = with_digests(config, edited["models"])
     planned = Run.parse(config, edited)
     planned.check_source(workers_here=named_server(os.environ) is None)
     api = connect(config, start=True)

@@ -39,11 +39,12 @@ def train(
 ) -> None:
     """Train and test one model here, as one ClearML task: no pipeline, no agents."""
     config = settings(profile, set_, dataset_source, dataset_path)
-    from pipeline.config.parameters import Run, plain_arguments
+    from pipeline.config.parameters import Run, plain_arguments, with_digests
 
     numbers = {"epochs": epochs, "image_size": image_size, "batch_size": batch_size, "seed": seed}
     training = {**numbers, "learning_rate": learning_rate}
     edited = plain_arguments(config, model, dataset_id, **training)
+    config = with_digests(config, edited["model"])
     run = Run.parse_plain(config, edited)
     run.check_source(workers_here=True)
     api = connect_server(config)
@@ -80,7 +81,7 @@ def sweep(
     config = settings(profile, set_, dataset_source, dataset_path)
     from clearml import Task
 
-    from pipeline.config.parameters import plain_arguments
+    from pipeline.config.parameters import plain_arguments, with_digests
     from pipeline.config.ranges import read_ranges
     from pipeline.tasks.sweep import HOW_TO_GET_OPTUNA, Sweep, default_strategy, run_sweep, store_sweep
 
@@ -92,6 +93,7 @@ def sweep(
     }
     if not strategy and default_strategy() == "random":
         console.print(f"random search; Optuna would learn from the trials: {HOW_TO_GET_OPTUNA}")
+    config = with_digests(config, plain_arguments(config, model)["model"])
     planned = Sweep.parse(config, searched | plain_arguments(config, model, dataset_id, epochs=epochs))
     planned.run.check_source(workers_here=named_server(os.environ) is None)
     api = connect(config, start=True)

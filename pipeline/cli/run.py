@@ -34,13 +34,14 @@ def run(
 ) -> None:
     """Run the whole pipeline and put the best model into output/best."""
     config = settings(profile, set_, dataset_source, dataset_path)
-    from pipeline.config.parameters import Run, run_arguments
+    from pipeline.config.parameters import Run, run_arguments, with_digests
     from pipeline.controller import steps_of, steps_to_refresh
 
     numbers = {"epochs": epochs, "image_size": image_size, "batch_size": batch_size, "seed": seed}
     training = {**numbers, "learning_rate": learning_rate}
     to_refresh = ",".join(filter(None, (refresh, from_ and f"{from_.removesuffix('+')}+")))
     arguments = run_arguments(config, models=models, refresh=to_refresh, dataset_id=dataset_id, **training)
+    config = with_digests(config, arguments["models"])
     planned = Run.parse(config, arguments)
     planned.check_source(workers_here=named_server(os.environ) is None)
     steps_to_refresh(planned.refresh, steps_of(planned))

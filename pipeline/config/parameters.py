@@ -78,6 +78,43 @@ def restore(text: str) -> Config:
     return Config.model_validate(tree)
 
 
+def with_digests(config: Config, models: str) -> Config:
+    """Return the settings with the digest of each weights file of `models` that this host can read.
+
+    It travels with the run and is part of the training's cache key, so a file that changed is not mistaken
+    for the one that an earlier training started from.
+
+    Args:
+        config: the settings.
+        models: the parameter `models` of a run.
+
+    Raises:
+        WeightsError: a file has another digest than its entry states, or a folder lacks the architecture.
+    """
+    names = [model_name(config, word) for word in words(models)]
+    entries = [
+        _with_digest(entry, config.weights_of(entry))
+        if any(name == entry.name or name.startswith(f"{entry.name}_") for name in names)
+        else entry
+        for entry in config.models
+    ]
+    return config.model_copy(update={"models": tuple(entries)})
+
+
+def _with_digest(entry: ModelEntry, weights: str) -> ModelEntry:
+    named = entry.model_copy(update={"weights": weights})
+    place = Path(weights).expanduser().absolute()
+    if named.weights_kind != "path" or not place.exists():
+        return entry
+    # Imports torch, which takes seconds.
+    from planets.training.weights import find_file, require_digest, sha256_of
+
+    file = find_file(place, entry.architecture)
+    require_digest(file, entry.weights_sha256)
+    digest = entry.weights_sha256 or sha256_of(file)
+    return entry.model_copy(update={"weights": str(place), "weights_sha256": digest})
+
+
 def run_arguments(
     config: Config, models: str = "", refresh: str = "", dataset_id: str = "", **training: str
 ) -> dict[str, str]:

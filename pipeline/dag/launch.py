@@ -149,7 +149,7 @@ def require_trainable(api: Api, run: Run) -> None:
     unknown = {
         shape: (entry, training)
         for entry, training in chosen
-        if (shape := _shape({"architecture": entry.architecture, **training.model_dump()})) not in shapes
+        if (shape := _shape({"architecture": entry.timm_name, **training.model_dump()})) not in shapes
     }
     new_optimizers = {training.optimizer for _, training in chosen} - optimizers
     if not unknown and not new_optimizers:

@@ -243,5 +243,7 @@ class Config(Settings):
         return self.training.model_dump() | entry.training | large | overrides
 
     def weights_of(self, entry: ModelEntry) -> str:
-        """Return the path of an entry's pretrained weights; empty for timm's hub or no pretraining."""
-        return entry.weights or (self.weights if entry.pretrained else "")
+        """Return `weights` of an entry, or the project's folder if a pretrained entry names none."""
+        if entry.weights or not (entry.pretrained and self.weights):
+            return entry.weights
+        return str(Path(self.weights).expanduser().absolute())

@@ -7,7 +7,7 @@ from itertools import product
 from math import prod
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, StringConstraints
+from pydantic import AliasChoices, Field, StringConstraints, model_validator
 
 from planets.config import ConfigError, Fraction, Settings
 
@@ -19,6 +19,16 @@ MOST_TRAININGS = 64
 
 _SHORT = {"batch_size": "batch", "image_size": "px", "learning_rate": "lr", "weight_decay": "wd"}
 """Customary abbreviations in the names of trainings; other settings appear under their own names."""
+
+WeightsKind = Literal["none", "hub", "path", "address", "model"]
+
+_KINDS: dict[str, WeightsKind] = {
+    r"": "none",
+    r"[0-9a-f]{32}": "model",
+    r"\w+": "hub",
+    r"(https?|s3|gs|azure)://.+": "address",
+}
+"""Forms of `ModelEntry.weights`, the first that matches; any other text is a path."""
 
 
 class TrainingSettings(Settings):
@@ -86,8 +96,15 @@ class ModelEntry(Settings):
     pretrained: bool = Field(description="start from timm's pretrained weights")
     weights: str = Field(
         default="",
-        description="local weights instead of timm's hub: a file, or a folder with "
-        "`<architecture>.safetensors`",
+        description="pretrained weights other than the architecture's own: a tag of timm, such as "
+        "`lvd1689m`; a file, or a folder with `config.json` or with `<architecture>.safetensors`; an address "
+        "(https://, s3://, gs://, azure://); or the id of a ClearML model",
+    )
+    weights_sha256: str = Field(
+        default="",
+        pattern=r"^([0-9a-f]{64})?$",
+        description="SHA-256 of the weights file; a file with another one is refused. Required for an "
+        "address. For a file that the command can read it is computed if it is empty",
     )
     license: str = Field(
         min_length=1,
@@ -106,6 +123,29 @@ class ModelEntry(Settings):
     expected: str = Field(
         default="", description="expected F2 and cost from published reports, not measured by this project"
     )
+
+    @model_validator(mode="after")
+    def _addresses_have_a_digest(self) -> "ModelEntry":
+        # The content of an address may change: a cached training could be of other weights.
+        if self.weights_kind == "address" and not self.weights_sha256:
+            raise ValueError(
+                f"weights: {self.weights} needs `weights_sha256`, which `sha256sum FILE` prints for a copy"
+            )
+        return self
+
+    @property
+    def weights_kind(self) -> WeightsKind:
+        """Where the pretrained weights come from: `hub` is timm's, `none` a random initialization."""
+        if not self.weights and self.pretrained:
+            return "hub"
+        return next((kind for form, kind in _KINDS.items() if re.fullmatch(form, self.weights)), "path")
+
+    @property
+    def timm_name(self) -> str:
+        """The architecture with the tag of its weights, if they come from timm's hub."""
+        if not self.weights or self.weights_kind != "hub":
+            return self.architecture
+        return f"{self.architecture.partition('.')[0]}.{self.weights}"
 
 
 def fan_out(name: str, training: Mapping[str, Any]) -> dict[str, TrainingSettings]:

@@ -1,46 +1,25 @@
-"""timm networks with a head for the labels, and their pretrained weights."""
+"""timm networks with a head for the labels."""
 
 from __future__ import annotations
 
 import difflib
-import pickle
 from pathlib import Path
 from typing import Any, cast
 
 import timm
 import torch
-from safetensors import SafetensorError
-from timm.models import load_state_dict
+from huggingface_hub import hf_hub_download
 from torch import Tensor, nn
 
 from planets.chips import Channels
 from planets.config import ConfigError
 from planets.config.training import ModelEntry, TrainingSettings
-from planets.errors import PlanetsError
 from planets.training import TrainingError
 from planets.training.augment import train_size
-
-_UNREADABLE = (
-    SafetensorError,
-    pickle.UnpicklingError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    EOFError,
-    AttributeError,
-)
-"""Exceptions of the readers for a file that is not weights; there is no common base."""
+from planets.training.weights import WeightsError, find_file, load_weights, require_digest
 
 _MISFITS = (RuntimeError, AssertionError, ValueError, TypeError, LookupError, ArithmeticError)
 """Exceptions of networks for an input that does not suit them; there is no common base."""
-
-_SUFFIXES = (".safetensors", ".pth", ".bin")
-"""Suffixes of weight files, in the order in which a folder is searched."""
-
-
-class WeightsError(PlanetsError):
-    """Pretrained weights are missing, unreadable or of another network; the message names the remedies."""
 
 
 def build_model(
@@ -53,8 +32,8 @@ def build_model(
     """Make the network of an entry, every parameter trainable, with a new head of `num_labels` logits.
 
     Args:
-        entry: names the architecture and where the weights of the body come from: `weights`, a file or a
-            folder of files named for their architectures; else timm's hub if `pretrained`; else nowhere.
+        entry: names the architecture and where the weights of the body come from: a file or a folder on this
+            machine, timm's hub, or nowhere. Addresses and ClearML models are for `steps` to fetch.
         num_labels: outputs of the head, which timm puts where the architecture keeps it.
         image_size: pixels per side, for networks with a fixed input size (transformers).
         drop_rate: dropout before the head.
@@ -65,16 +44,20 @@ def build_model(
         ConfigError: timm has no such architecture.
         WeightsError: the pretrained weights are unavailable, or belong to another network.
     """
-    hub = entry.pretrained and not entry.weights
+    hub = entry.weights_kind == "hub"
     try:
+        if hub and entry.weights_sha256:
+            _require_hub_digest(entry)
         network = create(
-            entry.architecture, num_labels, image_size, hub, drop_rate=drop_rate, drop_path_rate=drop_path
+            entry.timm_name, num_labels, image_size, hub, drop_rate=drop_rate, drop_path_rate=drop_path
         )
     # The hub raises OSError for every failure of network, cache and server.
     except (OSError, RuntimeError) as error:
         raise WeightsError(_ways_out(entry, error)) from error
-    if entry.weights:
-        load_body(network, _weights_file(Path(entry.weights), entry.architecture))
+    if entry.weights and not hub:
+        file = find_file(Path(entry.weights), entry.architecture)
+        require_digest(file, entry.weights_sha256)
+        load_weights(network, file, entry.architecture, head_keys(network))
     return network
 
 
@@ -119,44 +102,6 @@ def restore(architecture: str, num_labels: int, image_size: int, weights: dict[s
     return network.eval()
 
 
-def _weights_file(place: Path, architecture: str) -> Path:
-    """Return the weight file of an architecture: the path itself, or the file of that name in a folder."""
-    if not place.is_dir():
-        return place
-    names = [
-        f"{name}{suffix}" for name in (architecture, architecture.partition(".")[0]) for suffix in _SUFFIXES
-    ]
-    file = next((place / name for name in names if (place / name).is_file()), None)
-    if file is None:
-        raise WeightsError(f"weights: the folder {place} has none of {', '.join(names)}; put one there")
-    return file
-
-
-def load_body(network: nn.Module, file: Path) -> None:
-    """Load a safetensors or torch file of weights into `network`; a head of another size stays as it is.
-
-    Raises:
-        WeightsError: the file is missing or no file of weights, or is of another network.
-    """
-    try:
-        state: dict[str, Tensor] = load_state_dict(str(file))
-    except FileNotFoundError as error:
-        raise WeightsError(f"weights: no file {file}; give its path, or leave `weights` empty") from error
-    except _UNREADABLE as error:
-        raise WeightsError(f"weights: {file} is no file of weights ({error!r})") from error
-    own, head = network.state_dict(), head_keys(network)
-    fitting = {key for key in own if key in state and state[key].shape == own[key].shape}
-    wrong = [key for key in own if key not in fitting and key not in head]
-    surplus = [key for key in state if key not in own]
-    if wrong or surplus:
-        raise WeightsError(
-            f"weights: {file} is not of this network: {len(wrong)} of its {len(own)} tensors are missing "
-            f"or of another shape {wrong[:3]}, {len(surplus)} are not its own {surplus[:3]}; name the "
-            "architecture of the file"
-        )
-    network.load_state_dict({key: state[key] for key in fitting}, strict=False)
-
-
 def head_keys(network: nn.Module) -> set[str]:
     """Return the names, in the state, of the layer or layers that make the logits."""
     head = cast(Any, network).get_classifier()
@@ -166,7 +111,10 @@ def head_keys(network: nn.Module) -> set[str]:
 
 
 def pretrained_statistics(network: nn.Module) -> tuple[Channels, Channels]:
-    """Return mean and standard deviation (0 to 1) of the images in a network's pretraining."""
+    """Return mean and standard deviation (0 to 1) of the images in a network's pretraining.
+
+    They are those that the weights came with, or else timm's for the architecture.
+    """
     cfg = cast(Any, network).pretrained_cfg
     return tuple(cfg["mean"]), tuple(cfg["std"])
 
@@ -196,12 +144,26 @@ def require_trainable(entry: ModelEntry, settings: TrainingSettings, num_labels:
     Raises:
         ConfigError: timm has no such architecture, it lacks a rate, or a size does not suit it.
     """
-    require_architecture(entry.architecture)
+    require_architecture(entry.timm_name)
     sizes = {settings.image_size} | {train_size(settings, epoch) for epoch in range(settings.epochs)}
     try:
         _try_sizes("meta", entry, settings, num_labels, sizes)
     except ConfigError:
         _try_sizes("cpu", entry, settings, num_labels, sizes)
+
+
+def _require_hub_digest(entry: ModelEntry) -> None:
+    """Check the digest of the file that timm is about to take from its hub; the copy is cached for both."""
+    require_architecture(entry.timm_name)
+    cfg = timm.get_pretrained_cfg(entry.timm_name)
+    if cfg is None or not cfg.hf_hub_id:
+        raise ConfigError(
+            f"model {entry.name}: timm's hub has no file of {entry.timm_name} to check; name one"
+        )
+    name = cfg.hf_hub_filename or "model.safetensors"
+    require_digest(
+        Path(hf_hub_download(cfg.hf_hub_id, name)), entry.weights_sha256, f"{cfg.hf_hub_id}/{name}"
+    )
 
 
 def _try_sizes(
@@ -252,7 +214,7 @@ def _near(names: list[str]) -> str:
 
 def _ways_out(entry: ModelEntry, error: Exception) -> str:
     return (
-        f"model {entry.name}: the pretrained weights of {entry.architecture} are unavailable "
-        f"({_first_line(error)}). Connect this machine to huggingface.co; or put a file with "
-        "the weights here and name it, or its folder, in `weights:`; or set `pretrained: false`"
+        f"model {entry.name}: the pretrained weights of {entry.timm_name} are unavailable "
+        f"({_first_line(error)}). Connect this machine to huggingface.co; or let `weights:` name a file, a "
+        "folder, an address or a ClearML model; or set `pretrained: false`"
     )

@@ -15,7 +15,8 @@ from planets.chips import Channels
 from planets.system import atomic_write
 from planets.training import TrainingError
 
-_HEADER = "planets"
+HEADER = "planets"
+"""Key of the description in the metadata of a trained model's file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ class TrainedModel:
     def save(self, file: Path) -> None:
         """Write weights and description to one safetensors file, whole or not at all."""
         with atomic_write(file) as partial:
-            save_file(self.weights, partial, metadata={_HEADER: json.dumps(self.description())})
+            save_file(self.weights, partial, metadata={HEADER: json.dumps(self.description())})
 
     @classmethod
     def load(cls, file: Path) -> TrainedModel:
@@ -67,7 +68,7 @@ class TrainedModel:
         """
         try:
             with safe_open(file, framework="pt") as opened:
-                header = json.loads((opened.metadata() or {})[_HEADER])
+                header = json.loads((opened.metadata() or {})[HEADER])
                 weights = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
             header |= {key: tuple(header[key]) for key in ("labels", "mean", "std")}
             return cls(weights=weights, **{field.name: header[field.name] for field in fields(cls)[1:]})

@@ -111,7 +111,7 @@ def train(
     data = ChipsDataModule(store, labels, splits, settings, mean, std, device, rank)
     batches = data.train_batches(epoch=0)
     steps = ceil(len(batches) / settings.accumulate) * settings.epochs
-    module = ChipClassifier(network, settings, steps, labels.shape[1], entry.architecture)
+    module = ChipClassifier(network, settings, steps, labels.shape[1], entry.timm_name)
     if resume_from:
         _require_same_training(resume_from, dict(module.hparams))
     history, best = History(batches.chips), BestWeights(settings.checkpoint_metric)
@@ -123,7 +123,7 @@ def train(
         trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
     return TrainedModel(
         weights=best.weights,
-        architecture=entry.architecture,
+        architecture=entry.timm_name,
         labels=tuple(names),
         image_size=settings.image_size,
         mean=mean,
@@ -230,7 +230,7 @@ def _statistics(
     entry: ModelEntry, network: nn.Module, store: ChipStore, splits: NDArray[np.str_]
 ) -> tuple[Channels, Channels]:
     """Return mean and standard deviation for normalization: of the pretraining, else of the train split."""
-    if entry.pretrained or entry.weights:
+    if entry.weights_kind != "none":
         return pretrained_statistics(network)
     return channel_statistics(store, np.flatnonzero(splits == "train"))
 

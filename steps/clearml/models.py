@@ -42,16 +42,19 @@ def register_model(name: str, weights: Path, settings: dict[str, object], labels
     return str(model.id)
 
 
-def model_weights(model_id: str) -> Path:
-    """Return a local copy of a model's weights. Raises StepError if they cannot be read."""
+def model_weights(model_id: str, again: bool = False) -> Path:
+    """Return a local copy of a model's weights, downloaded `again` or cached. Raises StepError."""
     model = Model(model_id)
     try:
-        return Path(model.get_weights(raise_on_error=True))
+        file = model.get_weights(raise_on_error=True, force_download=again)
     except ValueError as error:
         raise StepError(
             f"the weights of the model {model.name!r} ({model_id}) cannot be read: {error}; if their file "
             "is lost, run again with `--refresh` and the step that trained it"
         ) from error
+    if file is None:  # the SDK only logs why
+        raise StepError(f"this server has no model {model_id}, or the model has no weights; correct the id")
+    return Path(file)
 
 
 def trained_model(train_id: str) -> str:

@@ -142,7 +142,7 @@ def upload_dataset(draft: Draft, folder: Path, paths: Collection[str]) -> None:
     draft.keep(paths)
     draft.add_files(folder, verbose=False)
     expected = len(draft.file_entries_dict)
-    with _logged_errors() as errors, _refusals(what):
+    with logged_errors() as errors, _refusals(what):
         draft.upload(
             show_progress=False, compression=ZIP_STORED, chunk_size=1024, preview=False, output_url=storage()
         )
@@ -253,7 +253,7 @@ def _refusals(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _logged_errors() -> Iterator[list[str]]:
+def logged_errors() -> Iterator[list[str]]:
     """Collect the errors that the SDK logs in the block: reasons that it does not raise."""
     messages: list[str] = []
     handler = logging.Handler(logging.ERROR)

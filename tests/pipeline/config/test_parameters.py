@@ -1,5 +1,6 @@
 """Parameters of runs and plain trainings: settings and edited values combined and checked."""
 
+import hashlib
 import json
 
 import pytest
@@ -13,6 +14,7 @@ from pipeline.config.parameters import (
     plain_arguments,
     restore,
     run_arguments,
+    with_digests,
 )
 from pipeline.config.settings import load_config
 from planets.config import ConfigError
@@ -174,3 +176,44 @@ def test_the_sample_with_other_labels_is_refused():
         other.check_source(workers_here=True)
     Run.parse(config, run_arguments(config, dataset_id="d1")).check_source(workers_here=True)
     run().check_source(workers_here=True)
+
+
+def weighted(tmp_path, **fields):
+    """Settings with `fields` for the first model, and the folder `tmp_path` for the weights of the others."""
+    entries = [entry.model_copy(update={"pretrained": True}) for entry in CONFIG.models]
+    first = ModelEntry.model_validate(entries[0].model_dump() | fields)
+    return CONFIG.model_copy(update={"models": (first, *entries[1:]), "weights": str(tmp_path)})
+
+
+def test_the_digest_of_a_weights_file_travels_with_a_run_and_is_a_part_of_the_cache_key(tmp_path):
+    file = tmp_path / "weights.pth"
+    in_folder = tmp_path / f"{CONFIG.model(SECOND).architecture}.safetensors"
+    keys = []
+    for content in (b"one", b"other"):
+        file.write_bytes(content)
+        in_folder.write_bytes(content)
+        config = with_digests(weighted(tmp_path, weights=str(file)), f"{FIRST}_lr1e-3,1")
+        assert Config.model_validate(yaml.safe_load(dump(config))) == config
+        whole = Run.parse(config, run_arguments(config, models=f"{FIRST},{SECOND}", epochs="1,2"))
+        assert len(whole.models) == 4
+        keys.append({whole.entry_json(entry) for entry in whole.models})
+        digests = {json.loads(key)["weights_sha256"] for key in keys[-1]}
+        assert digests == {hashlib.sha256(content).hexdigest()}
+    assert keys[0].isdisjoint(keys[1])
+
+
+def test_weights_that_this_host_cannot_read_are_left_to_the_workers(tmp_path):
+    for weights in ("/nowhere/weights.pth", "a1_in1k", "1" * 32):
+        config = with_digests(weighted(tmp_path / "none", weights=weights), FIRST)
+        assert not config.models[0].weights_sha256
+
+
+def test_another_digest_is_refused_before_a_run_starts(tmp_path):
+    from planets.training.weights import WeightsError
+
+    file = tmp_path / "weights.pth"
+    file.write_bytes(b"weights")
+    config = weighted(tmp_path / "none", weights=str(file), weights_sha256="0" * 64)
+    assert with_digests(config, SECOND) == config
+    with pytest.raises(WeightsError, match=rf"{file} has the SHA-256 .*, not 0000"):
+        with_digests(config, FIRST)

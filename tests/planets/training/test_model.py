@@ -1,16 +1,11 @@
-from pathlib import Path
-
-import huggingface_hub.constants
 import pytest
 import torch
-from safetensors.torch import save_file
 from support.synthetic import ENTRY, SETTINGS
 from torch import nn
 
 from pipeline.config.settings import load_config
 from planets.config import ConfigError
 from planets.training.model import (
-    WeightsError,
     build_model,
     create,
     head_keys,
@@ -90,87 +85,10 @@ class TestNames:
 
 
 class TestPretrained:
-    def test_no_network(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-        with pytest.raises(WeightsError, match=r"model tiny.*Connect.*`weights:`.*`pretrained: false`"):
-            build_model(ENTRY.model_copy(update={"architecture": "resnet18.a1_in1k", "pretrained": True}), 17)
-
     def test_statistics_are_those_of_the_pretraining(self) -> None:
         mean, std = pretrained_statistics(create("resnet10t", 17))
         assert mean == (0.485, 0.456, 0.406)
         assert std == (0.229, 0.224, 0.225)
-
-
-class TestFile:
-    @pytest.fixture
-    def trained(self) -> nn.Module:
-        torch.manual_seed(5)
-        return create("test_resnet", 1000)
-
-    def entry(self, file: Path) -> nn.Module:
-        torch.manual_seed(6)
-        return build_model(ENTRY.model_copy(update={"weights": str(file), "pretrained": True}), 17)
-
-    def check(self, network: nn.Module, trained: nn.Module) -> None:
-        own, theirs, head = network.state_dict(), trained.state_dict(), head_keys(network)
-        assert all(torch.equal(own[key], theirs[key]) for key in own if key not in head)
-        assert all(own[key].shape[0] == 17 for key in head)
-
-    def test_safetensors(self, tmp_path: Path, trained: nn.Module) -> None:
-        save_file(trained.state_dict(), tmp_path / "weights.safetensors")
-        self.check(self.entry(tmp_path / "weights.safetensors"), trained)
-
-    def test_torch(self, tmp_path: Path, trained: nn.Module) -> None:
-        torch.save({"state_dict": trained.state_dict()}, tmp_path / "weights.pth")
-        self.check(self.entry(tmp_path / "weights.pth"), trained)
-
-    def test_a_head_of_the_same_size_is_taken_too(self, tmp_path: Path) -> None:
-        torch.manual_seed(7)
-        trained = create("test_resnet", 17)
-        save_file(trained.state_dict(), tmp_path / "weights.safetensors")
-        network = self.entry(tmp_path / "weights.safetensors")
-        assert all(
-            torch.equal(value, trained.state_dict()[key]) for key, value in network.state_dict().items()
-        )
-
-    def test_without_a_head(self, tmp_path: Path, trained: nn.Module) -> None:
-        body = {key: value for key, value in trained.state_dict().items() if key not in head_keys(trained)}
-        save_file(body, tmp_path / "weights.safetensors")
-        self.check(self.entry(tmp_path / "weights.safetensors"), trained)
-
-    def test_a_folder_is_searched_for_the_name_of_the_architecture(
-        self, tmp_path: Path, trained: nn.Module
-    ) -> None:
-        save_file(trained.state_dict(), tmp_path / "test_resnet.safetensors")
-        self.check(self.entry(tmp_path), trained)
-
-    def test_a_folder_without_it(self, tmp_path: Path) -> None:
-        with pytest.raises(WeightsError, match=r"has none of test_resnet\.safetensors"):
-            self.entry(tmp_path)
-
-    def test_missing(self, tmp_path: Path) -> None:
-        with pytest.raises(WeightsError, match=r"no file .*nowhere\.pth"):
-            self.entry(tmp_path / "nowhere.pth")
-
-    @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
-    @pytest.mark.parametrize("data", [b"", b"abc", b"\x80\x02}q", b"<html>404</html>"])
-    def test_broken(self, tmp_path: Path, name: str, data: bytes) -> None:
-        (tmp_path / name).write_bytes(data)
-        with pytest.raises(WeightsError, match="is no file of weights"):
-            self.entry(tmp_path / name)
-
-    def test_of_another_network(self, tmp_path: Path) -> None:
-        save_file(create("test_efficientnet", 17).state_dict(), tmp_path / "weights.safetensors")
-        with pytest.raises(WeightsError, match=r"not of this network.*missing.*not its own"):
-            self.entry(tmp_path / "weights.safetensors")
-
-    def test_one_tensor_short(self, tmp_path: Path, trained: nn.Module) -> None:
-        state = trained.state_dict()
-        state.pop(next(iter(state)))
-        save_file(state, tmp_path / "weights.safetensors")
-        with pytest.raises(WeightsError, match="1 of its"):
-            self.entry(tmp_path / "weights.safetensors")
 
 
 def test_networks_that_suit_their_settings_are_accepted() -> None:
