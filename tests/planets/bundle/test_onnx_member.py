@@ -18,7 +18,7 @@ from planets.config.project import EvaluationSettings
 from planets.evaluation.inference import predict_scores
 from planets.evaluation.scores import TTA_VIEWS, dihedral_view
 from planets.training.augment import turn
-from planets.training.model import restore
+from planets.training.model import create, restore
 
 MEAN, STD = (0.3, 0.35, 0.4), (0.1, 0.15, 0.2)
 SAMPLE = ("test_resnet", "test_efficientnet", "mobilenetv3_small_050")
@@ -64,6 +64,12 @@ def test_the_networks_of_the_sample_export_with_any_number_of_chips(architecture
         by_onnx = session_scores(session, pixels[:count], tta=False, batch_size=4)
         assert by_onnx.dtype == np.float32
         assert np.abs(by_onnx - by_torch).max() < TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["vit_small_plus_patch16_dinov3", "convnext_tiny", "convnext_small"])
+def test_the_architectures_of_dinov3_export(architecture: str) -> None:
+    export_onnx(create(architecture, 17, 64), MEAN, STD, make_pixels(make_labels(2), 64))
 
 
 def test_a_graph_holds_no_trace_of_the_machine_that_exported_it() -> None:

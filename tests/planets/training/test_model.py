@@ -1,4 +1,5 @@
 import pytest
+import timm
 import torch
 from support.synthetic import ENTRY, SETTINGS
 from torch import nn
@@ -12,6 +13,7 @@ from planets.training.model import (
     pretrained_statistics,
     require_trainable,
 )
+from planets.training.optim import make_optimizer
 
 ARCHITECTURES = ["test_resnet", "resnet10t", "mobilenetv3_small_050", "test_convnext", "test_efficientnet"]
 
@@ -51,20 +53,59 @@ def test_stochastic_depth_where_there_is_none_is_refused() -> None:
         build_model(ENTRY.model_copy(update={"architecture": "vgg11"}), 17, drop_path=0.3)
 
 
-@pytest.mark.parametrize("profile", ["full", "sample"])
-def test_every_listed_model_has_a_head_that_learns_from_256_pixels(profile: str) -> None:
-    config = load_config(profile, [])
-    for entry in config.models:
-        settings = config.training_of(entry.name)
-        plain = entry.model_copy(update={"pretrained": False})
-        network = build_model(plain, 17, 256, settings.drop_rate, settings.drop_path)
-        logits = network(torch.randn(2, 3, 256, 256))
-        assert logits.shape == (2, 17), entry.name
+MODELS = {
+    entry.name: (config, entry) for config in map(load_config, ("full", "sample")) for entry in config.models
+}
+LARGE = [name for name in MODELS if name.startswith("dinov3_satellite")]
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in LARGE])
+def test_every_listed_model_has_a_head_that_learns(name: str) -> None:
+    """Without its weights; `require_trainable` covers the size of the images that it is trained on."""
+    config, entry = MODELS[name]
+    settings = config.training_of(name)
+    plain = entry.model_copy(update={"pretrained": False})
+    network = build_model(plain, 17, 64, settings.drop_rate, settings.drop_path)
+    optimizer = make_optimizer(network, settings)
+    before = {key: network.get_parameter(key).clone() for key in head_keys(network)}
+    logits = network(torch.randn(2, 3, 64, 64))
+    assert logits.shape == (2, 17)
+    logits.square().mean().backward()
+    optimizer.step()
+    for key, value in before.items():
+        assert not torch.equal(network.get_parameter(key), value), key
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_the_large_models_build_and_step_without_memory_for_them(name: str) -> None:
+    config, entry = MODELS[name]
+    settings = config.training_of(name)
+    plain = entry.model_copy(update={"pretrained": False})
+    with torch.device("meta"):
+        network = build_model(plain, 17, settings.image_size, settings.drop_rate, settings.drop_path)
+        optimizer = make_optimizer(network, settings)
+        logits = network(torch.empty(2, 3, settings.image_size, settings.image_size))
         logits.square().mean().backward()
-        for key in head_keys(network):
-            assert network.get_parameter(key).grad.abs().sum() > 0, (entry.name, key)
-        size = settings.image_size
-        assert build_model(plain, 17, size)(torch.zeros(1, 3, size, size)).shape == (1, 17), entry.name
+    assert logits.shape == (2, 17)
+    assert sum(value.numel() for value in network.parameters()) > 300e6
+    assert all(value.grad is not None for value in network.parameters())
+    rates = {group["lr"] for group in optimizer.param_groups}
+    is_probe = name.endswith("_probe")
+    assert len(rates) == (1 if is_probe else 26)  # embeddings, 24 blocks, head
+    assert max(rates) == settings.learning_rate
+    assert (settings.freeze_epochs >= settings.epochs) is is_probe
+
+
+def test_the_satellite_model_normalizes_as_it_was_pretrained() -> None:
+    with torch.device("meta"):
+        network = create(MODELS[LARGE[0]][1].architecture, 17, 256)
+    assert pretrained_statistics(network) == ((0.43, 0.411, 0.296), (0.213, 0.156, 0.143))
+
+
+def test_the_license_of_the_weights_is_that_which_timm_names() -> None:
+    for config, entry in MODELS.values():
+        named = timm.get_pretrained_cfg(entry.architecture).license
+        assert entry.license == (named if entry.pretrained else "none"), (config, entry.name)
 
 
 def test_entries_fit_both_sizes_of_gpu() -> None:
