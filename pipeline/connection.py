@@ -13,11 +13,9 @@ from typing import Any, TypeVar
 
 from pipeline.config.clearml_conf import conf_file, require_server
 from pipeline.config.env_files import LOCAL, local_variables
+from pipeline.config.folders import ROOT
 from pipeline.errors import PipelineError
 from planets.environment import bypass_proxies
-
-ROOT = Path(__file__).resolve().parent.parent
-"""The checkout that this package was installed from."""
 
 HOST, WEB, FILES = "CLEARML_API_HOST", "CLEARML_WEB_HOST", "CLEARML_FILES_HOST"
 KEY, SECRET = "CLEARML_API_ACCESS_KEY", "CLEARML_API_SECRET_KEY"

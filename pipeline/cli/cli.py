@@ -11,9 +11,9 @@ from rich.markup import escape
 
 from pipeline.cli import dataset, models, run, stack
 from pipeline.cli.options import console
-from pipeline.connection import ROOT, use_kaggle_credentials
+from pipeline.config.folders import CONFIGS, ROOT
+from pipeline.connection import use_kaggle_credentials
 from pipeline.errors import INTERRUPTED, Interrupted, PipelineError
-from planets.config.project import CONFIGS
 from planets.errors import PlanetsError
 from planets.redaction import redact
 from steps.clearml.errors import StepError
@@ -29,6 +29,8 @@ def reference(
     """Write the settings into docs/configuration.md, from the models and configs/."""
     from pipeline.config.reference import update
 
+    if not PAGE.exists():
+        raise PipelineError(f"{PAGE} is missing: this command is for a checkout")
     text = update(PAGE, CONFIGS)
     if text == PAGE.read_text(encoding="utf-8"):
         console.print(f"{PAGE.relative_to(ROOT)} is up to date")
@@ -40,7 +42,7 @@ def reference(
 
 
 COMMANDS = (
-    *(run.run, run.resume, run.logs, dataset.retrain),
+    *(run.run, run.resume, run.fetch, run.logs, dataset.retrain),
     *(dataset.upload, models.train, models.sweep, models.select, models.experiments),
     *(models.predict, models.submission),
     *(stack.up, stack.down, stack.env, stack.worker),

@@ -16,7 +16,8 @@ from pipeline.cli.options import (
     console,
     settings,
 )
-from pipeline.connection import ROOT, named_server
+from pipeline.config.folders import ROOT
+from pipeline.connection import named_server
 from planets.serving.cli import predict, submission
 
 __all__ = ["experiments", "predict", "select", "submission", "sweep", "train"]

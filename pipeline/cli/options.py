@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipeline.config.folders import ROOT
 from pipeline.config.settings import load_config
-from pipeline.connection import ROOT, Api, named_server
+from pipeline.connection import Api, named_server
 from pipeline.errors import PipelineError
 from pipeline.stack.stack import Stack, folder
 from planets.config.project import Config

@@ -10,8 +10,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pipeline.config.folders import CONFIGS
 from planets.config import ConfigError
-from planets.config.project import CONFIGS, SHORTEST_NAME, Config
+from planets.config.project import SHORTEST_NAME, Config
 from planets.config.training import ModelEntry, TrainingSettings
 from planets.labels import LabelSet
 from planets.system import atomic_write

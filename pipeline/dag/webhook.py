@@ -16,7 +16,8 @@ import yaml
 from clearml import PipelineController, Task
 
 from pipeline.config.env_files import local_variables
-from pipeline.connection import ROOT, Api
+from pipeline.config.folders import CONFIGS, ROOT
+from pipeline.connection import Api
 
 VARIABLE = "PLANETS_WEBHOOK"
 ATTEMPTS = 3
@@ -50,13 +51,13 @@ def report_new_best(pipe: PipelineController, nodes: Iterable[PipelineController
         notify(webhook(), _document(pipe, "new_best", text, {"best": best, "publication": publication}))
 
 
-def webhook(environment: Mapping[str, str] = os.environ, folder: Path = ROOT) -> str:
+def webhook(environment: Mapping[str, str] = os.environ, folder: Path = ROOT, configs: Path = CONFIGS) -> str:
     """Return the URL from the environment, `.env.local` or `configs/project.yaml`; empty for none.
 
     It may hold a token, so it does not travel with a run: the controller's machine has it.
     """
     local = local_variables(folder)
-    project = yaml.safe_load((folder / "configs" / "project.yaml").read_text(encoding="utf-8"))
+    project = yaml.safe_load((configs / "project.yaml").read_text(encoding="utf-8"))
     return environment.get(VARIABLE) or local.get(VARIABLE) or str(project["notify"]["webhook"])
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.clearml_conf import conf_value
+from pipeline.config.folders import HOME, ROOT
 from pipeline.errors import PipelineError
 from pipeline.stack import processes
 from pipeline.stack.processes import Process
@@ -70,6 +71,7 @@ class Agent:
             # Steps are stored as single files. In a clone of a repository, which the stack lies in, ClearML
             # would store that instead, and each step would clone its remote.
             "GIT_CEILING_DIRECTORIES": str(home),
+            HOME: str(ROOT),
             "OMP_NUM_THREADS": str(self.threads),
         }
         return processes.start(self.name, command, log, environment, owner)

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.config.folders import ROOT
 from pipeline.config.parameters import Run, run_arguments
-from pipeline.connection import ROOT, Api, Connection
+from pipeline.connection import Api, Connection
 from pipeline.controller import steps_of
 from pipeline.errors import PipelineError
 from pipeline.stack.queues import workers_of

@@ -20,7 +20,8 @@ import psutil
 from filelock import FileLock, Timeout
 
 from pipeline.config.clearml_conf import conf_text
-from pipeline.connection import FILES, HOST, KEY, ROOT, SECRET, WEB, Api, Connection
+from pipeline.config.folders import ROOT
+from pipeline.connection import FILES, HOST, KEY, SECRET, WEB, Api, Connection
 from pipeline.stack import processes
 from pipeline.stack.agents import Agent, StackError, gpu_count, is_plain, require_plain, temporary_folder
 from pipeline.stack.processes import Process

@@ -16,7 +16,7 @@ from threading import Event
 from filelock import Timeout
 
 from pipeline.config.clearml_conf import conf_file, conf_text
-from pipeline.connection import ROOT
+from pipeline.config.folders import ROOT, SHARED
 from pipeline.errors import PipelineError
 from pipeline.stack import processes
 from pipeline.stack.agents import Agent, gpu_count, require_plain, temporary_folder
@@ -27,7 +27,7 @@ from planets.system import usable_cores
 LOOK_SECONDS = 1.0
 """Interval at which the agents are checked."""
 
-UNIT = ROOT / "deploy" / "systemd" / "planets-worker.service"
+UNIT = SHARED / "deploy" / "systemd" / "planets-worker.service"
 
 SETTINGS = {
     # A reporter in a process of its own adds about 10 s to the end of every task.

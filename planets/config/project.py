@@ -3,7 +3,6 @@
 Every field has its value in YAML; a model here declares its type, range and meaning.
 """
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -11,9 +10,6 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from planets.config import Fraction, Settings
 from planets.config.training import ModelEntry, TrainingSettings, fan_out
 from planets.labels import LabelSet
-
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-"""Folder of the YAML files, in the checkout that this package was installed from."""
 
 SHORTEST_NAME = 3
 """Characters that ClearML's server demands of the names of projects, tasks and models."""

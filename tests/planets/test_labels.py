@@ -8,8 +8,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from pipeline.config.folders import CONFIGS
 from pipeline.config.settings import read_label_set
-from planets.config.project import CONFIGS
 from planets.labels import Group, LabelSet, apply_groups
 from planets.synthetic.labels import LABELS, PLANETS, WEATHER
 

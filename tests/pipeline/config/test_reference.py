@@ -2,10 +2,10 @@
 
 import pytest
 
+from pipeline.config.folders import CONFIGS
 from pipeline.config.reference import BEGIN, settings, update
 from pipeline.config.settings import load_config
 from planets.config import ConfigError
-from planets.config.project import CONFIGS
 
 PAGE = CONFIGS.parent / "docs" / "configuration.md"
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from support.archives import lay_out, lay_out_folders
 
+from pipeline.config.folders import CONFIGS
 from pipeline.config.settings import load_config
 from planets.config import ConfigError
-from planets.config.project import CONFIGS
 from planets.labels import Group, LabelSet
 from planets.synthetic.labels import PLANETS
 

@@ -87,7 +87,7 @@ def test_without_an_address_nothing_happens(capsys):
 def test_the_environment_comes_before_env_local_and_that_before_the_project(tmp_path):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "project.yaml").write_text("notify: {webhook: in-the-project}")
-    assert webhook({}, tmp_path) == "in-the-project"
+    assert webhook({}, tmp_path, tmp_path / "configs") == "in-the-project"
     (tmp_path / ".env.local").write_text(f"{VARIABLE}=in-env-local")
-    assert webhook({}, tmp_path) == "in-env-local"
-    assert webhook({VARIABLE: "in-the-environment"}, tmp_path) == "in-the-environment"
+    assert webhook({}, tmp_path, tmp_path / "configs") == "in-env-local"
+    assert webhook({VARIABLE: "in-the-environment"}, tmp_path, tmp_path / "configs") == "in-the-environment"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pipeline.connection import ROOT
+from pipeline.config.folders import ROOT
 from pipeline.stack.doctor import examine
 from pipeline.stack.stack import Stack
 

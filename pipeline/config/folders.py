@@ -1,0 +1,21 @@
+"""Folders of an installation: a checkout is its own; an installed package works in the current folder."""
+
+import os
+import sysconfig
+from pathlib import Path
+
+_PACKAGES = Path(__file__).resolve().parents[2]
+
+_IN_CHECKOUT = (_PACKAGES / "configs").is_dir()
+
+SHARED = _PACKAGES if _IN_CHECKOUT else Path(sysconfig.get_path("data")) / "share" / "planets"
+"""Folder of the files that come with the code: the settings, and the unit of a worker."""
+
+HOME = "PLANETS_HOME"
+"""Variable that names the folder below to the agents that an installed package starts."""
+
+ROOT = _PACKAGES if _IN_CHECKOUT else Path(os.environ.get(HOME) or Path.cwd())
+"""Folder of `.env.local`, `output` and the stack: the checkout, or where an installed package was called."""
+
+CONFIGS = ROOT / "configs" if (ROOT / "configs" / "project.yaml").is_file() else SHARED / "configs"
+"""Folder of the YAML files: that of the folder above, or the defaults that come with the code."""
