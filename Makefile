@@ -15,11 +15,25 @@ STEP ?= controller
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z][a-z._-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-40s\033[0m %s\n", $$1, $$2}'
-	@printf '\n  PROFILE=sample|full|gpu  DATASET_SOURCE=sample|local|kaggle  DATASET_PATH=/folder  ARGS="--set key=value"\n'
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z][a-z._-]*:.*## / { \
+	  line = sprintf("  %-23s", $$1); split($$2, words, " "); \
+	  if (length($$1) > 23) { print line; line = sprintf("%25s", "") } \
+	  for (i = 1; i in words; i++) { \
+	    if (length(line) + length(words[i]) > 78) { print line; line = sprintf("%25s", "") } \
+	    line = line " " words[i] \
+	  } \
+	  print line }' Makefile
+	@printf '\n  PROFILE=sample|full|gpu  DATASET_SOURCE=sample|local|kaggle\n'
+	@printf '  DATASET_PATH=/folder  ARGS="--set key=value"\n'
+	@printf '  versions of output/best: make -f Makefile.dvc\n'
 
+##@ Start here: make train.pipeline, then make status
 .PHONY: setup
 setup: $(READY) ## create .venv with the locked dependencies
+
+LOCKED := set -o pipefail; $(UV) install --compile-bytecode
+# The downloads, without the list of all packages.
+SHOWN := 2>&1 | sed '/^ [+-] /d'
 
 # With UV_TORCH_BACKEND set (cpu, auto, cu130, ...) uv takes torch from an index whose wheels have other hashes
 # and other CUDA libraries: then the lock gives the versions and the CUDA libraries are left to torch.
@@ -29,22 +43,18 @@ $(READY): requirements.lock pyproject.toml
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
 ifdef UV_TORCH_BACKEND
 	grep -E '^[a-zA-Z0-9]' requirements.lock | sed 's/ *\\$$//' | grep -vE '^(nvidia-|cuda-|triton)' > $(VENV)/versions.txt
-	$(UV) install --quiet --compile-bytecode --requirements $(VENV)/versions.txt
+	$(LOCKED) --requirements $(VENV)/versions.txt $(SHOWN)
 else
-	$(UV) install --quiet --compile-bytecode --require-hashes --requirements requirements.lock
+	$(LOCKED) --require-hashes --requirements requirements.lock $(SHOWN)
 endif
 	$(UV) install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
-
-.PHONY: lock
-lock: $(READY) ## update requirements.lock from pyproject.toml
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --group dev --generate-hashes \
-	  --no-header --no-annotate --no-emit-index-url --output-file requirements.lock pyproject.toml
 
 .PHONY: train.pipeline
 train.pipeline: $(READY) ## run the whole pipeline: from the chips to output/best
 	@$(BIN)/python -m pipeline run $(ARGS)
 
+##@ Data, single models, comparison
 .PHONY: upload.dataset_from_url_to_clearml
 upload.dataset_from_url_to_clearml: $(READY) ## download the Kaggle dataset and register it in ClearML, once
 	@DATASET_SOURCE=kaggle $(BIN)/python -m pipeline upload $(ARGS)
@@ -73,9 +83,13 @@ run.modelling: $(READY) ## register the chips, train one model (MODEL=), then se
 experiments: $(READY) ## write experiments.md: every evaluated model with settings, F2 and links
 	@$(BIN)/python -m pipeline experiments $(ARGS)
 
-.PHONY: resume logs retrain
+##@ Runs
+.PHONY: resume fetch logs retrain
 resume: $(READY) ## continue a run that failed or was stopped: RUN=id, default the last one
 	@$(BIN)/python -m pipeline resume $(RUN) $(ARGS)
+
+fetch: $(READY) ## put the results of a run, such as one started from the page, into output: RUN=id, default the last one
+	@$(BIN)/python -m pipeline fetch $(RUN) $(ARGS)
 
 logs: $(READY) ## print the console of a step: STEP=train_resnet10t ARGS=-f
 	@$(BIN)/python -m pipeline logs $(STEP) $(ARGS)
@@ -83,6 +97,7 @@ logs: $(READY) ## print the console of a step: STEP=train_resnet10t ARGS=-f
 retrain: $(READY) ## start a run on each new version of the dataset
 	@$(BIN)/python -m pipeline retrain $(ARGS)
 
+##@ This machine: server, workers, containers
 .PHONY: up down status doctor env
 up: $(READY) ## start the embedded server and this machine's workers
 	@$(BIN)/python -m pipeline up $(ARGS)
@@ -109,6 +124,7 @@ doctor: $(READY) ## check what a run needs; each failed check prints a fix
 env: $(READY) ## print the exports for other ClearML programs: eval "$(make -s env)"
 	@$(BIN)/python -m pipeline env
 
+##@ The model in use
 .PHONY: predict submission
 USE = $(if $(OUT),--out "$(OUT)") $(if $(BUNDLE),--bundle "$(BUNDLE)") $(ARGS)
 predict: $(READY) ## predict tags and probabilities for a folder: IMAGES=/folder OUT=predictions.csv BUNDLE=output/best
@@ -119,10 +135,12 @@ submission: $(READY) ## write the Kaggle submission: DATASET_PATH=/folder OUT=su
 
 QUEUE ?= gpu
 GPUS ?= auto
+##@ More machines
 .PHONY: worker
 worker: $(READY) ## register this machine as a worker: QUEUE=gpu GPUS=all|none|0,1; SYSTEMD=1 prints a unit
 	@$(BIN)/python -m pipeline worker --queue $(QUEUE) --gpus $(GPUS) $(if $(SYSTEMD),--systemd) $(ARGS)
 
+##@ Development
 .PHONY: lint
 lint: $(READY) ## run the linters, the type checker and the import contracts
 	$(BIN)/ruff check .
@@ -154,6 +172,11 @@ test.quick:
 
 test.every: # measures the processes that the tests start as well
 	$(PYTEST) --cov --cov-report=
+
+.PHONY: lock
+lock: $(READY) ## update requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --group dev --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --output-file requirements.lock pyproject.toml
 
 .PHONY: docs
 docs: $(READY) ## update docs/configuration.md from the settings

@@ -21,7 +21,8 @@ def test_make_help_lists_every_target():
     printed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     targets = "setup train.pipeline up down status doctor env lint test test.all"
     for target in targets.split():
-        assert f"m{target} " in printed
+        assert f"  {target} " in printed
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_the_lock_pins_names_versions_and_hashes_and_no_host():
