@@ -1,8 +1,9 @@
 """Console of a step, read in pages and followed while the step runs."""
 
+import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pipeline.clearml_tasks import TaskUnavailable
 from pipeline.connection import Api
@@ -17,6 +18,17 @@ OVERLAP = 30_000
 
 LAST_LINES_SECONDS = 20
 """Time for the agent to send its own last lines after the step has ended."""
+
+PULLED = re.compile(r"task \w+ pulled from \w+ by worker ")
+"""The agent's first line of a task, with the id in full."""
+
+STARTED = "Starting Task Execution:"
+"""The agent's last line before those of the step."""
+
+NOISE = re.compile(
+    r"^[-\d]{10} [\d:,]{12} - clearml\.|^ClearML (Monitor|results page|pipeline page|dataset page)\b"
+)
+"""Lines that ClearML's SDK prints in the name of a step."""
 
 Line = tuple[int, str, str]
 """Timestamp in milliseconds, worker, text."""
@@ -49,6 +61,28 @@ def lines(api: Api, run_id: str, name: str, follow: bool) -> Iterator[str]:
     while follow and task_id in executing_tasks(api) and time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)
     yield from console.rest(task_id)
+
+
+def own_lines(texts: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of the step itself, without those of the agent before it and of ClearML's SDK.
+
+    If the agent did not get as far as starting the step, its lines say why, and are yielded.
+    """
+    held: list[str] | None = None
+    begun = True
+    for text in texts:
+        for line in text.rstrip("\n").split("\n"):
+            if PULLED.match(line):
+                yield from held or ()
+                held, begun = [], False
+            if held is not None:
+                held.append(line)
+                if line.startswith(STARTED):
+                    held = None
+            elif not NOISE.match(line) and (begun or line):
+                begun = True
+                yield line.rpartition("\r")[2]
+    yield from held or ()
 
 
 def _require_step(state: RunState, name: str) -> Step:

@@ -1,5 +1,29 @@
 """Each line of a console is read once, in pages, in whatever order the lines reach the server."""
 
+from pipeline.runs.logs import own_lines
+
+AGENT = ["task 1a pulled from 2b by worker host:cpu-0\n", "agent.worker_id = host:cpu-0\nsdk.log = 1\n"]
+SDK = "2026-11-27 02:24:53,647 - clearml.storage - WARNING - Legacy cache size\nClearML Monitor: no GPU\n"
+
+
+def test_the_lines_of_the_step_itself():
+    started = [*AGENT, "Environment setup completed successfully\n\nStarting Task Execution:\n\n\n"]
+    texts = [*started, SDK, "10 %\r20 %\nepoch 1\n", "\n", "epoch 2\n"]
+    assert list(own_lines(texts)) == ["20 %", "epoch 1", "", "epoch 2"]
+    assert list(own_lines(["in this process\n", SDK])) == ["in this process"]
+
+
+def test_a_step_that_never_started_shows_the_lines_of_its_agent():
+    failed = [*AGENT, "ERROR: no Python\n"]
+    shown = ["task 1a pulled from 2b by worker host:cpu-0", "agent.worker_id = host:cpu-0", "sdk.log = 1"]
+    assert list(own_lines([*failed, *AGENT, "Starting Task Execution:\n", "done\n"])) == [
+        *shown,
+        "ERROR: no Python",
+        "done",
+    ]
+    assert list(own_lines(failed)) == [*shown, "ERROR: no Python"]
+
+
 CONSOLE = """
 import json
 from pipeline.connection import Api
