@@ -74,6 +74,11 @@ def atomic_write(file: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def short_id(identifier: str) -> str:
+    """Return the beginning of a ClearML id, by which a person tells tasks and runs apart."""
+    return identifier[:8]
+
+
 def megabytes(count: int) -> str:
     """Format bytes for a person: `1,600 MB`, `1.6 MB`, `16 kB`."""
     if count < 1e6:

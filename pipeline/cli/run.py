@@ -1,4 +1,4 @@
-"""`run`, `resume`, `status`, `logs`: a pipeline run from its start to the console of a step."""
+"""`run`, `resume`, `fetch`, `status`, `logs`: a pipeline run from its start to the console of a step."""
 
 import os
 import sys
@@ -6,9 +6,24 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import OUTPUT, DataPath, Profile, Set, Source, connect, console, settings
+from pipeline.cli.options import (
+    OUTPUT,
+    DataPath,
+    Profile,
+    Set,
+    Source,
+    connect,
+    connect_server,
+    console,
+    settings,
+)
 from pipeline.connection import named_server
+from pipeline.errors import PipelineError
 from pipeline.stack.stack import Stack, folder
+from planets.system import short_id
+
+FAST = ("dataset.sample.chips=120", "training.max_batches=1")
+"""Settings of a run that only shows that the pipeline works."""
 
 
 def run(
@@ -31,8 +46,16 @@ def run(
     dataset_id: Annotated[
         str, typer.Option(help="train on this registered dataset version instead of the source")
     ] = "",
+    fast: Annotated[
+        bool, typer.Option("--fast", help="two models, one batch each: does a changed pipeline still work?")
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="only print what would run, what is cached, and why")
+    ] = False,
 ) -> None:
     """Run the whole pipeline and put the best model into output/best."""
+    if fast:
+        set_, models, epochs = [*(set_ or []), *FAST], models or "0,1", epochs or "1"
     config = settings(profile, set_, dataset_source, dataset_path)
     from pipeline.config.parameters import Run, run_arguments, with_digests
     from pipeline.controller import steps_of, steps_to_refresh
@@ -45,6 +68,11 @@ def run(
     planned = Run.parse(config, arguments)
     planned.check_source(workers_here=named_server(os.environ) is None)
     steps_to_refresh(planned.refresh, steps_of(planned))
+    if plan:
+        from pipeline.dag.plan import plan_of, plan_table
+
+        console.print(plan_table(plan_of(connect_server(config), planned)))
+        return
     api = connect(config, start=True)
     from pipeline.dag.launch import require_dataset, require_trainable, submit
     from pipeline.runs.follow import follow
@@ -87,6 +115,23 @@ def resume(
     raise typer.Exit(follow(api, run_id, console, OUTPUT, config.stack.worker_timeout))
 
 
+def fetch(
+    run: Annotated[str, typer.Argument(help="id of the run; the last one by default")] = "",
+    profile: Profile = "sample",
+    set_: Set = None,
+) -> None:
+    """Put the results of a run that is over into output/, such as one that was started from the page."""
+    config = settings(profile, set_)
+    api = connect_server(config)
+    from pipeline.runs.follow import conclude
+    from pipeline.runs.state import chosen_run, read_run
+
+    state = read_run(api, chosen_run(api, config.clearml.project, config.clearml.pipeline, run))
+    if not state.over:
+        raise PipelineError(f"this run is {state.status}: `make resume RUN={short_id(state.id)}` follows it")
+    raise typer.Exit(conclude(api, state, console, OUTPUT))
+
+
 def status(profile: Profile = "sample", set_: Set = None) -> None:
     """Show what runs on this machine, and the last run: each step, its state, and why it ran."""
     config = settings(profile, set_)
@@ -107,6 +152,7 @@ def logs(
     step: Annotated[str, typer.Argument(help="such as train_resnet10t, or controller")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="until the step has ended")] = False,
     run: Annotated[str, typer.Option(help="id of the run; the last one by default")] = "",
+    all_: Annotated[bool, typer.Option("--all", help="the lines of the agent and of ClearML, too")] = False,
     profile: Profile = "sample",
     set_: Set = None,
 ) -> None:
@@ -114,15 +160,16 @@ def logs(
     config = settings(profile, set_)
     api = connect(config, start=False, quiet=True)
     from pipeline.runs.failure import failure_of
-    from pipeline.runs.logs import lines, require_step
+    from pipeline.runs.logs import lines, own_lines, require_step
     from pipeline.runs.state import chosen_run
 
     run_id = chosen_run(api, config.clearml.project, config.clearml.pipeline, run)
     its_step = require_step(api, run_id, step)
     if its_step.cached:
         typer.echo(f"{step} is cached: this is the console of task {its_step.task_id}", err=True)
+    texts = lines(api, run_id, step, follow)
     try:
-        for text in lines(api, run_id, step, follow):
+        for text in texts if all_ else own_lines(texts):
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
     except BrokenPipeError:

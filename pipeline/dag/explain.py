@@ -1,13 +1,14 @@
 """Why a step ran: what differs from the last completed task of the same name."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from clearml import PipelineController, Task
 
 from pipeline.clearml_tasks import DONE, TaskRecord, exactly, fetch, find
 from pipeline.config.parameters import CODE, WHY
 from pipeline.connection import Api
+from planets.system import short_id
 
 ARGUMENTS = "hyperparams.kwargs"
 
@@ -50,7 +51,7 @@ def explain(api: Api, run_id: str, task_id: str, refreshed: frozenset[str]) -> s
     """Return one line: why the step with the task `task_id` ran or was cached, and the workers it lost."""
     task = fetch(api, [task_id], ARGUMENTS).get(task_id)
     if task is None or task.parent != run_id:
-        return f"same inputs and code as in task {task_id}"
+        return f"same inputs and code as in task {short_id(task_id)}"
     workers = [tag.removeprefix(LOST) for tag in task.tags if tag.startswith(LOST)]
     lost = [f"worker {worker} was lost, another took over" for worker in workers]
     return "; ".join([_reason(api, task, refreshed), *lost])
@@ -62,10 +63,9 @@ def _reason(api: Api, task: TaskRecord, refreshed: frozenset[str]) -> str:
         return f"it {attempt} when this run was tried before"
     if task.name in refreshed:
         return "refresh was asked for"
-    before = _completed_before(api, task)
-    if before is None:
-        return "first run of this step"
-    return "; ".join(_changes(api, task, before)) or "the earlier result is gone or was archived"
+    before = last_completed(api, [task.project], task.name, task)
+    code = _code(api, task.parent, _stage(task.name))
+    return changed_since(api, task, before, code) or "the earlier result is gone or was archived"
 
 
 def _earlier_attempt(api: Api, task: TaskRecord) -> str:
@@ -83,43 +83,60 @@ def _earlier_attempt(api: Api, task: TaskRecord) -> str:
     return ""
 
 
-def _completed_before(api: Api, task: TaskRecord) -> TaskRecord | None:
-    """Return the last task of the same name and project that completed and was created before `task`."""
+def last_completed(
+    api: Api, projects: Sequence[str], name: str, earlier_than: TaskRecord | None = None
+) -> TaskRecord | None:
+    """Return the last task of this name that completed, if there is one, with its arguments."""
+    if not projects:
+        return None
     earlier = find(
         api,
         ARGUMENTS,
-        project=[task.project],
-        name=exactly(task.name),
+        project=list(projects),
+        name=exactly(name),
         status=list(DONE),
         system_tags=["-archived"],
         order_by=["-created"],
     )
-    return next((other for other in earlier if _is_older(other, task)), None)
+    return next((other for other in earlier if earlier_than is None or _is_older(other, earlier_than)), None)
 
 
 def _is_older(other: TaskRecord, task: TaskRecord) -> bool:
     return other.created is not None and task.created is not None and other.created < task.created
 
 
-def _changes(api: Api, task: TaskRecord, before: TaskRecord) -> list[str]:
+def changed_since(api: Api, task: TaskRecord, before: TaskRecord | None, code: Mapping[str, str]) -> str:
+    """Return what differs between a step and the one that completed before it; empty for no difference.
+
+    Args:
+        api: the server.
+        task: the step, which need not exist on the server; its name and arguments count.
+        before: the earlier task of this name.
+        code: digests of the code of the step's stage.
+    """
+    if before is None:
+        return "first run of this step"
     new, old = task.settings, before.settings
-    changes = []
+    changes: list[str] = []
     for name in sorted(new.keys() | old.keys()):
         if new.get(name) == old.get(name):
             continue
         if name == "code_version":
-            stage = task.name.partition("_")[0]
-            changes += code_changes(_code(api, task, stage), _code(api, before, stage))
+            changes += code_changes(code, _code(api, before.parent, _stage(task.name)))
         elif name in IDS:
             changes.append(f"{name} changed")
         else:
             changes.append(f"{name} {_short(old.get(name))} -> {_short(new.get(name))}")
-    return changes
+    return "; ".join(changes)
 
 
-def _code(api: Api, task: TaskRecord, stage: str) -> dict[str, str]:
-    """Return the digests of the stage's code in the run that created `task`; empty when that run is gone."""
-    run = fetch(api, [task.parent], f"configuration.{CODE}").get(task.parent)
+def _stage(name: str) -> str:
+    return name.partition("_")[0]
+
+
+def _code(api: Api, run_id: str, stage: str) -> dict[str, str]:
+    """Return the digests of the stage's code in a run; empty when that run is gone."""
+    run = fetch(api, [run_id], f"configuration.{CODE}").get(run_id)
     return dict(run.stored(CODE).get(stage, {})) if run else {}
 
 

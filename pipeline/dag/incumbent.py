@@ -19,11 +19,16 @@ def fill_in_champion(
     The registry's state thus is a part of the step's cache key: a repeated run takes the decision from the
     cache until somebody publishes another model.
     """
-    api = Api(wait=True)
-    candidates = [word.partition("=")[2] for word in str(parameters["kwargs/candidates"]).split()]
+    arguments = {name.removeprefix("kwargs/"): str(value) for name, value in parameters.items()}
+    parameters["kwargs/champion"] = champion(Api(wait=True), arguments)
+
+
+def champion(api: Api, arguments: Mapping[str, str]) -> str:
+    """Return the incumbent's evaluation for the arguments of `select`; empty if nothing is published."""
+    candidates = [word.partition("=")[2] for word in arguments["candidates"].split()]
     chips = _chips_of(api, candidates)
     best = _published_best(api, chips) if chips else None
-    parameters["kwargs/champion"] = _evaluation(api, best, parameters) if best else ""
+    return _evaluation(api, best, arguments) if best else ""
 
 
 def _chips_of(api: Api, candidates: list[str]) -> dict[str, str]:
@@ -52,13 +57,13 @@ def _published_best(api: Api, chips: Mapping[str, str]) -> dict[str, str] | None
     return next((note for note in reversed(published) if note["evaluate_id"] in existing), None)
 
 
-def _evaluation(api: Api, best: Mapping[str, str], parameters: Mapping[str, Any]) -> str:
+def _evaluation(api: Api, best: Mapping[str, str], arguments: Mapping[str, str]) -> str:
     """Return the incumbent's evaluation; if it came from these candidates, that of its own predecessor.
 
     Otherwise a repeated run would be compared with itself, and `select` would never come from the cache.
     """
     for select in fetch(api, [best["select_id"]], ARGUMENTS).values():
         inputs = ("candidates", "when", "seed", "code_version")
-        if all(select.arguments.get(name) == str(parameters[f"kwargs/{name}"]) for name in inputs):
+        if all(select.arguments.get(name) == arguments[name] for name in inputs):
             return select.arguments["champion"]
     return best["evaluate_id"]

@@ -15,12 +15,12 @@ from rich.text import Text
 
 from pipeline.connection import Api
 from pipeline.errors import INTERRUPTED
-from pipeline.runs.outcome import AHEAD, Outcome, gain_text, install_bundle, judge
+from pipeline.runs.outcome import AHEAD, Outcome, gain_text, install_bundle, judge, keep_bundle
 from pipeline.runs.state import RunState, Step, read_run, states
 from pipeline.runs.stop import stop_run
 from pipeline.workers import Watch, abandoned, failed_by_loss
 from planets.metrics.significance import smaller_equals
-from planets.system import atomic_write
+from planets.system import atomic_write, short_id
 
 STYLES = {
     "pending": "dim",
@@ -55,16 +55,28 @@ def follow(api: Api, run_id: str, console: Console, output: Path, worker_timeout
             return INTERRUPTED
         console.print("stopping the steps of this run ...")
         state = stop_run(api, run_id)
-        console.print(f"to continue later: python -m pipeline resume {run_id}")
+        console.print(f"to continue later: {_resume(run_id)}")
+    code = conclude(api, state, console, output)
+    return INTERRUPTED if interrupted.is_set() else code
+
+
+def conclude(api: Api, state: RunState, console: Console, output: Path) -> int:
+    """Print the outcome of a run that is over, and write its files to `output`.
+
+    Returns:
+        The exit code: 0 if the run completed, 1 if it failed.
+    """
     outcome = judge(api, state)
     _write_report(outcome, api.host, output / "run.json")
     _print(outcome, api, console)
     if failed_by_loss(state.task):
-        console.print(f"to continue: python -m pipeline resume {run_id}")
-    _install(outcome, console, output / "best")
-    if interrupted.is_set():
-        return INTERRUPTED
+        console.print(f"to continue: {_resume(state.id)}")
+    _install(outcome, console, output)
     return 0 if outcome.status == "completed" else 1
+
+
+def _resume(run_id: str) -> str:
+    return f"python -m pipeline resume {short_id(run_id)}"
 
 
 def show(api: Api, run_id: str, console: Console) -> None:
@@ -72,7 +84,7 @@ def show(api: Api, run_id: str, console: Console) -> None:
     state = read_run(api, run_id)
     _print(judge(api, state), api, console)
     if abandoned(api, [state.task]):
-        console.print(f"no live worker executes this run; to continue it: python -m pipeline resume {run_id}")
+        console.print(f"no live worker executes this run; to continue it: {_resume(run_id)}")
 
 
 def _watch(api: Api, run_id: str, console: Console, interrupted: Event, worker_timeout: float) -> RunState:
@@ -175,17 +187,29 @@ def _score_table(outcome: Outcome) -> Table:
     return table
 
 
-def _install(outcome: Outcome, console: Console, folder: Path) -> None:
-    """Replace `folder` by the selected model's bundle, if there is one, and print its source."""
-    best = outcome.best
-    if best is not None:
+def _install(outcome: Outcome, console: Console, output: Path) -> None:
+    """Make `output/best` the bundle of the published model, and print where the bundles are.
+
+    A best model of the run that was not published goes to `output/runs/<id>`.
+    """
+    best, folder = outcome.best, output / "best"
+    if best is None:
+        there = f"; {folder} is still that of an earlier run" if folder.exists() else ""
+        console.print(f"best    this run selected no model{there}")
+    elif best.is_published:
         install_bundle(best.evaluate_id, folder, best.comparisons)
         console.print(f"best    {best.name} (test_f2 {best.test_f2:.4f}), bundle in {folder}")
-        console.print(f"model   {escape(best.publication['why'])}")
-    elif folder.exists():
-        console.print(f"best    this run selected no model; {folder} is still that of an earlier run")
     else:
-        console.print("best    this run selected no model")
+        own = output / "runs" / short_id(outcome.state.id)
+        install_bundle(best.evaluate_id, own, best.comparisons)
+        # Runs of earlier versions do not name it.
+        if rival_id := best.publication.get("rival_evaluate_id"):
+            keep_bundle(rival_id, folder)
+        console.print(f"here    {best.name} (test_f2 {best.test_f2:.4f}), bundle in {own}")
+        rival, run_id = best.publication["rival"], short_id(best.publication["rival_run_id"])
+        console.print(f"best    {rival} of run {run_id}, bundle in {folder}")
+    if best is not None:
+        console.print(f"model   {escape(best.publication['why'])}")
 
 
 def _table(state: RunState) -> Table:
@@ -207,10 +231,11 @@ def _colored(status: str) -> Text:
 
 
 def _print_changes(steps: Iterable[Step], printed: dict[str, str], console: Console) -> None:
-    """Print a line for each step whose status changed, and note it in `printed`."""
+    """Print a line for each step whose status or epoch changed, and note it in `printed`."""
     for step in steps:
-        if step.status not in (printed.get(step.name), "pending"):
-            printed[step.name] = step.status
-            console.print(
-                f"{step.name:28} {step.status:10} {clock(step.seconds):>6}  {step.worker}", highlight=False
-            )
+        done = progress(step)
+        line = f"{step.name:28} {step.status:10} {clock(step.seconds):>6}  {step.worker}  {done}".rstrip()
+        change = f"{step.status} {done}"
+        if change != printed.get(step.name) and step.status != "pending":
+            printed[step.name] = change
+            console.print(line, highlight=False)

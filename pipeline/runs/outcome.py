@@ -15,7 +15,7 @@ from pipeline.connection import Api
 from pipeline.runs.failure import Failure, failure_of
 from pipeline.runs.state import GOOD, RunState, Step
 from planets.bundle.card import CARD, model_card
-from planets.bundle.manifest import METRICS, BundleInfo
+from planets.bundle.manifest import INFO, METRICS, BundleInfo
 from planets.config.project import ENSEMBLE
 from planets.metrics.significance import Comparison, Lead
 
@@ -59,6 +59,11 @@ class Best:
     evaluate_id: str
     comparisons: Comparisons
     publication: dict[str, Any]
+
+    @property
+    def is_published(self) -> bool:
+        """True if the run published it, or found it published already."""
+        return bool(self.publication["published"]) or self.publication["rival_model_id"] == self.model_id
 
 
 @dataclass(frozen=True)
@@ -116,13 +121,7 @@ def install_bundle(evaluate_id: str, folder: Path, comparisons: Comparisons) -> 
     Raises:
         TaskUnavailable: the task has no bundle, or the bundle cannot be downloaded.
     """
-    artifact = Task.get_task(task_id=evaluate_id).artifacts.get("bundle")
-    if artifact is None:
-        raise TaskUnavailable(f"task {evaluate_id} has no bundle: it is not an evaluation that completed")
-    try:
-        downloaded = Path(artifact.get_local_copy(raise_on_error=True))
-    except ValueError as error:
-        raise TaskUnavailable(f"the bundle of task {evaluate_id} cannot be downloaded: {error}") from error
+    downloaded = _downloaded_bundle(evaluate_id)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
         new, old = Path(beside) / "new", Path(beside) / "old"
@@ -134,6 +133,28 @@ def install_bundle(evaluate_id: str, folder: Path, comparisons: Comparisons) -> 
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
+
+
+def keep_bundle(evaluate_id: str, folder: Path) -> None:
+    """Install the bundle of an earlier run's evaluation, unless `folder` holds it: then it stays as it is.
+
+    Raises:
+        TaskUnavailable: the task has no bundle, or the bundle cannot be downloaded.
+    """
+    manifest = folder / INFO
+    there = manifest.read_bytes() if manifest.exists() else b""
+    if there != (_downloaded_bundle(evaluate_id) / INFO).read_bytes():
+        install_bundle(evaluate_id, folder, {})
+
+
+def _downloaded_bundle(evaluate_id: str) -> Path:
+    artifact = Task.get_task(task_id=evaluate_id).artifacts.get("bundle")
+    if artifact is None:
+        raise TaskUnavailable(f"task {evaluate_id} has no bundle: it is not an evaluation that completed")
+    try:
+        return Path(artifact.get_local_copy(raise_on_error=True))
+    except ValueError as error:
+        raise TaskUnavailable(f"the bundle of task {evaluate_id} cannot be downloaded: {error}") from error
 
 
 def gain_text(comparison: Comparison) -> str:

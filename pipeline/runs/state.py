@@ -192,31 +192,40 @@ def last_run(api: Api, project: str, pipeline: str) -> str | None:
     return next((run.id for run in runs_of(api, project, pipeline, limit=1)), None)
 
 
+def pipeline_projects(api: Api, project: str, pipeline: str) -> list[str]:
+    """Return the id of the hidden project that holds a pipeline's runs and steps; none before the first."""
+    return project_ids(api, exactly(f"{project}/.pipelines/{pipeline}"))
+
+
 def runs_of(api: Api, project: str, pipeline: str, **conditions: Any) -> Iterator[TaskRecord]:
     """Yield the runs of a pipeline that are not archived and meet the conditions of `find`, newest first."""
-    projects = project_ids(api, exactly(f"{project}/.pipelines/{pipeline}"))
+    projects = pipeline_projects(api, project, pipeline)
     if projects:
         conditions |= {"project": projects, "type": ["controller"], "system_tags": ["-archived"]}
         yield from find(api, order_by=["-created"], **conditions)
 
 
 def chosen_run(api: Api, project: str, pipeline: str, run_id: str) -> str:
-    """Return `run_id` if it is a run, or the last run if it is empty.
+    """Return the id of the run whose id is or begins with `run_id`, or of the last run if it is empty.
 
     Raises:
-        TaskUnavailable: there is no such run, or none at all.
+        TaskUnavailable: there is no such run, or none at all, or several begin so.
     """
-    if run_id:
-        task = fetch(api, [run_id]).get(run_id)
-        if task is None or task.type != "controller":
-            raise TaskUnavailable(
-                f"the server at {api.host} has no run {run_id}; the run's page has it in its address"
-            )
+    if not run_id:
+        last = last_run(api, project, pipeline)
+        if last is None:
+            raise TaskUnavailable("there is no run yet; start one with `make train.pipeline`")
+        return last
+    task = fetch(api, [run_id]).get(run_id)
+    if task is not None and task.type == "controller":
         return run_id
-    last = last_run(api, project, pipeline)
-    if last is None:
-        raise TaskUnavailable("there is no run yet; start one with `make train.pipeline`")
-    return last
+    begin_so = [run.id for run in runs_of(api, project, pipeline) if run.id.startswith(run_id)]
+    if len(begin_so) == 1:
+        return begin_so[0]
+    found = f"{len(begin_so)} runs whose ids begin with" if begin_so else "no run"
+    raise TaskUnavailable(
+        f"the server at {api.host} has {found} {run_id}; the run's page has the id in its address"
+    )
 
 
 def _task_id(node: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 Every field has its value in YAML; a model here declares its type, range and meaning.
 """
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator

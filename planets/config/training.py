@@ -35,6 +35,10 @@ class TrainingSettings(Settings):
     """One training. A model entry may override any of these under `training:`."""
 
     epochs: int = Field(ge=1, description="passes over the train split")
+    # Runs that an earlier version stored do not have it.
+    max_batches: int = Field(
+        default=0, ge=0, description="batches of an epoch, to try a change quickly; 0 takes all"
+    )
     batch_size: int = Field(ge=1, description="chips per optimizer step, over all devices together")
     image_size: int = Field(ge=32, le=1024, description="side of the network's input, in pixels")
     seed: int = Field(ge=0, description="seed of the weights, the order of the chips and their augmentation")

@@ -87,7 +87,9 @@ class Batches:
     def __len__(self) -> int:
         """Return the batches of a pass; training drops an incomplete last one, whose statistics are noise."""
         whole, rest = divmod(len(self.rows), self.batch_size)
-        return max(whole, 1) if self.training else whole + bool(rest)
+        if self.training is None:
+            return whole + bool(rest)
+        return min(max(whole, 1), self.training[0].max_batches or whole + 1)
 
     @property
     def chips(self) -> int:

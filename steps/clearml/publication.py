@@ -6,6 +6,7 @@ from typing import NamedTuple
 from clearml import Model, Task
 
 from planets.metrics.significance import ALPHA, Lead, lead
+from planets.system import short_id
 from steps.clearml.artifacts import load_arrays
 from steps.clearml.errors import StepError
 from steps.clearml.models import Evaluation, evaluation_of
@@ -23,6 +24,7 @@ class Publication(NamedTuple):
         rival_run_id: the run that evaluated it.
         compared: fields of the `Comparison` of F2 on validation, which decides; None without a comparison.
         on_test: likewise on test, which decides nothing.
+        rival_evaluate_id: the task that holds its bundle.
     """
 
     published: bool
@@ -32,6 +34,7 @@ class Publication(NamedTuple):
     rival_run_id: str = ""
     compared: dict[str, float] | None = None
     on_test: dict[str, float] | None = None
+    rival_evaluate_id: str = ""
 
 
 def decide(best: Evaluation, champion: str, when: str, seed: int) -> Publication:
@@ -43,7 +46,14 @@ def decide(best: Evaluation, champion: str, when: str, seed: int) -> Publication
         return Publication(True, "published: no model was published for these chips before")
     rival = evaluation_of(champion)
     run_id = str(Task.get_task(task_id=champion).parent or "")
-    unchanged = Publication(False, "it is the published best already", rival.name, rival.model_id, run_id)
+    unchanged = Publication(
+        published=False,
+        why="it is the published best already",
+        rival=rival.name,
+        rival_model_id=rival.model_id,
+        rival_run_id=run_id,
+        rival_evaluate_id=champion,
+    )
     if champion == best.task_id:
         return unchanged
     try:
@@ -61,13 +71,13 @@ def decide(best: Evaluation, champion: str, when: str, seed: int) -> Publication
 
 
 def _won(rival: Evaluation, run_id: str, ahead: Lead) -> str:
-    return f"published in place of {rival.name} of run {run_id}: {_gains(ahead)}"
+    return f"published in place of {rival.name} of run {short_id(run_id)}: {_gains(ahead)}"
 
 
 def _lost(rival: Evaluation, run_id: str, ahead: Lead, when: str) -> str:
     needed = f"p < {ALPHA} and a higher F2 are needed" if when == "better" else "a higher F2 is needed"
     return (
-        f"not published: the published best remains {rival.name} of run {run_id}; "
+        f"not published: the published best remains {rival.name} of run {short_id(run_id)}; "
         f"this one is {_gains(ahead)} ({needed} on validation)"
     )
 

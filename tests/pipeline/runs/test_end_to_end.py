@@ -185,6 +185,26 @@ def test_a_rerun_is_cached_whatever_the_readme_says(checkout):
     assert all(step["cached"] for step in checkout.report()["steps"])
 
 
+def test_a_plan_says_what_would_run_and_why(checkout, models, fan):
+    planned = planned_by(checkout("run", "--plan"))
+    assert list(planned) == [*FIXED, *fan, "ensemble", "select"]
+    assert {state for state, _ in planned.values()} == {"cached"}
+    before = len(list(checkout.output.iterdir()))
+    planned = planned_by(checkout("run", "--plan", "--epochs", "2", "--refresh", "split"))
+    assert planned["split"] == ("run", "refresh was asked for")
+    assert planned[f"train_{models[0]}"] == ("run", "after split")
+    planned = planned_by(checkout("run", "--plan", "--epochs", "2"))
+    assert planned[f"train_{models[0]}"] == ("run", "epochs 1 -> 2")
+    assert planned[f"evaluate_{models[0]}"] == ("run", f"after train_{models[0]}")
+    assert len(list(checkout.output.iterdir())) == before
+
+
+def planned_by(printed):
+    """Return what each step would do and why, by its name."""
+    rows = re.findall(r"^│ (\w+) +│ (\w+) +│ (.*?) *│$", printed, re.MULTILINE)
+    return {name: (state, why) for name, state, why in rows}
+
+
 @pytest.mark.slow
 def test_without_an_ensemble_only_select_runs_again(checkout, models, fan):
     checkout("run", sets=["evaluation.ensemble=false"])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
@@ -89,7 +90,10 @@ def test_logs_of_a_failed_step_say_so_by_the_exit_code(checkout, broken, names):
     *_, last = checkout("logs", f"train_{names[1]}", code=1).splitlines()
     assert re.match(rf"train_{names[1]} failed: WeightsError: .*weights.safetensors", last)
     assert "run failed: " in checkout("logs", "controller", code=1)
-    assert checkout("logs", f"train_{names[0]}")
+    own, all_lines = (checkout("logs", f"train_{names[0]}", *words) for words in ((), ("--all",)))
+    assert own.startswith(f"{names[0]}  epoch 1/1 ")
+    assert "agent.worker_id = " in all_lines
+    assert set(own.splitlines()) < set(all_lines.splitlines())
 
 
 SEARCHED = """
@@ -143,18 +147,29 @@ def test_a_run_that_completed_is_not_resumed(checkout, resumed):
     assert "has no run 0" in checkout("resume", "0" * 32, code=1)
 
 
-def test_from_a_step_on_everything_runs_again_and_an_equal_model_is_not_published(
+def test_from_a_step_on_everything_runs_again_and_a_worse_model_is_not_published(
     checkout, receiver, resumed, names
 ):
+    """The published model stays in `output/best`; the run's own goes to `output/runs`."""
+    published = (checkout.output / "best" / "bundle.json").read_bytes()
     while not receiver.received.empty():
         receiver.received.get()
-    printed = checkout("run", "--models", names[0], "--from", f"evaluate_{names[0]}")
-    assert ran(checkout) == {f"evaluate_{names[0]}", "select"}
+    # With another seed, and a tenth of the learning rate, the training is another and a worse one.
+    other = ("--seed", "5", "--learning-rate", "3e-4")
+    printed = checkout("run", "--models", names[0], "--from", f"train_{names[0]}", *other)
+    assert ran(checkout) == {f"train_{names[0]}", f"evaluate_{names[0]}", "select"}
     publication = checkout.report()["publication"]
     assert publication["published"] is False
     assert publication["compared"]["difference"] <= 0 or publication["compared"]["p"] >= 0.1
-    assert publication["rival_run_id"] in printed
+    assert publication["rival_run_id"][:8] in printed
     assert "not published: the published best remains" in printed
+    assert (checkout.output / "best" / "bundle.json").read_bytes() == published
+    own = checkout.output / "runs" / checkout.report()["pipeline_id"][:8]
+    assert f"bundle in {own}" in printed
+    assert (own / "bundle.json").read_bytes() != published
+    shutil.rmtree(checkout.output)
+    assert f"bundle in {own}" in checkout("fetch", own.name)
+    assert (checkout.output / "best" / "bundle.json").read_bytes() == published
     assert receiver.received.empty()
     assert "no step splitt; the steps are: ingest" in checkout("run", "--from", "splitt", code=1)
 
