@@ -8,6 +8,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from support.synthetic import SETTINGS, make_labels, make_parts, make_pixels, make_store
 
+from planets.config.project import EvaluationSettings
+from planets.evaluation.evaluation import evaluate
+from planets.evaluation.scores import ModelScores, SplitScores
+from planets.labels import LabelSet
 from planets.metrics.f2 import summary
 from planets.plots.errors import errors_figure, mistakes_figure
 from planets.plots.evaluation import (
@@ -15,6 +19,7 @@ from planets.plots.evaluation import (
     history_figure,
     label_figure,
     precision_recall_figure,
+    save_figures,
 )
 from planets.plots.palette import save
 from planets.plots.training import batch_figure, label_histogram, save_training_figures
@@ -114,3 +119,20 @@ def test_calibration_shows_its_effect() -> None:
     text = words(calibration_figure(TARGETS, SCORES, SCORES**2))
     assert "before: calibration error" in text
     assert "calibrated: calibration error" in text
+
+
+def test_the_figures_of_an_evaluation_name_the_labels_as_its_label_set_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = LabelSet(labels=("red", "blue", "blank"), titles={"blank": "nothing at all"})
+    targets = TARGETS[:, :3]
+    scores = SplitScores(ROWS, targets, SCORES[:, :3], None)
+    names = ("tta", "calibration", "decoding", "weather_rule")
+    settings = EvaluationSettings.model_validate(dict.fromkeys(names, "never") | {"ensemble": False})
+    evaluation = evaluate([ModelScores(labels.labels, scores, scores)], settings)
+    drawn: dict[str, Figure] = {}
+    monkeypatch.setattr("planets.plots.evaluation.save", lambda figure, file: drawn.update({file: figure}))
+    save_figures(tmp_path, "tiny", evaluation, labels, make_store(TARGETS))
+    text = " ".join(map(words, drawn.values()))
+    assert "nothing at all" in text
+    assert not any(label in text for label in (*LABELS, "blank"))
