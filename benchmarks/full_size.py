@@ -1,6 +1,9 @@
 """The pipeline on all 40,479 chips and on a tenth of them: time, memory, disk of each step, and the growth.
 
     python benchmarks/full_size.py TABLE [--chips 4000 40479]
+    python benchmarks/full_size.py TABLE --grow 1000
+
+With `--grow`, the registration of all chips, of that many more as a child version, and of that many alone.
 
 TABLE is the real `train_classes.csv`. The pictures are drawn, one for each of a few thousand rows; chips that
 share a picture differ in a comment, so that each is a file of its own. The run is the real one: agents, the
@@ -15,7 +18,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +67,13 @@ def main() -> None:
     )
     parser.add_argument("table", type=Path)
     parser.add_argument("--chips", type=int, nargs="+", default=[4000, 40479])
+    parser.add_argument("--grow", type=int, default=0)
     asked = parser.parse_args()
     rows = read_table(asked.table, PLANETS)
     with tempfile.TemporaryDirectory() as folder:
+        if asked.grow:
+            grow(Path(folder), rows[: asked.chips[-1]], asked.grow)
+            return
         costs = {}
         for count in asked.chips:
             home = Path(folder) / str(count)
@@ -73,15 +83,15 @@ def main() -> None:
     show(costs)
 
 
-def make_chips(folder: Path, rows: pd.DataFrame) -> None:
+def make_chips(folder: Path, rows: pd.DataFrame, pictures: int = PICTURES) -> None:
     """Write a chip for each row: drawn for the first rows, then the picture of a row with the same tags."""
     (folder / CHIPS).mkdir(parents=True)
-    pictures: dict[frozenset[str], list[bytes]] = defaultdict(list)
+    drawn_for: dict[frozenset[str], list[bytes]] = defaultdict(list)
     drawn = 0
     for number, (name, cell) in enumerate(zip(rows["image_name"], rows["tags"], strict=True)):
         tags = parse_tags(cell)
-        known = pictures[tags]
-        if drawn < PICTURES or not known:
+        known = drawn_for[tags]
+        if drawn < pictures or not known:
             known.append(draw_jpeg(tags, 256, np.random.default_rng([1, number])))
             drawn += 1
         data = known[number % len(known)]
@@ -93,25 +103,62 @@ def make_chips(folder: Path, rows: pd.DataFrame) -> None:
     print(f"{len(rows)} chips of {drawn} pictures", flush=True)
 
 
-def run(home: Path) -> dict[str, Cost]:
-    """Run the pipeline in a copy of the tree with a stack of its own, and watch its steps."""
+@contextmanager
+def pipeline(home: Path) -> Iterator[Callable[..., float]]:
+    """Yield a function that runs a command on a folder of chips, in a copy of the tree with its own stack.
+
+    It returns the seconds that the command took.
+    """
     tree = home / "tree"
     for name in ("configs", "pipeline", "planets", "server", "steps"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("CLEARML")}
     environment |= {"PYTHONPATH": str(tree), "CLEARML_CONFIG_FILE": str(home / "none.conf")}
-    base = [sys.executable, "-m", "pipeline"]
-    sets = [word for pair in (*SETTINGS, f"dataset.path={home / 'chips'}") for word in ("--set", pair)]
-    watch = Watch(tree)
-    try:
-        command = [*base, "run", "--models", "test_resnet", "--epochs", "1", *sets]
+
+    def call(chips: Path, *words: str) -> float:
+        sets = [word for pair in (*SETTINGS, f"dataset.path={chips}") for word in ("--set", pair)]
+        start = time.monotonic()
+        command = [sys.executable, "-m", "pipeline", *words, *sets]
         subprocess.run(command, cwd=tree, env=environment, check=True)
+        return time.monotonic() - start
+
+    try:
+        yield call
     finally:
-        watch.end()
-        subprocess.run([*base, "down"], cwd=tree, env=environment, check=True)
-    report = json.loads((tree / "output/run.json").read_text())
+        subprocess.run([sys.executable, "-m", "pipeline", "down"], cwd=tree, env=environment, check=True)
+
+
+def run(home: Path) -> dict[str, Cost]:
+    """Run the pipeline and watch its steps."""
+    with pipeline(home) as call:
+        watch = Watch(home)
+        try:
+            call(home / "chips", "run", "--models", "test_resnet", "--epochs", "1")
+        finally:
+            watch.end()
+    report = json.loads((home / "tree/output/run.json").read_text())
     seconds = {step["name"].partition("_")[0]: step["seconds"] for step in report["steps"]}
     return {step: Cost(seconds[step], watch.memory[step], watch.disk[step]) for step in seconds}
+
+
+def grow(home: Path, rows: pd.DataFrame, added: int) -> None:
+    """Register `rows`, then `added` more in the same folder, and as many alone; print the seconds of each."""
+    new = rows[:added].assign(image_name=[f"new_{number}" for number in range(added)])
+    make_chips(home / "few", rows[:10])
+    make_chips(home / "alone", new, pictures=100)
+    make_chips(home / "chips", rows, pictures=200)
+    with pipeline(home) as call:
+        call(home / "few", "upload", "--set", "clearml.dataset=few-chips")  # starts the server
+        alone = call(home / "alone", "upload", "--set", "clearml.dataset=new-chips")
+        whole = call(home / "chips", "upload")
+        for file in (home / "alone" / CHIPS).iterdir():
+            shutil.copyfile(file, home / "chips" / CHIPS / file.name)
+        write_table(home / "chips" / TABLE, pd.concat([rows, new]))
+        child = call(home / "chips", "upload")
+    stored = sorted(file.stat().st_size / 1e6 for file in home.glob("tree/.stack/**/dataset.*.zip"))
+    print(f"\n{added:,} chips alone: {alone:.1f} s; {len(rows):,} chips: {whole:.1f} s")
+    print(f"{len(rows):,} chips and {added:,} new ones: {child:.1f} s")
+    print("archives on the file server, MB: " + ", ".join(f"{size:.1f}" for size in stored))
 
 
 class Watch:
