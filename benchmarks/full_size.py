@@ -3,7 +3,8 @@
     python benchmarks/full_size.py TABLE [--chips 4000 40479]
     python benchmarks/full_size.py TABLE --grow 1000
 
-With `--grow`, the registration of all chips, of that many more as a child version, and of that many alone.
+With `--grow`, the registration of all chips, of that many more as a child version, and of that many alone,
+in seconds of processors, which other work on the machine does not change.
 
 TABLE is the real `train_classes.csv`. The pictures are drawn, one for each of a few thousand rows; chips that
 share a picture differ in a comment, so that each is a file of its own. The run is the real one: agents, the
@@ -13,12 +14,12 @@ embedded server, the small model of the sample for one epoch.
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -107,7 +108,7 @@ def make_chips(folder: Path, rows: pd.DataFrame, pictures: int = PICTURES) -> No
 def pipeline(home: Path) -> Iterator[Callable[..., float]]:
     """Yield a function that runs a command on a folder of chips, in a copy of the tree with its own stack.
 
-    It returns the seconds that the command took.
+    It returns the seconds of processors that the command took, the server's left out.
     """
     tree = home / "tree"
     for name in ("configs", "pipeline", "planets", "server", "steps"):
@@ -117,10 +118,11 @@ def pipeline(home: Path) -> Iterator[Callable[..., float]]:
 
     def call(chips: Path, *words: str) -> float:
         sets = [word for pair in (*SETTINGS, f"dataset.path={chips}") for word in ("--set", pair)]
-        start = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [sys.executable, "-m", "pipeline", *words, *sets]
         subprocess.run(command, cwd=tree, env=environment, check=True)
-        return time.monotonic() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     try:
         yield call

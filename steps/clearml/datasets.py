@@ -1,6 +1,7 @@
 """Versions of the ClearML dataset: lookup by content or origin, upload, finalization."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -88,10 +89,7 @@ def versions(project: str, name: str, tag: str = "") -> Iterator[Version]:
 
     Versions that link to files are passed over: ClearML may not know their digests.
     """
-    for dataset_id in reversed(finished(project, name, tag)):
-        dataset = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True)
-        if not dataset.link_entries and not dataset_fault(dataset_id):
-            yield Version(dataset_id, {path: file.hash for path, file in dataset.file_entries_dict.items()})
+    yield from filter(None, map(_version, reversed(finished(project, name, tag))))
 
 
 def newest(project: str, name: str, tag: str) -> Version | None:
@@ -163,6 +161,16 @@ def finalize(dataset_id: str) -> None:
     """
     require_readable(dataset_id)
     close_dataset(dataset_id)
+
+
+@cache
+def _version(dataset_id: str) -> Version | None:
+    """Return a finished version, which never changes, unless it links to files or cannot be read."""
+    if dataset_fault(dataset_id):
+        return None
+    dataset = Dataset.get(dataset_id=dataset_id, silence_alias_warnings=True)
+    files = dataset.file_entries_dict
+    return None if dataset.link_entries else Version(dataset_id, {path: files[path].hash for path in files})
 
 
 def _readable(dataset_ids: Iterable[str]) -> Iterator[str]:

@@ -97,6 +97,12 @@ class Draft(Dataset):  # type: ignore[misc]
             del entries[path]
         self.update_changed_files(num_files_removed=len(dropped))
 
+    def sort(self) -> None:
+        """Put the files in the order of their paths, which spares `finalize` half a million comparisons."""
+        entries = self.file_entries_dict
+        for path in sorted(entries):
+            entries[path] = entries.pop(path)
+
     def _serialize(self, update_dependency_chunk_lookup: bool = False) -> None:
         """Store nothing, see `store_state`, but count the bytes, which `finalize` reports."""
         self._ds_total_size = sum(file.size for file in self.file_entries)
@@ -141,6 +147,7 @@ def upload_dataset(draft: Draft, folder: Path, paths: Collection[str]) -> None:
     what = f"the dataset {draft.id}"
     draft.keep(paths)
     draft.add_files(folder, verbose=False)
+    draft.sort()
     expected = len(draft.file_entries_dict)
     with logged_errors() as errors, _refusals(what):
         draft.upload(
