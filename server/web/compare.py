@@ -1,5 +1,6 @@
 """Comparison of runs or tasks side by side."""
 
+import re
 from dataclasses import dataclass
 
 from server import documents
@@ -12,6 +13,12 @@ MAX_TASKS = 10
 UNCOMPARED = frozenset({"return", "properties"})
 
 Values = dict[tuple[str, str], str | float]
+
+# Words in the names of metrics whose smallest value is the best.
+SMALLER = re.compile(
+    r"(?<![a-z])(?:loss|error|err|mae|mse|rmse|perplexity|seconds|minutes|time|duration|latency)(?![a-z])",
+    re.IGNORECASE,
+)
 
 section = Section()
 
@@ -30,34 +37,98 @@ class Row:
         return len(set(self.values)) > 1
 
     @property
-    def highest(self) -> float | None:
-        """The largest number, or None if the numbers are all the same."""
+    def best(self) -> float | None:
+        """The best number, or None if the numbers are all the same: the smallest of a loss or a duration."""
         numbers = [value for value in self.values if isinstance(value, float)]
-        return max(numbers) if self.differs and len(numbers) > 1 else None
+        if not self.differs or len(numbers) < 2:
+            return None
+        return min(numbers) if SMALLER.search(f"{self.group} {self.name}") else max(numbers)
 
 
 @section.page("/compare")
 def compare_page(visit: Visit) -> Shown:
     """Runs or tasks side by side: scores, curves, and parameters with the differences marked."""
-    ids = dict.fromkeys(part for text in visit.chosen for part in text.split(",") if part)
-    tasks = [visit.document("tasks", task_id, "task") for task_id in list(ids)[:MAX_TASKS]]
+    tasks = _compared(visit)
     steps = [nodes.nodes(visit.db, task) for task in tasks]
-    curves = dict.fromkeys(metric for task in tasks for metric in figures.charts(visit.db, task["id"]))
+    # A run has its curves in its steps.
+    members = list(
+        dict.fromkeys(
+            member
+            for task, planned in zip(tasks, steps, strict=True)
+            for member in [task["id"], *(node.task["id"] for node in planned if node.task)]
+        )
+    )
+    curves: dict[str, list[str]] = {}
+    for member in members:
+        for metric in figures.charts(visit.db, member):
+            curves.setdefault(metric, []).append(member)
     parameters = _rows([_parameters(task) for task in tasks])
+    parameters.sort(key=lambda row: not row.differs)
     changed = visit.flag("changed")
+    metrics = _rows([_metrics(task) for task in tasks])
+    results = _rows([_results(planned) for planned in steps])
     values = {
         "tasks": tasks,
         "projects": documents.names(visit.db, "projects", [task.get("project") or "" for task in tasks]),
-        "results": _rows([_results(planned) for planned in steps]),
-        "metrics": _rows([_metrics(task) for task in tasks]),
+        "results": results,
+        "metrics": metrics,
         "parameters": [row for row in parameters if row.differs or not changed],
         "different": sum(row.differs for row in parameters),
         "steps": _rows([{("", node.name): node.status for node in planned} for planned in steps]),
-        "curves": [metric for metric in curves if not metric.startswith(":")],
-        "has_epochs": any(figures.has_epochs(visit.db, task["id"]) for task in tasks),
+        "curves": {metric: ids for metric, ids in curves.items() if not metric.startswith(":")},
+        "has_epochs": any(figures.has_epochs(visit.db, member) for member in members),
+        "horizontal": [_key(row) for row in parameters],
+        "vertical": [_key(row) for row in (*results, *metrics)],
+        "query": visit.query,
         "changed": changed,
     }
     return Shown("compare.html", values)
+
+
+@section.data("/figures/compared")
+def scatter(visit: Visit) -> Document:
+    """A parameter of the compared tasks against a metric, as plotly.js draws it."""
+    x, y = visit.query.get("parameter", ""), visit.query.get("metric", "")
+    points: list[tuple[str, object, object]] = []
+    for task in _compared(visit):
+        parameters = _by_key(_parameters(task))
+        values = _by_key(_results(nodes.nodes(visit.db, task)) | _metrics(task))
+        if x in parameters and y in values:
+            points.append((figures.literal(task["name"]), _number(parameters[x]), values[y]))
+    trace = {
+        "text": [point[0] for point in points],
+        "x": [point[1] for point in points],
+        "y": [point[2] for point in points],
+        "mode": "markers+text",
+        "textposition": "top center",
+        "cliponaxis": False,
+        "marker": {"size": 11},
+    }
+    axes = {
+        "xaxis": {"title": {"text": figures.literal(x)}},
+        "yaxis": {"title": {"text": figures.literal(y)}},
+    }
+    return {"data": [trace], "layout": axes | {"showlegend": False}}
+
+
+def _compared(visit: Visit) -> list[Document]:
+    ids = dict.fromkeys(part for text in visit.chosen for part in text.split(",") if part)
+    return [visit.document("tasks", task_id, "task") for task_id in list(ids)[:MAX_TASKS]]
+
+
+def _key(row: Row) -> str:
+    return f"{row.group} {row.name}".strip()
+
+
+def _by_key(values: Values) -> dict[str, str | float]:
+    return {f"{group} {name}".strip(): value for (group, name), value in values.items()}
+
+
+def _number(value: str | float) -> str | float:
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
 def _rows(columns: list[Values]) -> list[Row]:

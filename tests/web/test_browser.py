@@ -85,7 +85,8 @@ def test_first_views_are_light(page: Page, run: seed.Run, failed: seed.Run, data
         page.goto(path, wait_until="load")
         plotly = [url for url in sizes if url.endswith("/plotly.js")]
         assert sum(size for url, size in sizes.items() if url not in plotly) < LARGEST_VIEW, path
-        assert bool(plotly) == ("scalar" in path or "plots" in path), path
+        has_curves = "scalar" in path or "plots" in path or path.startswith("/compare")
+        assert bool(plotly) == has_curves, path
 
 
 def _size(answer: object) -> int:

@@ -34,6 +34,36 @@ def test_compare_the_curves_of_two_tasks(page: Page, run: seed.Run) -> None:
     expect(page.locator(".scatterlayer .trace")).to_have_count(4)
 
 
+def test_compare_names_curves_by_run_and_step(page: Page, run: seed.Run, other: seed.Run) -> None:
+    page.goto(f"/compare?ids={run.id}&ids={other.id}")
+    page.locator(".charts").scroll_into_view_if_needed()
+    expect(page.locator(".scatterlayer .trace")).to_have_count(8)
+    names = page.evaluate("document.querySelector('.plot').data.map(trace => trace.name)")
+    assert "good run · train_small · valid" in names
+    assert "other run · train_large · train" in names
+    headers = page.locator("table", has_text="seed").get_by_role("rowheader")
+    expect(headers.first).to_contain_text("seed")
+
+
+def test_compare_marks_the_best_and_plots_it(server: Embedded, page: Page) -> None:
+    tasks = []
+    for number, (loss, accuracy) in enumerate(((0.5, 0.75), (0.25, 0.625))):
+        args = seed.parameters("Args", rate=str(number / 4), kind="same")
+        tasks.append(server.new_task(name=f"compared {number}", hyperparams=args))
+        server.events(*seed.scalar(tasks[-1], "val_loss", "x", 1.0, loss))
+        server.events(*seed.scalar(tasks[-1], "accuracy", "x", 0.0, accuracy))
+    page.goto("/compare?" + "&".join(f"ids={task}" for task in tasks))
+    best = page.locator(".highest")
+    expect(best).to_have_text(["0.75", "0.25"])
+    page.get_by_role("combobox", name="Parameter").select_option("Args rate")
+    page.get_by_role("combobox", name="Metric").select_option("val_loss x")
+    page.get_by_role("button", name="Plot").click()
+    plot = page.get_by_role("group", name="val_loss x by Args rate")
+    expect(plot.locator(".scatterlayer .point")).to_have_count(2)
+    drawn = plot.evaluate("plot => [[...plot.data[0].x], [...plot.data[0].y], plot.data[0].text]")
+    assert drawn == [[0, 0.25], [0.5, 0.25], ["compared 0", "compared 1"]]
+
+
 def test_compare_old_and_new_parameters(server: Embedded, page: Page) -> None:
     """One run has `epochs` as a parameter of its own, the other as an entry of `training`."""
     old = server.new_task(name="old", hyperparams=seed.parameters("kwargs", epochs="3", loss="bce", seed="1"))

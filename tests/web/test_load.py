@@ -57,9 +57,9 @@ def test_first_views_are_fast(full: tuple[Embedded, seed.Run]) -> None:
 
 def test_an_unchanged_fragment_gets_304(full: tuple[Embedded, seed.Run]) -> None:
     server, run = full
-    first = fetch(f"{server.api}{run.path}?fragment=1", headers=server.session)
+    first = fetch(f"{server.api}{run.path}?fragment=live", headers=server.session)
     again = fetch(
-        f"{server.api}{run.path}?fragment=1",
+        f"{server.api}{run.path}?fragment=live",
         headers=server.session | {"If-None-Match": first.headers["ETag"]},
     )
     assert (first.status, again.status, again.body) == (200, 304, b"")

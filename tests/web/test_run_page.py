@@ -67,6 +67,21 @@ def test_a_live_run_shows_what_its_steps_do(server: Embedded, page: Page) -> Non
     expect(node).to_contain_text("halfway")
     seed.complete(server, live, "ingest")
     expect(page.get_by_role("link", name="ingest, completed")).to_be_visible()
+    abort, retry = page.locator("summary", has_text="Abort"), page.get_by_role("button", name="Retry")
+    expect(abort).to_be_visible()
+    server.call("tasks.failed", task=live.id, status_reason="no more chips")
+    expect(retry).to_be_visible()
+    expect(abort).to_be_hidden()
+
+
+def test_every_tab_follows_the_state(server: Embedded, page: Page) -> None:
+    task = server.new_task(name="followed by its tabs")
+    page.goto(f"/projects/*/experiments/{task}/output/log")
+    expect(page.locator(".state")).to_contain_text("draft")
+    server.call("tasks.started", task=task)
+    server.call("tasks.failed", task=task, status_reason="no more chips")
+    expect(page.get_by_role("region", name="What went wrong")).to_contain_text("no more chips")
+    expect(page.locator("summary", has_text="Enqueue")).to_be_visible()
 
 
 def test_steps_are_cached_or_have_a_reason(server: Embedded, page: Page, run: seed.Run) -> None:

@@ -51,13 +51,13 @@ class Renderer:
         self._environment.globals["macros"] = self._environment.get_template("macros.html").module
 
     def show(self, request: Request, shown: Shown, **values: Any) -> Response:
-        """Return the page, or only its live part if the query asks for a fragment; 304 if unchanged."""
+        """Return the page, or only the block that the query names as `fragment`; 304 if unchanged."""
         template = self._environment.get_template(shown.template)
         context = (
             BLANK | shown.values | values | {"here": request.scope["path"], "query": request.query_params}
         )
         if "fragment" in request.query_params:
-            block = template.blocks.get("live")
+            block = template.blocks.get(request.query_params["fragment"])
             html = "".join(block(template.new_context(context))) if block else ""
         else:
             html = template.render(context)

@@ -96,6 +96,8 @@ async function render(figure) {
   let { data, layout } = stored;
   if (stored.series) {
     const { smooth, log, x } = view();
+    // A long legend must not eat the curves.
+    plot.style.height = `${19 + 1.8 * Math.max(0, Math.ceil(stored.series.length / 2) - 2)}rem`;
     const curves = traces(stored.series, { smooth, x });
     [data, layout] = [curves.data, { ...curveLayout(curves.title, stored.series, log), uirevision: `${x} ${log}` }];
   }

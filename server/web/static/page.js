@@ -36,11 +36,11 @@ function tick() {
   }
 }
 
-// Returns the live part of this page, or null if it has not changed. Throws if the server does not answer.
+// Returns a live part of this page, or null if it has not changed. Throws if the server does not answer.
 async function fragment(extra, tag) {
   const address = new URL(location.href);
   address.searchParams.delete("done");
-  address.searchParams.set("fragment", "1");
+  address.searchParams.set("fragment", "live");
   for (const [name, value] of Object.entries(extra)) address.searchParams.set(name, value);
   const answer = await fetch(address, { headers: tag ? { "If-None-Match": tag } : {} });
   if (answer.status === 304) return null;
@@ -84,13 +84,12 @@ function replace(area, nodes) {
   tick();
 }
 
-const live = document.querySelector("[data-live]");
-if (live) {
+for (const live of document.querySelectorAll("[data-live]")) {
   let tag = null;
   repeat(Number(live.dataset.live), async () => {
     const busy = live.querySelector("details.menu[open]") || (String(getSelection()) && live.contains(getSelection().anchorNode));
     if (busy) return;
-    const answer = await fragment({}, tag);
+    const answer = await fragment({ fragment: live.dataset.block || "live" }, tag);
     if (!answer) return;
     replace(live, answer.nodes);
     tag = answer.tag;

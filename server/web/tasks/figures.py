@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from server import documents
 from server.documents import Document
 from server.files.tree import Tree
 from server.requests import check_depth
@@ -21,7 +22,7 @@ SAMPLES = 1000
 MAX_PLOTS = 200
 MAX_IMAGES = 200
 MAX_ROWS = 500
-MAX_COMPARED = 10
+MAX_COMPARED = 30
 EPOCH = "epoch"
 PIPELINE_PLOTS = ("Pipeline", "Pipeline Details")
 """Plots of ClearML's controllers, which repeat in HTML and pixels what the page of a run shows."""
@@ -95,14 +96,24 @@ def scalar_figure(visit: Visit) -> Document:
     metric = visit.query.get("metric", "")
     curves = []
     for task_id in visit.chosen[:MAX_COMPARED]:
-        name = visit.document("tasks", task_id, "task")["name"] if len(visit.chosen) > 1 else ""
+        task = visit.document("tasks", task_id, "task")
+        name = _full_name(visit.db, task) if len(visit.chosen) > 1 else ""
         epochs = _epochs(visit.db, task_id)
         for _, variant in series(visit.db, task_id, SCALAR, metric):
             points = curve(visit.db, task_id, metric, variant, SAMPLES)
             if points:
-                label = f"{name} · {variant}" if name else variant
+                # A variant that repeats the metric says nothing beside a name.
+                parts = [name] if name and variant == metric else [name, variant]
+                label = " · ".join(filter(None, parts))
                 curves.append(_curve(label, points, epochs))
     return {"series": curves}
+
+
+def _full_name(db: sqlite3.Connection, task: Document) -> str:
+    """Return the name of a task, after that of the run that it is a step of."""
+    run = documents.find(db, "tasks", task.get("parent") or "")
+    is_step = run is not None and run["type"] == "controller" and task["type"] != "controller"
+    return f"{run['name']} · {task['name']}" if run and is_step else str(task["name"])
 
 
 def has_epochs(db: sqlite3.Connection, task: str) -> bool:
@@ -118,7 +129,7 @@ def _epochs(db: sqlite3.Connection, task: str, samples: int = SAMPLES) -> list[s
 def _curve(label: str, points: list[sqlite3.Row], epochs: list[sqlite3.Row]) -> Document:
     """Return a curve; the epoch of a point is the last one reported until its iteration."""
     drawn: Document = {
-        "name": _literal(label),
+        "name": literal(label),
         "x": [point["iter"] for point in points],
         "y": [point["value"] for point in points],
         "time": [point["timestamp"] for point in points],
@@ -255,6 +266,6 @@ def _inert(files: Tree, part: Any, name: str = "") -> Any:
     return stored if stored and stored.startswith("/") else None if re.search(r"[/\\:]", part) else part
 
 
-def _literal(label: str) -> str:
+def literal(label: str) -> str:
     """Escape a name, in which plotly.js would read some HTML."""
     return label.replace("&", "&amp;").replace("<", "&lt;")
