@@ -29,8 +29,11 @@ from planets.training.trained_model import TrainedModel
 VERIFIED_CHIPS = 32
 """Chips enough to verify a graph against its network."""
 
-TOLERANCE = 1e-5
-"""Largest difference allowed between a probability by the graph and by the network."""
+TOLERANCE = 1e-4
+"""Largest difference allowed between a probability by the graph and by the network.
+
+The order of additions alone makes 1e-5 in float32: EfficientNet-Lite0, fine-tuned from ImageNet, has that.
+"""
 
 
 class ExportError(PlanetsError):

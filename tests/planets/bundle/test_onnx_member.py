@@ -125,9 +125,13 @@ def test_needs_no_torch(bundle_folder: Path, files: list[tuple[str, Path]]) -> N
 class _Stubborn(nn.Module):
     """Scores another way when it is exported."""
 
+    def __init__(self, difference: float) -> None:
+        super().__init__()
+        self.difference = difference
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         sums = images.mean(dim=(1, 2, 3))[:, None].expand(-1, 17)
-        return sums + 0.001 if torch.compiler.is_exporting() else sums
+        return sums + self.difference if torch.compiler.is_exporting() else sums
 
 
 class _Shapely(nn.Module):
@@ -137,10 +141,15 @@ class _Shapely(nn.Module):
         return images.mean(dim=(2, 3)) if images.sum() > 0 else images.amax(dim=(2, 3))
 
 
+def test_a_difference_of_rounding_is_accepted() -> None:
+    """Probabilities of a deep network differ by 1e-5, because each runtime adds in its own order."""
+    export_onnx(_Stubborn(0.0001), MEAN, STD, make_pixels(make_labels(4)))
+
+
 class TestRefuses:
     def test_a_graph_that_disagrees(self) -> None:
         with pytest.raises(ExportError, match=r"_Stubborn: probabilities by ONNX Runtime differ .* by \d"):
-            export_onnx(_Stubborn(), MEAN, STD, make_pixels(make_labels(4)))
+            export_onnx(_Stubborn(0.001), MEAN, STD, make_pixels(make_labels(4)))
 
     def test_a_network_that_cannot_be_exported(self) -> None:
         with pytest.raises(ExportError, match="_Shapely cannot be exported to ONNX"):
