@@ -62,7 +62,8 @@ def select_best(
     }
     for name, ahead in leads.items():
         print(f"{best.name} better than {name} on validation: {ahead.valid}; on test: {ahead.test}")
-    print(smaller_equals(best.name, leads))
+    if note := smaller_equals(best.name, leads):
+        print(note)
     report_comparisons(best.name, leads)
     publication = decide(best, champion, when, seed)
     if publication.published:
