@@ -176,7 +176,9 @@ class Pages:
             target = await self._in_thread(lambda: action.act(form))
         except ApiError as error:
             return self._renderer.message("That did not work", error.code, detail=error.message)
-        return RedirectResponse(f"{target}?done={name}", 303)
+        if action.done:
+            target += f"{'&' if '?' in target else '?'}done={name}"
+        return RedirectResponse(target, 303)
 
     def _page(self, view: PageView) -> Callable[[Request], object]:
         async def answer(request: Request) -> Response:
@@ -258,9 +260,11 @@ class Pages:
         return answer
 
     def _viewed(self, view: Callable[[Visit], T], request: Request) -> T:
-        chosen = tuple(request.query_params.getlist("ids"))
+        query = request.query_params
+        chosen, columns = tuple(query.getlist("ids")), tuple(query.getlist("column"))
+        here = quote(request.scope["path"])
         with self._database.read() as db:
-            return view(Visit(db, self._files, request.path_params, request.query_params, chosen))
+            return view(Visit(db, self._files, request.path_params, query, chosen, columns, here))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

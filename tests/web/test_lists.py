@@ -1,16 +1,18 @@
 """Lists of models, datasets, queues, workers and tasks; comparisons."""
 
 import re
+from urllib.parse import quote
 
+import pytest
 from playwright.sync_api import Page, expect
 from support import seed
-from support.embedded import Embedded
+from support.embedded import Embedded, fetch
 
 
 def test_compare_two_runs(page: Page, run: seed.Run, other: seed.Run) -> None:
     page.goto("/?q=run")
-    page.get_by_label("Compare good run", exact=True).check()
-    page.get_by_label("Compare other run").check()
+    page.get_by_label("Select good run", exact=True).check()
+    page.get_by_label("Select other run").check()
     page.get_by_role("button", name="Compare selected runs").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Compare")
     models = page.locator("table").nth(1)
@@ -80,13 +82,101 @@ def test_compare_needs_two(page: Page, run: seed.Run) -> None:
     expect(page.get_by_text("Select two or more to compare.")).to_be_visible()
 
 
+@pytest.fixture(scope="module")
+def listed(server: Embedded) -> list[str]:
+    """Three tasks with a loss and a rate: the second has the smallest loss, the third none."""
+    tasks = []
+    for number, loss in enumerate((0.5, 0.25, None)):
+        rate = seed.parameters("Args", rate=str((9, 10, 1)[number]))
+        tasks.append(server.new_task(name=f"listed {number}", hyperparams=rate, tags=[f"tag {number % 2}"]))
+        if loss:
+            server.events(*seed.scalar(tasks[-1], "loss", "valid", 1.0, loss))
+    return tasks
+
+
+def test_a_list_is_sorted_by_its_columns(page: Page, listed: list[str]) -> None:
+    names = page.locator("td.name a").filter(has_text="listed")
+    page.goto("/tasks?q=listed")
+    expect(names).to_have_text(["listed 2", "listed 1", "listed 0"])
+    page.locator("summary", has_text="Columns").click()
+    page.get_by_label("loss valid").check()
+    page.get_by_label("rate").check()
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_role("row").nth(2)).to_contain_text(re.compile(r"0\.25.*10", re.DOTALL))
+    page.get_by_role("link", name="loss valid").click()
+    expect(page.get_by_role("columnheader", name="loss valid")).to_have_attribute("aria-sort", "ascending")
+    expect(names).to_have_text(["listed 1", "listed 0", "listed 2"])
+    page.get_by_role("link", name="rate").click()
+    expect(names).to_have_text(["listed 2", "listed 0", "listed 1"])
+    page.get_by_role("link", name="rate").click()
+    expect(names).to_have_text(["listed 1", "listed 0", "listed 2"])
+    page.reload()
+    expect(names).to_have_text(["listed 1", "listed 0", "listed 2"])
+    page.get_by_role("link", name="tag 0").first.click()
+    expect(names).to_have_text(["listed 2", "listed 0"])
+
+
+def test_a_view_that_cannot_be_is_the_usual_one(server: Embedded, listed: list[str]) -> None:
+    quoted = 'parameter|a"|b'
+    wrong = ("sort=nothing", "sort=-metric|no|x", "column=metric|a", f"column={quoted}&sort={quoted}",
+             "column=metric|%00|x", "status=odd", "from=-1")  # fmt: skip
+    for query in wrong:
+        answer = fetch(f"{server.api}/tasks?q=listed&{quote(query, safe='=&%')}", headers=server.session)
+        assert (answer.status, answer.body.count(b"listed ")) == (200, 2 * len(listed)), query
+
+
+def test_ticked_tasks_are_changed_together(server: Embedded, page: Page) -> None:
+    tasks = [server.new_task(name=f"ticked {number}") for number in range(3)]
+    server.call("tasks.started", task=tasks[0])
+
+    def tick(*numbers: int) -> None:
+        for number in numbers:
+            page.get_by_label(f"Select ticked {number}").check()
+
+    page.goto("/tasks?q=ticked&sort=name")
+    expect(page.get_by_role("button", name="Archive")).to_be_hidden()
+    tick(0, 2)
+    page.locator("summary", has_text="Tag").click()
+    page.get_by_label("Tag", exact=True).last.fill("good one")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("tags are changed")
+    assert [server.task(task)["tags"] for task in tasks] == [["good one"], [], ["good one"]]
+    assert "q=ticked&sort=name" in page.url
+    tick(0, 1)
+    page.locator("summary", has_text="Abort").click()
+    page.get_by_role("button", name="Abort selected tasks").click()
+    expect(page.get_by_role("row").nth(1)).to_contain_text("aborted")
+    assert [server.task(task)["status"] for task in tasks] == ["stopped", "created", "created"]
+    tick(1)
+    page.get_by_role("button", name="Archive").click()
+    expect(page.get_by_role("row")).to_have_count(3)
+    assert "archived" in server.task(tasks[1])["system_tags"]
+    tick(0, 2)
+    page.locator("summary", has_text="Delete").click()
+    page.get_by_role("button", name="Delete selected tasks").click()
+    expect(page.get_by_text("Nothing found.")).to_be_visible()
+    assert server.call("tasks.get_all", id=tasks).data["tasks"][0]["id"] == tasks[1]
+
+
+def test_a_tag_is_added_and_removed(server: Embedded, page: Page) -> None:
+    task = server.new_task(name="to be tagged")
+    page.goto(f"/projects/*/experiments/{task}")
+    page.locator("summary", has_text="More").click()
+    page.get_by_label("Tag", exact=True).fill("new tag")
+    page.get_by_role("button", name="Add tag").click()
+    expect(page.locator(".state .tag")).to_have_text("new tag")
+    page.locator("summary", has_text="More").click()
+    page.get_by_role("button", name="Remove tag new tag").click()
+    expect(page.locator(".state .tag")).to_have_count(0)
+
+
 def test_the_choice_survives_the_live_list(server: Embedded, page: Page) -> None:
     server.new_task(name="chosen one", type="controller")
     page.goto("/?q=one")
-    page.get_by_label("Compare chosen one").check()
+    page.get_by_label("Select chosen one").check()
     server.new_task(name="another one", type="controller")
     expect(page.get_by_role("link", name="another one")).to_be_visible()
-    expect(page.get_by_label("Compare chosen one")).to_be_checked()
+    expect(page.get_by_label("Select chosen one")).to_be_checked()
 
 
 def test_models(page: Page, run: seed.Run) -> None:

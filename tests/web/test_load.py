@@ -1,7 +1,9 @@
 """First views of a full server are fast."""
 
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from support import seed
@@ -9,17 +11,23 @@ from support.embedded import Embedded, fetch, running
 
 pytestmark = pytest.mark.slow
 
-TASKS = 1000
+TASKS = 10_000
 EVENTS = 100_000
 SECONDS = 0.3
+COPIES = """
+WITH RECURSIVE copies (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copies WHERE n < ?)
+INSERT INTO tasks (id, doc)
+SELECT id || n, json_set(doc, '$.id', id || n, '$.name', json_extract(doc, '$.name') || ' ' || n)
+FROM tasks CROSS JOIN copies
+"""
 
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Embedded, seed.Run]]:
     with running(tmp_path_factory.mktemp("full") / "data") as server:
         run = seed.finished_run(server, "full run")
-        for number in range(TASKS):
-            server.new_task(name=f"task {number}", type="controller" if number % 10 == 0 else "training")
+        with closing(sqlite3.connect(server.data / "server.db")) as db, db:
+            db.execute(COPIES, (TASKS // (1 + len(run.steps)),))
         task = run.steps["train_small"]
         for start in range(0, EVENTS, 10_000):
             numbers = range(start, start + 10_000)
@@ -45,6 +53,10 @@ def test_first_views_are_fast(full: tuple[Embedded, seed.Run]) -> None:
     paths = [
         "/",
         "/tasks",
+        "/tasks?sort=-duration&column=metric%7Closs%7Cvalid",
+        "/tasks?column=metric%7Closs%7Cvalid&sort=metric%7Closs%7Cvalid",
+        "/tasks?tag=none&status=completed",
+        "/?q=nothing&sort=started",
         "/models",
         "/datasets",
         "/queues",

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from server import documents
-from server.documents import ARCHIVED, Document
+from server.documents import Document
 from server.errors import InvalidArgument
 from server.web.runs import dag, nodes
 from server.web.runs.form import checks
 from server.web.runs.form import faults as faults_of
 from server.web.shell.section import Form, Section, Shown, Visit
-from server.web.tasks import console, summary
+from server.web.tasks import console, listing, summary
 from server.web.tasks import pages as tasks
 from server.web.tasks.actions import path_of
 from server.web.tasks.failure import Failure, failure_of
@@ -64,11 +64,11 @@ class FailedStep:
 
 @section.page("/", link="Runs")
 def run_list(visit: Visit) -> Shown:
-    """Pipeline runs, newest first."""
-    wanted, archived = visit.query.get("q", ""), visit.flag("archived")
-    runs = _latest(visit.db, archived, wanted, visit.integer("from"))
-    values = {"runs": runs[:PAGE], "wanted": wanted, "archived": archived}
-    return Shown("runs.html", values | visit.page_links(PAGE, len(runs)))
+    """Pipeline runs."""
+    view = listing.view_of(visit)
+    ids = listing.page_ids(visit, view, PAGE, "type = 'controller'")
+    values = {"runs": _runs(visit.db, ids[:PAGE])} | listing.values_of(visit, view, ids[:PAGE])
+    return Shown("runs.html", values | visit.page_links(PAGE, len(ids)))
 
 
 @section.page("/pipelines/{project}/experiments/{task}")
@@ -133,15 +133,10 @@ def new_run(form: Form) -> str:
     return path_of(form, answer["pipeline"])
 
 
-def _latest(db: sqlite3.Connection, archived: bool, wanted: str, start: int) -> list[Run]:
-    """Return a page of runs and one more, newest first."""
-    rows = db.execute(
-        f"SELECT {summary.columns(summary.FIELDS)},"
-        " json_extract(doc, '$.configuration.Pipeline.value') AS plan FROM tasks"
-        f" WHERE type = 'controller' AND {ARCHIVED} = ? AND instr(lower(name), lower(?))"
-        " ORDER BY rowid DESC LIMIT ? OFFSET ?",
-        (archived, wanted, PAGE + 1, start),
-    ).fetchall()
+def _runs(db: sqlite3.Connection, ids: list[str]) -> list[Run]:
+    """Return runs by their ids, in that order."""
+    plan = "json_extract(doc, '$.configuration.Pipeline.value') AS plan"
+    rows = listing.rows_of(db, f"{summary.columns(summary.FIELDS)}, {plan}", ids)
     runs = [{name: row[name] for name in summary.FIELDS} for row in rows]
     projects = documents.names(db, "projects", [run["project"] or "" for run in runs])
     planned = nodes.nodes_of_runs(db, [(run, row["plan"]) for run, row in zip(runs, rows, strict=True)])

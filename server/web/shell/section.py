@@ -22,7 +22,7 @@ class NotThere(ServerError):
 class Visit:
     """One request for a page: a snapshot of the database, and what the address asks for.
 
-    `chosen` holds every `ids` field of the query, in order.
+    `chosen` holds every `ids` field of the query and `columns` every `column`, in order; `here` is the path.
     """
 
     db: sqlite3.Connection
@@ -30,6 +30,8 @@ class Visit:
     path: Mapping[str, str]
     query: Mapping[str, str]
     chosen: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    here: str = "/"
 
     def task(self) -> Document:
         """Return the task in the address; raise NotThere if it does not exist."""

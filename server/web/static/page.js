@@ -134,6 +134,11 @@ addEventListener("keydown", (event) => {
     open.removeAttribute("open");
     open.querySelector("summary").focus();
   }
+  // Enter in a field of a menu presses the menu's own first button, not that of the form around it.
+  if (event.key === "Enter" && event.target.matches(".ticked .menu input")) {
+    event.preventDefault();
+    event.target.closest(".menu").querySelector("button").click();
+  }
   if (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)) {
     const search = document.querySelector("input[type=search]");
     if (search) { event.preventDefault(); search.focus(); }

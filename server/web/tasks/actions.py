@@ -1,7 +1,11 @@
 """Form actions of a task or a run, each by the API call that ClearML's own page makes."""
 
+from functools import partial
+from urllib.parse import urlencode
+
 from server.documents import Document
 from server.errors import InvalidArgument
+from server.guard import has_one_reading
 from server.web.shell.section import Form, Section
 from server.web.shell.text import task_path
 
@@ -55,12 +59,9 @@ def dequeue(form: Form) -> str:
 
 @section.action("abort", "The task is being stopped.")
 def abort(form: Form) -> str:
-    """Stop a task; of a run the controller first, so that it starts nothing more, then its steps."""
+    """Stop a task or a run."""
     task = _task(form, form.value("task"))
-    ids = [task["id"], *_steps(form, task, ACTIVE)]
-    answer = form.api.invoke("tasks.stop_many", ids=ids, status_reason="stopped from the page")
-    if answer["failed"] and answer["failed"][0]["id"] == task["id"]:
-        raise InvalidArgument(answer["failed"][0]["error"]["msg"])
+    _abort(form, task)
     return task_path(task)
 
 
@@ -96,17 +97,94 @@ def restore(form: Form) -> str:
 def delete(form: Form) -> str:
     """Delete a task and its files, and a run's own steps if the form asks for it."""
     task = _task(form, form.value("task"))
+    _delete(form, task)
+    return "/" if task["type"] == "controller" else "/tasks"
+
+
+@section.action("compare", "")
+def compare(form: Form) -> str:
+    """Go to the comparison of the ticked tasks."""
+    return f"/compare?{urlencode([('ids', task) for task in form.values('ids')])}"
+
+
+@section.action("archive-ticked", "Archived.")
+def archive_ticked(form: Form) -> str:
+    """Archive the ticked tasks."""
+    form.api.invoke("tasks.archive_many", ids=form.values("ids"))
+    return _back(form)
+
+
+@section.action("restore-ticked", "Restored from the archive.")
+def restore_ticked(form: Form) -> str:
+    """Restore the ticked tasks from the archive."""
+    form.api.invoke("tasks.unarchive_many", ids=form.values("ids"))
+    return _back(form)
+
+
+@section.action("abort-ticked", "The tasks are being stopped.")
+def abort_ticked(form: Form) -> str:
+    """Stop those of the ticked tasks that run or wait."""
+    for task in map(partial(_task, form), form.values("ids")):
+        if task["status"] in ACTIVE:
+            _abort(form, task)
+    return _back(form)
+
+
+@section.action("delete-ticked", "Deleted.")
+def delete_ticked(form: Form) -> str:
+    """Delete the ticked tasks and their files; none of them if one still runs."""
+    tasks = [_task(form, task) for task in form.values("ids")]
+    for task in tasks:
+        _require_removable(task)
+    for task in tasks:
+        _delete(form, task)
+    return _back(form)
+
+
+@section.action("tag", "The tags are changed.")
+def tag(form: Form) -> str:
+    """Add a tag to tasks or remove it from them; of one task, show its page."""
+    name = form.value("tag").strip()
+    if not name:
+        raise InvalidArgument("Validation error: the tag needs a name")
+    change = "remove_tags" if form.value("change") == "remove" else "add_tags"
+    if form.value("task"):
+        form.api.invoke("tasks.update_tags", ids=[form.value("task")], **{change: [name]})
+        return path_of(form, form.value("task"))
+    form.api.invoke("tasks.update_tags", ids=form.values("ids"), **{change: [name]})
+    return _back(form)
+
+
+def _back(form: Form) -> str:
+    """Return the list with its filters, from which the form was sent."""
+    address = form.value("back")
+    path = address.partition("?")[0]
+    return address if path.isascii() and path.startswith("/") and has_one_reading(path.encode()) else "/"
+
+
+def _abort(form: Form, task: Document) -> None:
+    """Stop a task; of a run the controller first, so that it starts nothing more, then its steps."""
+    ids = [task["id"], *_steps(form, task, ACTIVE)]
+    answer = form.api.invoke("tasks.stop_many", ids=ids, status_reason="stopped from the page")
+    if answer["failed"] and answer["failed"][0]["id"] == task["id"]:
+        raise InvalidArgument(answer["failed"][0]["error"]["msg"])
+
+
+def _require_removable(task: Document) -> None:
     if task["status"] not in REMOVABLE:
         raise InvalidArgument(
             f"{task['name']} is {task['status']}: only drafts and ended tasks can be deleted"
         )
+
+
+def _delete(form: Form, task: Document) -> None:
+    _require_removable(task)
     ids = [task["id"], *(_steps(form, task, REMOVABLE) if form.value("steps") else [])]
     answer = form.api.invoke("tasks.delete_many", ids=ids, force=True, return_file_urls=True)
     for deleted in answer["succeeded"]:
         form.leftovers.remove(deleted["id"], [url for urls in deleted["urls"].values() for url in urls])
     if answer["failed"]:
         raise InvalidArgument(answer["failed"][0]["error"]["msg"])
-    return "/" if task["type"] == "controller" else "/tasks"
 
 
 def path_of(form: Form, task_id: str) -> str:

@@ -4,17 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from server import documents
-from server.documents import ARCHIVED, Document
+from server.documents import Document
 from server.stores.projects import tree
 from server.stores.queues import watchers
-from server.stores.tasks import STATUSES
 from server.web.shell import text
 from server.web.shell.section import Download, Section, Shown, Values, Visit
-from server.web.tasks import console, figures, summary
+from server.web.tasks import console, figures, listing, summary
 from server.web.tasks.failure import failure_of
 
 PAGE = 50
-CHOICES = ("in_progress", "queued", "completed", "failed", "stopped", "published", "created")
 ACTIVE = frozenset({"queued", "in_progress"})
 CHILDREN = 50
 LAST_LINES = 12
@@ -25,37 +23,26 @@ section = Section()
 @section.page("/tasks", "/projects/{project}", "/projects/{project}/experiments", "/projects/{project}/tasks",
               link="Tasks")  # fmt: skip
 def task_list(visit: Visit) -> Shown:
-    """Tasks of one project or of all, by name and status."""
-    project, status = visit.path.get("project", "*"), visit.query.get("status", "")
-    wanted, archived = visit.query.get("q", ""), visit.flag("archived")
-    conditions = [f"{ARCHIVED} = ?", "instr(lower(name), lower(?))"]
-    values: list[object] = [archived, wanted]
-    title = "Tasks"
+    """Tasks of one project or of all."""
+    project, title = visit.path.get("project", "*"), "Tasks"
+    condition, values = "1", []
     if project != "*":
         title = visit.document("projects", project, "project")["name"]
-        below = tree(visit.db, project)
-        conditions.append(f"project IN ({', '.join('?' * len(below))})")
-        values += below
-    if status in STATUSES:
-        conditions.append("status = ?")
-        values.append(status)
-    rows = visit.db.execute(
-        f"SELECT {summary.columns((*summary.FIELDS, 'last_worker'))} FROM tasks"
-        f" WHERE {' AND '.join(conditions)} ORDER BY rowid DESC LIMIT ? OFFSET ?",
-        (*values, PAGE + 1, visit.integer("from")),
-    ).fetchall()
-    tasks = [dict(row) for row in rows]
+        values = tree(visit.db, project)
+        condition = f"project IN ({', '.join('?' * len(values))})"
+    view = listing.view_of(visit)
+    ids = listing.page_ids(visit, view, PAGE, condition, values)
+    columns = summary.columns((*summary.FIELDS, "last_worker"))
+    tasks = [dict(row) for row in listing.rows_of(visit.db, columns, ids[:PAGE])]
     shown = {
-        "tasks": tasks[:PAGE],
+        "tasks": tasks,
         "names": documents.names(visit.db, "projects", [task["project"] or "" for task in tasks]),
         "title": title,
         "project": project,
-        "wanted": wanted,
-        "status": status,
-        "choices": CHOICES,
-        "archived": archived,
     }
-    return Shown("tasks.html", shown | visit.page_links(PAGE, len(tasks)))
+    return Shown(
+        "tasks.html", shown | listing.values_of(visit, view, ids[:PAGE]) | visit.page_links(PAGE, len(ids))
+    )
 
 
 @section.page(
