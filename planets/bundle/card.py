@@ -41,6 +41,7 @@ def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
         metrics: the content of `metrics.json`.
     """
     leads = {name: Lead.read(document) for name, document in metrics.get("comparisons", {}).items()}
+    names = {"weather_rule": ", ".join(f"{group.name}_rule" for group in info.label_set.groups)}
     text = _TEMPLATES.get_template("card.md.jinja").render(
         card_data=_head(info, metrics).to_yaml(),
         info=info,
@@ -54,7 +55,9 @@ def model_card(info: BundleInfo, metrics: Mapping[str, Any]) -> str:
         constant=metrics["constant"],
         decision=info.decision,
         shares=list(zip(info.members, info.decision.shares, strict=True)),
-        rejected=[trial["name"] for trial in metrics["refinements"] if not trial["kept"]],
+        rejected=[
+            names.get(trial["name"], trial["name"]) for trial in metrics["refinements"] if not trial["kept"]
+        ],
         comparisons=leads,
         smaller=smaller_equals(info.name, leads),
     )

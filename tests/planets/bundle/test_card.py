@@ -110,3 +110,13 @@ def test_real_data_is_no_sample(bundle: Bundle) -> None:
     assert "synthetic" not in card
     assert "Comparison with the other models" not in card
     assert ModelCard(card).data.eval_results[0].dataset_type == "nikitarom/planets-dataset"
+
+
+def test_a_rule_that_was_not_kept_is_named_for_its_group(bundle: Bundle) -> None:
+    group = PLANETS.groups[0].model_copy(update={"name": "sky"})
+    label_set = PLANETS.model_copy(update={"groups": (group,)})
+    trials = [{"name": name, "kept": False} for name in ("tta", "weather_rule")]
+    info = bundle.info.model_copy(update={"label_set": label_set})
+    card = model_card(info, {**bundle.metrics, "refinements": trials})
+    assert "- tried and not kept: `tta`, `sky_rule`" in card
+    assert "weather" not in card
