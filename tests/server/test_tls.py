@@ -55,7 +55,7 @@ def test_the_page_works_through_the_proxy(proxied: Embedded, browser: Browser, t
     page.get_by_role("button", name="Create").click()
     expect(page.get_by_role("region", name="proxied")).to_be_visible()
     page.goto(f"/projects/*/experiments/{task}/info-output/debugImages")
-    page.wait_for_function("document.querySelector('figure img').naturalWidth === 1")
+    expect(page.locator("figure img")).to_have_js_property("naturalWidth", 1)
     assert complaints == []
     context.close()
 

@@ -203,7 +203,7 @@ def test_debug_samples_are_shown_from_the_page(server: Embedded, page: Page, pro
     page.goto(f"/projects/*/experiments/{task}/info-output/debugImages")
     image = page.locator("figure img")
     expect(image).to_have_attribute("src", f"/files/shop/{task}/a%20pixel%231%3F.png")
-    page.wait_for_function("document.querySelector('figure img').naturalWidth === 1")
+    expect(image).to_have_js_property("naturalWidth", 1)
     expect(page.get_by_role("link", name="foreign.png")).to_have_attribute("href", foreign)
     assert program.seen == []
 

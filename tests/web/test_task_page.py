@@ -180,16 +180,17 @@ def test_results_come_before_bookkeeping(page: Page, curves: str) -> None:
 def test_curves_are_smoothed_and_scaled_by_the_address(page: Page, curves: str) -> None:
     page.goto(f"{curves}?smooth=0.5&log=1&x=epoch")
     expect(page.get_by_label("Smoothing")).to_have_value("0.5")
-    page.wait_for_function("document.querySelector('.plot').data?.length === 4")
+    drawn = page.locator(".plot").first
+    expect(drawn.locator(".scatterlayer .trace")).to_have_count(4)
     assert drawn_x(page) == [0.0] * 5 + [1.0] * 5
     assert page.evaluate("document.querySelector('.plot').layout.yaxis.type") == "log"
     smooth = page.evaluate("[...document.querySelector('.plot').data[1].y]")
     assert smooth[:2] == pytest.approx([2, (0.5 * 2 + 1) / 1.5])
     page.get_by_label("Horizontal axis").select_option("time")
-    page.wait_for_function("document.querySelector('.plot').layout.xaxis.title.text.startsWith('seconds')")
+    expect(drawn.locator(".xtitle")).to_have_text(re.compile("^seconds"))
     page.get_by_label("logarithmic").uncheck()
     page.get_by_label("Smoothing").fill("0")
-    page.wait_for_function("document.querySelector('.plot').data.length === 2")
+    expect(drawn.locator(".scatterlayer .trace")).to_have_count(2)
     assert page.url.endswith("?x=time")
 
 
