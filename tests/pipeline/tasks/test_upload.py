@@ -60,7 +60,8 @@ VERSIONS = """
 import json
 from clearml import Dataset
 found = Dataset.list_datasets(dataset_project="planets", only_completed=False)
-print(json.dumps({each["id"]: [str(each["status"]), each["version"], len(each["tags"])] for each in found}))
+kinds = lambda each: sorted(tag.partition(":")[0] for tag in each["tags"])
+print(json.dumps({each["id"]: [str(each["status"]), each["version"], kinds(each)] for each in found}))
 """
 
 
@@ -76,7 +77,8 @@ def first(checkout, folder):
 
 def test_an_upload_is_a_task_that_makes_a_version_of_the_dataset(checkout, first):
     assert checkout.python(TASKS) == [["data_processing", "completed"]]
-    assert checkout.python(VERSIONS) == {first: ["completed", "1.0.0", 3]}
+    kinds = ["audited", "content", "origin", "source"]
+    assert checkout.python(VERSIONS) == {first: ["completed", "1.0.0", kinds]}
 
 
 def test_the_same_folder_again_is_known_and_no_picture_is_opened(checkout, folder, first):
