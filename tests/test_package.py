@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -73,10 +74,13 @@ def test_the_command_runs_a_pipeline_in_an_empty_folder(python, tmp_path):
         run(planets, "down", folder=tmp_path)
     assert f"bundle in {tmp_path / 'output' / 'best'}" in printed
     assert (tmp_path / ".stack").is_dir()
-    assert f"PLANETS_STACK={tmp_path / '.stack'}" in run(planets, "worker", "--systemd", folder=tmp_path)
+    assert f"PLANETS_STACK={tmp_path / '.stack'}" in run(
+        planets, "worker", "--queue", "gpu", "--systemd", folder=tmp_path
+    )
 
 
 def test_the_settings_of_the_folder_come_before_the_packaged_ones(python, tmp_path):
-    (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "project.yaml").write_text("nonsense: 1\n")
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    with (tmp_path / "configs" / "project.yaml").open("a") as settings:
+        settings.write("nonsense: 1\n")
     assert "nonsense" in run(python.parent / "planets", "run", "--plan", folder=tmp_path, code=1)
