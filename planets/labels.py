@@ -22,7 +22,7 @@ _COLUMNS = ("image_name", "tags")
 
 
 class UnknownTag(PlanetsError):
-    """A tag that is none of the labels."""
+    """A tag that is not in the label set."""
 
 
 def _checked_label(label: str) -> str:
@@ -122,7 +122,7 @@ class LabelSet(_Described):
         """Return tags, in any order and possibly repeated, as 0/1 of shape `(L,)`.
 
         Raises:
-            UnknownTag: a tag is none of the labels.
+            UnknownTag: a tag is not in the label set.
         """
         vector = np.zeros(len(self.labels), dtype=np.uint8)
         for tag in tags:

@@ -193,7 +193,7 @@ class Arguments:
         return value
 
     def number(self, name: str) -> float:
-        """Return a required number; infinity, which JSON cannot state but 1e400 is read as, is none."""
+        """Return a required number; infinity, as which 1e400 is read, is refused."""
         self.require(name)
         value = self._values[name]
         if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > sys.float_info.max:
@@ -207,9 +207,7 @@ class Arguments:
             return None
         match = pattern.fullmatch(text)
         if match is None:
-            raise InvalidArgument(
-                f"Validation error: scroll_id: {text!r:.80} is none that this call returned"
-            )
+            raise InvalidArgument(f"Validation error: scroll_id: {text!r:.80} was not issued by this call")
         return match
 
     def texts(self, name: str) -> list[str]:

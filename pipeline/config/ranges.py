@@ -52,7 +52,7 @@ def parse_ranges(config: Config, model: str, text: str, section: str = "Args") -
     """Return ClearML's form of ranges in one line, for the entry `model`; a task has them in `section`.
 
     Raises:
-        ConfigError: there is none, a setting is unknown, or a value is invalid.
+        ConfigError: no range is given, a setting is unknown, or a value is invalid.
     """
     pairs = [word.partition("=") for word in text.split()]
     names = [name for name, _, _ in pairs]

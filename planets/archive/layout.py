@@ -90,7 +90,7 @@ def locate(folder: Path) -> tuple[Path, Path]:
 def class_folders(folder: Path) -> dict[str, Path]:
     """Return the folders of chips below `folder`, by name, where each holds the chips of one label.
 
-    There are none if `folder` is in the Kaggle layout, however incomplete.
+    Empty if `folder` has the Kaggle layout, even an incomplete one.
     """
     if not folder.is_dir():
         return {}

@@ -56,7 +56,7 @@ def find_archive(folder: Path, labels: LabelSet) -> Archive:
 
     Raises:
         ArchiveError: chips or table are missing, or the table is faulty.
-        UnknownTag: the table has a tag, or a folder a name, that is none of `labels`.
+        UnknownTag: a tag of the table or the name of a folder is not in `labels`.
     """
     classes = class_folders(folder)
     if classes:
@@ -118,7 +118,7 @@ def read_table(path: Path, labels: LabelSet) -> pd.DataFrame:
         space), both str; the index `line` counts the file's lines from 1, the header included.
 
     Raises:
-        UnknownTag: a tag is none of `labels`; the message names file, line and value.
+        UnknownTag: a tag is not in `labels`; the message names file, line and value.
         ArchiveError: the file is no such table, or gives one chip two different sets of tags.
     """
     cells = read_cells(path)

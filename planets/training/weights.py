@@ -93,7 +93,7 @@ def require_digest(file: Path, expected: str, source: str = "") -> None:
     """Check the SHA-256 of a file unless `expected` is empty.
 
     Raises:
-        WeightsError: it is another one; the message names `source`, or else the file.
+        WeightsError: the digest differs; the message names `source`, or else the file.
     """
     if expected and (digest := sha256_of(file)) != expected:
         raise WeightsError(

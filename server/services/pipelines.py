@@ -60,7 +60,7 @@ def delete_runs(call: Call) -> Document:
 
 @service.in_slices("delete_runs")
 def delete_events(call: Call) -> int:
-    """Delete some events of the runs and their steps; the call reports what is no run."""
+    """Delete some events of the runs and their steps; ids of other tasks are reported."""
     _check_one_is_left(call)
     tasks: list[str] = []
     for task_id in call.arguments.texts("ids"):

@@ -112,7 +112,7 @@ def merge(call: Call) -> Document:
     Without ``destination_project`` the parent is meant.
 
     Raises:
-        InvalidArgument: The destination is the project, is below it, or there is none.
+        InvalidArgument: The destination is missing, is the project itself, or is below it.
         NotUnique: The destination has a project of the same name as one of the moved ones.
     """
     project = load_project(call.db, call.arguments.text("project"))

@@ -147,7 +147,7 @@ class Pages:
         return await self._in_thread(lambda: asset(file, request))
 
     async def unknown(self, request: Request) -> Response:
-        """Answer a browser that asks for an address that is none."""
+        """Answer a browser that asks for an unknown address."""
         if self._session(request) is None:
             return self._renderer.login()
         return self._renderer.message("There is no such page", 404, detail=request.scope["path"])
@@ -224,7 +224,7 @@ class Pages:
         return urlsplit(self._addresses.page).scheme == "https"
 
     def _wanted(self, request: Request) -> str:
-        """Return the address to which a login leads: one of this server, whoever set the cookie."""
+        """Return the address to which a login leads: always on this server, even for a forged cookie."""
         address = unquote(request.cookies.get(self._wanted_cookie, ""))
         path = address.partition("?")[0]
         is_ours = address.isascii() and path.startswith("/") and has_one_reading(path.encode())

@@ -85,7 +85,7 @@ def read_chips(dataset_id: str, labels: str) -> RegisteredChips:
     """Read a registered dataset from its local copy on this host; `labels` are separated by spaces.
 
     Raises:
-        UnknownTag: a chip has a tag that is none of the labels.
+        UnknownTag: a chip has a tag that is not in the label set.
     """
     folder = local_copy(dataset_id)
     names = tuple(labels.split())

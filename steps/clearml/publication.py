@@ -19,7 +19,7 @@ class Publication(NamedTuple):
     Attributes:
         published: True if this run publishes it.
         why: the reason, in one line.
-        rival: name of the model published before for the same chips; empty if there is none.
+        rival: name of the model published before for the same chips; empty for the first one.
         rival_model_id: its id.
         rival_run_id: the run that evaluated it.
         compared: fields of the `Comparison` of F2 on validation, which decides; None without a comparison.

@@ -20,7 +20,7 @@ NEXT = ("task", "scroll_id", "navigate_earlier", "next_iteration")
 MOST_ITERATIONS = 10_000
 
 PAGE = re.compile("(?:-?[0-9]{1,19})?(?:,(?:-?[0-9]{1,19})?)*")
-"""A scroll id of pages: the last iteration returned of each item of ``metrics``, empty if there was none."""
+"""A scroll id of pages: the last iteration returned of each item of ``metrics``, initially empty."""
 
 PLACE = re.compile("(?P<event>[0-9]{1,18}):(?P<current>[01])")
 """A scroll id of samples: the event shown, 0 for none, and whether to stay with its metric."""
@@ -142,7 +142,7 @@ def _next(call: Call, kind: str, order: str) -> sqlite3.Row | None:
 
 
 def _shown(call: Call, kind: str) -> sqlite3.Row | None:
-    """Return the event that the scroll id names; None if there was none or it has been deleted."""
+    """Return the event that the scroll id names; None if the id names no event, or a deleted one."""
     match = call.arguments.scroll(PLACE)
     row: sqlite3.Row | None = call.db.execute(
         "SELECT number, metric, variant, iter FROM events WHERE number = ? AND task = ? AND type = ?",

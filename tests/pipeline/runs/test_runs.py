@@ -154,7 +154,7 @@ def test_from_a_step_on_everything_runs_again_and_a_worse_model_is_not_published
     published = (checkout.output / "best" / "bundle.json").read_bytes()
     while not receiver.received.empty():
         receiver.received.get()
-    # With another seed, and a tenth of the learning rate, the training is another and a worse one.
+    # With another seed, and a tenth of the learning rate, the training differs and is worse.
     other = ("--seed", "5", "--learning-rate", "3e-4")
     printed = checkout("run", "--models", names[0], "--from", f"train_{names[0]}", *other)
     assert ran(checkout) == {f"train_{names[0]}", f"evaluate_{names[0]}", "select"}
