@@ -34,6 +34,25 @@ def pytest_configure():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_sessionstart(session):
+    """Show failures at once in CI."""
+    plugins = session.config.pluginmanager
+    terminal = plugins.get_plugin("terminalreporter")
+    if terminal and os.environ.get("CI"):
+        plugins.register(FailuresAtOnce(terminal))
+
+
+class FailuresAtOnce:
+    """Shows a failure when it happens: CI that is cut off prints no summary."""
+
+    def __init__(self, terminal):
+        self.terminal = terminal
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            self.terminal.write_line(f"\nFAILED {report.nodeid} ({report.when})\n{report.longreprtext}")
+
+
 def pytest_xdist_auto_num_workers():
     """Two processes a core, because most tests wait for other processes; six at most, for each takes 1 GB."""
     return min(6, 2 * usable_cores())

@@ -3,6 +3,7 @@
 The SDK's session is global to a process, and so are a process's task, its streams and its exit handlers.
 """
 
+import faulthandler
 import importlib.util
 import json
 import subprocess
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "stages"
+PATIENCE = 600
+"""Seconds after which a process shows where its threads are, and ends."""
 
 
 def call(server: "Embedded", folder: Path, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -89,6 +92,7 @@ def run_stage(stage: Callable[..., Any], **arguments: Any) -> Any:
 
 
 def _main() -> None:
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)
     file, name, arguments, result = sys.argv[1:]
     spec = importlib.util.spec_from_file_location("scenario", file)
     assert spec is not None
