@@ -44,7 +44,7 @@ def reference(
 COMMANDS = (
     *(run.run, run.resume, run.fetch, run.logs, dataset.retrain),
     *(dataset.upload, models.train, models.sweep, models.select, models.experiments),
-    *(models.predict, models.submission),
+    *(models.predict, models.submission, models.push),
     *(stack.up, stack.down, stack.env, stack.worker),
     *(run.status, stack.doctor, reference),
 )

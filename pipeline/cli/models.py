@@ -1,6 +1,7 @@
-"""`train`, `sweep`, `select`, `experiments`, and the library's own `predict` and `submission`."""
+"""`train`, `sweep`, `select`, `experiments`, `push`, and the library's own `predict` and `submission`."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,11 +17,12 @@ from pipeline.cli.options import (
     console,
     settings,
 )
+from pipeline.config.env_files import local_variables
 from pipeline.config.folders import ROOT
 from pipeline.connection import named_server
-from planets.serving.cli import predict, submission
+from planets.serving.cli import BundleFolder, predict, submission
 
-__all__ = ["experiments", "predict", "select", "submission", "sweep", "train"]
+__all__ = ["experiments", "predict", "push", "select", "submission", "sweep", "train"]
 
 EXPERIMENTS = ROOT / "experiments.md"
 
@@ -153,3 +155,20 @@ def experiments(profile: Profile = "sample", set_: Set = None) -> None:
     boards = leaderboards(api, config.clearml.project)
     EXPERIMENTS.write_text(render(api, config.clearml.project, boards), encoding="utf-8")
     console.print(f"wrote   {EXPERIMENTS}, evaluations: {sum(len(board.rows) for board in boards)}")
+
+
+def push(
+    repo: Annotated[str, typer.Argument(help="repository on the Hugging Face Hub, as owner/name")] = "",
+    bundle: BundleFolder = "output/best",
+    public: Annotated[bool, typer.Option(help="make a new repository public, not private")] = False,
+) -> None:
+    """Push a bundle to the Hugging Face Hub, with its model card as README."""
+    if token := local_variables(ROOT).get("HF_TOKEN"):
+        os.environ.setdefault("HF_TOKEN", token)
+    if not console.is_terminal:
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # Imported late: the client reads its variables when it is imported.
+    from planets.bundle import hub
+
+    page = hub.push(Path(bundle).expanduser(), repo, public)
+    console.print(f"pushed  {bundle} to {page}")
