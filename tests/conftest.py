@@ -59,7 +59,7 @@ def pytest_xdist_auto_num_workers():
 
 
 def pytest_collection_modifyitems(items):
-    """Start the modules that take longest first: those with real agents.
+    """Start the modules that take longest first: those with real agents or processes of the SDK.
 
     One module makes the first run that others copy; while it does, those that need none go on.
     """
@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(items):
     def order(item):
         if item.path in with_first_run:
             return 0 if item.path == with_first_run[0] else 2
-        return 3 if {"new_checkout", "stack"}.isdisjoint(item.fixturenames) else 1
+        return 3 if {"new_checkout", "stack", "call"}.isdisjoint(item.fixturenames) else 1
 
     items.sort(key=order)
 

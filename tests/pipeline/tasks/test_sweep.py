@@ -98,6 +98,7 @@ def facts(server, tmp_path_factory):
     return sdk_process.call(server, tmp_path_factory.mktemp("sweep"), sweeps)
 
 
+@pytest.mark.slow
 def test_trials_are_plain_trainings_ranked_by_their_validation_score(facts):
     assert facts["rates"] == [1e-3, 1e-2, 1e-4]
     assert facts["scores"] == [0.7, 0.6, 0.5]
@@ -107,10 +108,12 @@ def test_trials_are_plain_trainings_ranked_by_their_validation_score(facts):
     assert {"entry", "trials"} <= set(facts["artifacts"])
 
 
+@pytest.mark.slow
 def test_the_template_of_the_trials_is_deleted(facts):
     assert facts["children"] == 1 + 3
 
 
+@pytest.mark.slow
 def test_the_best_trial_is_an_entry_to_paste(facts):
     (document,) = yaml.safe_load(facts["entry"])
     entry = ModelEntry.model_validate(document)
@@ -120,6 +123,7 @@ def test_the_best_trial_is_an_entry_to_paste(facts):
     assert Run.parse(tuned, run_arguments(tuned)).training == {entry.name: expected}
 
 
+@pytest.mark.slow
 def test_the_budget_stops_the_trials(facts):
     assert facts["left"]
     assert set(facts["left"]) <= {"stopped", "created"}
