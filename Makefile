@@ -178,6 +178,16 @@ lock: $(READY) ## update requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --group dev --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --output-file requirements.lock pyproject.toml
 
+# An environment of its own: ClearML imports fastai where it is installed, with every step.
+BENCH := .venv-bench
+.PHONY: benchmark.real
+benchmark.real: $(READY) ## compare with two other programs on real chips: DATA=/folder ARGS="--sets 256 --seeds 1"
+	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	VIRTUAL_ENV=$(BENCH) $(BIN)/uv pip install --quiet --requirements requirements.lock
+	VIRTUAL_ENV=$(BENCH) $(BIN)/uv pip install --quiet --group bench
+	VIRTUAL_ENV=$(BENCH) $(BIN)/uv pip install --quiet --no-deps --group fastai --editable .
+	@$(BENCH)/bin/python benchmarks/real.py "$(DATA)" --python $(BIN)/python $(ARGS)
+
 .PHONY: docs
 docs: $(READY) ## update docs/configuration.md from the settings
 	@$(BIN)/python -m pipeline reference

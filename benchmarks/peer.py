@@ -1,12 +1,13 @@
 """The program that people usually write, on the chips of a benchmark.
 
 Lightning, cv2 and albumentations per item in a DataLoader, torchmetrics in `forward`, Adam with
-ReduceLROnPlateau, cross-entropy, thresholds from a grid of 0.1 to 0.8. `peer_training.py` compares it
-with ours.
+ReduceLROnPlateau, cross-entropy, thresholds from a grid of 0.1 to 0.8. `peer_training.py` and `real.py`
+compare it with ours.
 """
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,19 +23,17 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics.classification import MultilabelFBetaScore
 
-from planets.config.project import Config
 from planets.decision.thresholds import apply_thresholds
 from planets.metrics.f2 import f2_score
 from planets.synthetic.labels import LABELS
 
-MODEL, SIZE, BATCH = "mobilenet", 64, 64
+BATCH = 64
 GRID = np.arange(0.1, 0.85, 0.05)
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass
 class Chips:
-    """The sample: files, labels `(N, 17)` and parts."""
+    """Chips of a benchmark: files, labels `(N, 17)` and parts."""
 
     names: list[str]
     files: list[Path]
@@ -43,6 +42,26 @@ class Chips:
 
     def of(self, part: str) -> NDArray[np.int64]:
         return np.flatnonzero(self.parts == part)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained: a timm architecture, from scratch or from a file of weights, at a size in pixels."""
+
+    architecture: str
+    size: int
+    epochs: int
+    weights: Path | None = None
+
+    def network(self, classes: int) -> torch.nn.Module:
+        """Return the network as timm makes it, with the weights of the file if there is one."""
+        overlay = {"file": str(self.weights)} if self.weights else None
+        return timm.create_model(
+            self.architecture,
+            pretrained=bool(self.weights),
+            pretrained_cfg_overlay=overlay,
+            num_classes=classes,
+        )
 
 
 @dataclass
@@ -54,12 +73,24 @@ class Outcome:
     course: list[tuple[float, float]]
 
 
+@dataclass
+class Trained:
+    """A trained peer: its network with its loaders, and when each epoch ended, with the weights then."""
+
+    module: "PeerModule"
+    loaders: dict[str, DataLoader]
+    ends: list[float]
+    states: list[dict[str, torch.Tensor]]
+
+
 class PeerDataset(Dataset):
-    def __init__(self, chips: Chips, part: str) -> None:
+    def __init__(
+        self, chips: Chips, part: str, size: int, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
         self.chips, self.rows = chips, chips.of(part)
         varied = [albumentations.D4(p=1.0), albumentations.RandomBrightnessContrast(0.1, 0.1, p=1.0)]
-        steps = [albumentations.Resize(SIZE, SIZE), *(varied if part == "train" else [])]
-        self.transform = albumentations.Compose([*steps, albumentations.Normalize(MEAN, STD), ToTensorV2()])
+        steps = [albumentations.Resize(size, size), *(varied if part == "train" else [])]
+        self.transform = albumentations.Compose([*steps, albumentations.Normalize(mean, std), ToTensorV2()])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -73,9 +104,9 @@ class PeerDataset(Dataset):
 
 
 class PeerModule(LightningModule):
-    def __init__(self, architecture: str) -> None:
+    def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
-        self.network = timm.create_model(architecture, num_classes=len(LABELS))
+        self.network = network
         measure = {"beta": 2.0, "num_labels": len(LABELS), "average": "micro"}
         self.train_f2, self.valid_f2 = MultilabelFBetaScore(**measure), MultilabelFBetaScore(**measure)
 
@@ -108,18 +139,24 @@ class Course(Callback):
         self.states.append({key: value.clone() for key, value in pl_module.network.state_dict().items()})
 
 
-def run_peer(chips: Chips, config: Config, epochs: int, seed: int, folder: Path) -> Outcome:
+def train_peer(chips: Chips, job: Job, seed: int, folder: Path) -> Trained:
     torch.manual_seed(seed)
+    network = job.network(len(LABELS))
+    pretrained = network.pretrained_cfg
     loaders = {
         part: DataLoader(
-            PeerDataset(chips, part), BATCH, shuffle=part == "train", num_workers=2, persistent_workers=True
+            PeerDataset(chips, part, job.size, pretrained["mean"], pretrained["std"]),
+            BATCH,
+            shuffle=part == "train",
+            num_workers=2,
+            persistent_workers=True,
         )
         for part in ("train", "valid", "test")
     }
-    module, course = PeerModule(config.model(MODEL).architecture), Course()
+    module, course = PeerModule(network), Course()
     trainer = Trainer(
         accelerator="cpu",
-        max_epochs=epochs,
+        max_epochs=job.epochs,
         callbacks=[course],
         logger=False,
         enable_checkpointing=False,
@@ -128,13 +165,18 @@ def run_peer(chips: Chips, config: Config, epochs: int, seed: int, folder: Path)
         default_root_dir=folder,
     )
     trainer.fit(module, loaders["train"], loaders["valid"])
+    return Trained(module, loaders, course.ends, course.states)
+
+
+def run_peer(chips: Chips, job: Job, seed: int, folder: Path) -> Outcome:
+    trained = train_peer(chips, job, seed, folder)
     scores = []
-    for state in course.states:
-        module.network.load_state_dict(state)
-        found = {part: peer_scores(module, loaders[part]) for part in ("valid", "test")}
+    for state in trained.states:
+        trained.module.network.load_state_dict(state)
+        found = {part: peer_scores(trained.module, trained.loaders[part]) for part in ("valid", "test")}
         cuts = grid_thresholds(chips.labels[chips.of("valid")], found["valid"])
         scores.append(f2_score(chips.labels[chips.of("test")], apply_thresholds(found["test"], cuts)))
-    return outcome(course.ends, scores)
+    return outcome(trained.ends, scores)
 
 
 def peer_scores(module: PeerModule, loader: DataLoader) -> NDArray[np.float32]:

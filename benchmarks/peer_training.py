@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
-from peer import BATCH, MODEL, SIZE, Chips, Outcome, outcome, run_peer
+from peer import BATCH, Chips, Job, Outcome, outcome, run_peer
 
 from pipeline.config.settings import load_config
 from planets.archive.split import stratified_split
@@ -32,6 +32,8 @@ from planets.synthetic.labels import LABELS, PLANETS
 from planets.synthetic.sample import make_sample
 from planets.training.model import build_model
 from planets.training.trainer import fit
+
+MODEL, SIZE = "mobilenet", 64
 
 
 class CheckpointKeeper(Logger):
@@ -100,6 +102,7 @@ def main() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     config = load_config("sample", [])
+    job = Job(config.model(MODEL).architecture, SIZE, asked.epochs)
     pairs = []
     with tempfile.TemporaryDirectory() as root:
         chips = sample(Path(root))
@@ -107,7 +110,7 @@ def main() -> None:
             folders = [Path(root) / f"{name}-{seed}" for name in ("peer", "ours")]
             pairs.append(
                 (
-                    run_peer(chips, config, asked.epochs, seed, folders[0]),
+                    run_peer(chips, job, seed, folders[0]),
                     run_ours(chips, config, asked.epochs, seed, folders[1]),
                 )
             )

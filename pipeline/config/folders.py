@@ -12,10 +12,10 @@ SHARED = _PACKAGES if _IN_CHECKOUT else Path(sysconfig.get_path("data")) / "shar
 """Folder of the files that come with the code: the settings, and the unit of a worker."""
 
 HOME = "PLANETS_HOME"
-"""Variable that names the folder below to the agents that an installed package starts."""
+"""Variable that names the folder below; agents get it with the folder of the command that started them."""
 
-ROOT = _PACKAGES if _IN_CHECKOUT else Path(os.environ.get(HOME) or Path.cwd())
-"""Folder of `.env.local`, `output` and the stack: the checkout, or where an installed package was called."""
+ROOT = Path(os.environ.get(HOME) or (_PACKAGES if _IN_CHECKOUT else Path.cwd())).resolve()
+"""Folder of `.env.local`, `output` and the stack: by default the checkout, or where the package was called."""
 
 CONFIGS = ROOT / "configs" if (ROOT / "configs" / "project.yaml").is_file() else SHARED / "configs"
 """Folder of the YAML files: that of the folder above, or the defaults that come with the code."""

@@ -1,0 +1,260 @@
+"""The pipeline on real chips, against two programs that people use, on the same split, network and epochs.
+
+    make benchmark.real DATA=/folder/with/the/archives [ARGS="--sets 256 --seeds 1"]
+
+The folder holds `real_chips_256.tar`, `real_chips_32.tar.xz` and
+`weights/tf_efficientnet_lite0.safetensors`. Ours is a whole run of the pipeline by the embedded server and
+its agents. The peers are `peer.py` and `fastai_peer.py`. All are scored on the same test chips; thresholds
+come from validation. The table goes to `benchmarks/results/real.md`.
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from fastai_peer import run_fastai
+from numpy.typing import NDArray
+from peer import Chips, Job, grid_thresholds, peer_scores, train_peer
+
+from planets.archive.split import stratified_split
+from planets.archive.table import find_archive, label_matrix
+from planets.decision.thresholds import apply_thresholds
+from planets.metrics.f2 import f2_interval, f2_per_sample, mean_average_precision
+from planets.synthetic.labels import LABELS, PLANETS
+from planets.system import usable_cores
+
+RESULTS = Path(__file__).with_name("results") / "real.md"
+OURS = "this pipeline"
+
+
+@dataclass(frozen=True)
+class RealSet:
+    """Real chips: their archive, the folder in it, and the network that is trained on them.
+
+    `recipe` holds the settings of our entry that differ from the defaults.
+    """
+
+    title: str
+    archive: str
+    folder: str
+    architecture: str
+    size: int
+    epochs: int
+    weights: str = ""
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+    def job(self, data: Path) -> Job:
+        return Job(self.architecture, self.size, self.epochs, data / self.weights if self.weights else None)
+
+
+SETS = {
+    "256": RealSet(
+        title="256 px chips, EfficientNet-Lite0 with ImageNet weights at 128 px",
+        archive="real_chips_256.tar",
+        folder="planets256",
+        architecture="tf_efficientnet_lite0",
+        size=128,
+        epochs=12,
+        weights="weights/tf_efficientnet_lite0.safetensors",
+        recipe={"learning_rate": 1e-3, "batch_size": 32, "ema_decay": 0.99},
+    ),
+    "32": RealSet(
+        title="32 px chips, test_resnet from scratch at 32 px",
+        archive="real_chips_32.tar.xz",
+        folder="planets32",
+        architecture="test_resnet",
+        size=32,
+        epochs=12,
+        recipe={"learning_rate": 4e-3},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores on test, the seconds of the training, and the chips that it saw in them."""
+
+    program: str
+    seed: int
+    f2: float
+    low: float
+    high: float
+    mean_ap: float
+    seconds: float
+    chips: int
+
+    @classmethod
+    def of(
+        cls,
+        program: str,
+        seed: int,
+        targets: NDArray[np.uint8],
+        scores: NDArray[np.float32],
+        cuts: NDArray[np.float64],
+        seconds: float,
+        chips: int,
+    ) -> "Result":
+        f2 = f2_per_sample(targets, apply_thresholds(scores, cuts))
+        mean_ap = mean_average_precision(targets, scores)
+        return cls(program, seed, float(f2.mean()), *f2_interval(f2), mean_ap, seconds, chips)
+
+
+def chips_of(folder: Path, seed: int) -> Chips:
+    """Read the chips and split them as the pipeline's step does: by the digests of the files."""
+    archive = find_archive(folder, PLANETS)
+    labels = label_matrix(archive.rows["tags"], LABELS)
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in archive.files]
+    parts = stratified_split(labels, digests, 0.15, 0.15, seed)
+    return Chips(list(archive.rows["image_name"]), list(archive.files), labels, parts)
+
+
+@contextmanager
+def pipeline(python: Path, home: Path) -> Iterator[Any]:
+    """Hand out a function that runs `python -m pipeline`, with a stack of its own in `home`."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("CLEARML", "DATASET"))}
+    own |= {"PLANETS_HOME": str(home), "PLANETS_STACK": str(home / "stack")}
+    with socket.create_server(("127.0.0.1", 0)) as api, socket.create_server(("127.0.0.1", 0)) as files:
+        ports = [
+            f"stack.{name}_port={used.getsockname()[1]}" for name, used in (("api", api), ("files", files))
+        ]
+
+    def call(*words: str, sets: dict[str, object] | None = None) -> None:
+        pairs = [*ports, *(f"{key}={value}" for key, value in (sets or {}).items())]
+        options = [part for pair in pairs for part in ("--set", pair)]
+        subprocess.run([python, "-m", "pipeline", *words, *options], env=own, cwd=home, check=True)
+
+    try:
+        yield call
+    finally:
+        subprocess.run([python, "-m", "pipeline", "down"], env=own, cwd=home, check=True)
+
+
+def run_ours(call: Any, home: Path, real: RealSet, data: Path, folder: Path, seed: int) -> Result:
+    """Run the whole pipeline; read what it wrote."""
+    weights = str(data / real.weights) if real.weights else ""
+    entry = {
+        "name": "network",
+        "architecture": real.architecture,
+        "pretrained": bool(weights),
+        "weights": weights,
+        "license": "apache-2.0" if weights else "none",
+        "training": {"epochs": real.epochs, "image_size": real.size} | real.recipe,
+    }
+    entries = home / f"models-{real.folder}.yaml"
+    entries.write_text(yaml.safe_dump([entry]))
+    # Every run's bundle is wanted, and every run has its own split.
+    sets = {"models": entries, "split.seed": seed, "training.seed": seed, "publish.when": "always"}
+    call("run", "--dataset-path", str(folder), sets=sets | {"clearml.dataset": real.folder})
+    output = home / "output"
+    report = json.loads((output / "run.json").read_text())
+    training = next(step for step in report["steps"] if step["name"] == "train_network")
+    metrics = json.loads((output / "best" / "metrics.json").read_text())["test"]
+    parts = json.loads((output / "best" / "bundle.json").read_text())["parts"]
+    seen = parts["train"] * real.epochs
+    scores = metrics["f2"], *metrics["f2_interval"], metrics["map"]
+    return Result(OURS, seed, *scores, training["seconds"], seen)
+
+
+def run_peers(real: RealSet, data: Path, chips: Chips, seed: int, work: Path) -> Iterator[Result]:
+    """Train both peers on the same chips; their thresholds come from the same grid."""
+    targets = {part: chips.labels[chips.of(part)] for part in ("valid", "test")}
+    seen = len(chips.of("train")) * real.epochs
+
+    def result(program: str, scores: dict[str, NDArray[np.float32]], seconds: float) -> Result:
+        cuts = grid_thresholds(targets["valid"], scores["valid"])
+        return Result.of(program, seed, targets["test"], scores["test"], cuts, seconds, seen)
+
+    trained = train_peer(chips, real.job(data), seed, work)
+    scores = {part: peer_scores(trained.module, trained.loaders[part]) for part in ("valid", "test")}
+    yield result("peer.py", scores, trained.ends[-1])
+    fastai = run_fastai(chips, real.job(data), seed, work)
+    yield result("fastai", fastai.plain, fastai.seconds)
+    yield result("fastai with its TTA", fastai.augmented, fastai.seconds)
+
+
+def table(real: RealSet, chips: Chips, results: list[Result]) -> str:
+    """Return the set's table: a row for each program and seed, then the means."""
+    sizes = {part: len(chips.of(part)) for part in ("train", "valid", "test")}
+    lines = [
+        f"## {real.title}",
+        "",
+        f"{len(chips.names):,} labeled chips ({sizes['train']:,} train, {sizes['valid']:,} validation, "
+        f"{sizes['test']:,} test), {real.epochs} epochs.",
+        "",
+        "| program | seed | test F2 (95 %) | mAP | training s | chips/s |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    programs = list(dict.fromkeys(each.program for each in results))
+    for program in programs:
+        own = [each for each in results if each.program == program]
+        lines += [
+            f"| {program} | {each.seed} | {each.f2:.4f} ({each.low:.4f} to {each.high:.4f}) "
+            f"| {each.mean_ap:.3f} | {each.seconds:.0f} | {each.chips / each.seconds:.0f} |"
+            for each in own
+        ]
+        if len(own) > 1:
+            lines.append(
+                f"| **{program}** | mean | **{statistics.mean(each.f2 for each in own):.4f}** "
+                f"| {statistics.mean(each.mean_ap for each in own):.3f} "
+                f"| {statistics.mean(each.seconds for each in own):.0f} | |"
+            )
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--python", type=Path, default=Path(sys.executable), help="the interpreter that runs the pipeline"
+    )
+    asked = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+    data, tables = asked.data.resolve(), []
+    for name in asked.sets:
+        real, results = SETS[name], []
+        with ExitStack() as ends:
+            work = Path(ends.enter_context(tempfile.TemporaryDirectory()))
+            with tarfile.open(data / real.archive) as archive:
+                archive.extractall(work, filter="data")
+            home = work / "home"
+            home.mkdir()
+            call = ends.enter_context(pipeline(asked.python.absolute(), home))
+            for seed in range(1, asked.seeds + 1):
+                chips = chips_of(work / real.folder, seed)
+                results.append(run_ours(call, home, real, data, work / real.folder, seed))
+                results += run_peers(real, data, chips, seed, work)
+                print(table(real, chips, results), flush=True)
+        tables.append(table(real, chips, results))
+    machine = f"{usable_cores()} cores ({platform.machine()}), no GPU"
+    heading = (
+        f"# Real chips, {datetime.now(UTC):%Y-%m-%d}\n\nMachine: {machine}. Split and training by the seed."
+    )
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text("\n\n".join([heading, *tables]).rstrip() + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
