@@ -26,6 +26,9 @@ from steps.train import train_model
 EVALUATION = ("name", "valid_f2", "test_f2", "constant_f2", "model_id")
 """Values that an evaluation returns, of one model or of the ensemble."""
 
+COLUMNS = {"valid_f2": "Validation F2", "test_f2": "Test F2"}
+"""Returned values that the page shows as columns, the one that ranks first, with their titles."""
+
 
 def steps_of(run: Run, run_id: str = "") -> list["Step"]:
     """Declare the steps of `run`, parents before children.
@@ -161,6 +164,23 @@ class Step:
         if unknown:
             raise KeyError(f"{self.name} does not return {', '.join(sorted(unknown))}")
         return {name: f"${{{self.name}.parameters.return/{name}}}" for name in names}
+
+
+def results_of(steps: Sequence[Step]) -> dict[str, Any]:
+    """Declare the results of a run for the page, as docs/extending.md explains."""
+    rows = {
+        step.name: {"curves": "".join(p.name for p in step.parents if p.task_type == "training")}
+        for step in steps
+        if step.returns == EVALUATION
+    }
+    columns = [
+        {"value": name, "title": title, "format": ".4f", "better": "higher"}
+        for name, title in COLUMNS.items()
+    ]
+    return {
+        "title": "Models", "row": "Model", "name": "name", "model": "model_id", "columns": columns,
+        "rows": rows, "best": "select", "note": "publication.why",
+    }  # fmt: skip
 
 
 def candidates(evaluations: Sequence[Step]) -> str:

@@ -33,6 +33,9 @@ WHY = "why"
 FORM = "form"
 """Configuration object of a run that holds, as JSON, what the page's form for a new run accepts."""
 
+RESULTS = "results"
+"""Configuration object of a run that holds, as JSON, what the page shows as its results."""
+
 PER_MODEL = "per model"
 """Value of a parameter that leaves a setting as each model entry has it."""
 

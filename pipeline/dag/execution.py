@@ -9,9 +9,9 @@ from typing import Any
 from clearml import PipelineController
 
 from pipeline.clearml_tasks import DONE, fetch, find
-from pipeline.config.parameters import CODE, CONFIG, FORM, RUN_PARAMETERS, Run
+from pipeline.config.parameters import CODE, CONFIG, FORM, RESULTS, RUN_PARAMETERS, Run
 from pipeline.connection import Api, ApiError, NoServer
-from pipeline.controller import Step, steps_of, steps_to_refresh
+from pipeline.controller import Step, results_of, steps_of, steps_to_refresh
 from pipeline.dag.explain import LOST, Reasons
 from pipeline.dag.incumbent import fill_in_champion
 from pipeline.dag.launch import stored_inputs
@@ -116,6 +116,7 @@ def build(pipe: PipelineController, api: Api, run: Run) -> PipelineController:
     pipe.task.set_configuration_object(
         CODE, json.dumps({step.stage: step.code.parts for step in steps}, indent=1)
     )
+    pipe.task.set_configuration_object(RESULTS, json.dumps(results_of(steps), indent=1), config_type="json")
     set_refreshed(pipe.task, refreshed)
     reasons = Reasons(api, pipe.task, wanted)
     for step in steps:

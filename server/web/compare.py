@@ -1,11 +1,13 @@
 """Comparison of runs or tasks side by side."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from server import documents
 from server.documents import Document
 from server.web.runs import nodes
+from server.web.runs.results import RESULTS, Results, results_of
 from server.web.shell.section import Section, Shown, Visit
 from server.web.tasks import figures, summary
 
@@ -25,11 +27,12 @@ section = Section()
 
 @dataclass(frozen=True)
 class Row:
-    """One value of each task, None for a task without it."""
+    """One value of each task, None for a task without it; `better` is the direction that a run declared."""
 
     group: str
     name: str
     values: list[str | float | None]
+    better: str = ""
 
     @property
     def differs(self) -> bool:
@@ -38,11 +41,12 @@ class Row:
 
     @property
     def best(self) -> float | None:
-        """The best number, or None if the numbers are all the same: the smallest of a loss or a duration."""
+        """The best number as declared, else the smallest of a loss or a duration; None if all are equal."""
         numbers = [value for value in self.values if isinstance(value, float)]
         if not self.differs or len(numbers) < 2:
             return None
-        return min(numbers) if SMALLER.search(f"{self.group} {self.name}") else max(numbers)
+        smaller = self.better == "lower" or (not self.better and SMALLER.search(f"{self.group} {self.name}"))
+        return min(numbers) if smaller else max(numbers)
 
 
 @section.page("/compare")
@@ -66,7 +70,9 @@ def compare_page(visit: Visit) -> Shown:
     parameters.sort(key=lambda row: not row.differs)
     changed = visit.flag("changed")
     metrics = _rows([_metrics(task) for task in tasks])
-    results = _rows([_results(planned) for planned in steps])
+    found = [_results(task, planned) for task, planned in zip(tasks, steps, strict=True)]
+    directions = {column.title: column.better for result in found for column in result.columns}
+    results = _rows([_values(result) for result in found], directions)
     values = {
         "tasks": tasks,
         "projects": documents.names(visit.db, "projects", [task.get("project") or "" for task in tasks]),
@@ -92,7 +98,7 @@ def scatter(visit: Visit) -> Document:
     points: list[tuple[str, object, object]] = []
     for task in _compared(visit):
         parameters = _by_key(_parameters(task))
-        values = _by_key(_results(nodes.nodes(visit.db, task)) | _metrics(task))
+        values = _by_key(_values(_results(task, nodes.nodes(visit.db, task))) | _metrics(task))
         if x in parameters and y in values:
             points.append((figures.literal(task["name"]), _number(parameters[x]), values[y]))
     trace = {
@@ -131,19 +137,21 @@ def _number(value: str | float) -> str | float:
         return value
 
 
-def _rows(columns: list[Values]) -> list[Row]:
+def _rows(columns: list[Values], better: Mapping[str, str] | None = None) -> list[Row]:
     keys = dict.fromkeys(key for column in columns for key in column)
-    return [Row(group, name, [column.get((group, name)) for column in columns]) for group, name in keys]
+    return [
+        Row(group, name, [column.get((group, name)) for column in columns], (better or {}).get(name, ""))
+        for group, name in keys
+    ]
 
 
-def _results(steps: list[nodes.Node]) -> Values:
-    """Return the scores of a run's models."""
-    results: Values = {}
-    for score in nodes.scores(steps):
-        results[(score.name, "validation F2")] = score.valid_f2
-        if score.test_f2 is not None:
-            results[(score.name, "test F2")] = score.test_f2
-    return results
+def _results(task: Document, steps: list[nodes.Node]) -> Results:
+    return results_of(nodes.stored_text(task, RESULTS), steps)
+
+
+def _values(results: Results) -> Values:
+    """Return the values of a run's rows."""
+    return {(row.name, column.title): value for row in results.rows for column, value in row.values.items()}
 
 
 def _metrics(task: Document) -> Values:

@@ -1,14 +1,16 @@
 """Pages of the model registry: the list, one model, and the forms that publish and archive it."""
 
+import sqlite3
 from urllib.parse import quote
 
 from server import documents
 from server.documents import ARCHIVED, Document
+from server.web.runs.results import MAX_COLUMNS, RESULTS, Column, declared_columns, merged
 from server.web.shell.section import Form, Section, Shown, Visit
-from server.web.tasks import summary
+from server.web.tasks import listing, summary
 
 PAGE = 50
-SCORES = ("valid_f2", "test_f2")
+NUMBERS = frozenset({"float", "int"})
 
 section = Section()
 
@@ -24,8 +26,10 @@ def model_list(visit: Visit) -> Shown:
         " ORDER BY rowid DESC LIMIT ? OFFSET ?",
         (archived, wanted, not published, PAGE + 1, visit.integer("from")),
     )
+    lines = [_line(visit, model) for model in models[:PAGE]]
     values = {
-        "models": [_line(visit, model) for model in models[:PAGE]],
+        "models": lines,
+        "columns": _columns(visit.db, lines),
         "wanted": wanted,
         "published": published,
         "archived": archived,
@@ -78,8 +82,18 @@ def _path(form: Form) -> str:
 
 def _line(visit: Visit, model: Document) -> Document:
     metadata = model.get("metadata", {})
-    scores = {name: summary.value(metadata[name]) for name in SCORES if name in metadata}
-    return {**model, "made_by": summary.find(visit.db, model.get("task")), "scores": scores}
+    numbers = {key: summary.value(item) for key, item in metadata.items() if item.get("type") in NUMBERS}
+    return {**model, "made_by": summary.find(visit.db, model.get("task")), "numbers": numbers}
+
+
+def _columns(db: sqlite3.Connection, lines: list[Document]) -> list[Column]:
+    """Return the numbers in the metadata as columns, as the runs that made the models declare them."""
+    runs = [line["made_by"]["parent"] for line in lines if line["made_by"]]
+    stored = listing.rows_of(db, f"json_extract(doc, '$.configuration.{RESULTS}.value') AS results", runs)
+    numbers = [[Column((key,), key) for key in line["numbers"]] for line in lines]
+    present = {column.key for columns in numbers for column in columns}
+    columns = merged([*(declared_columns(row["results"]) for row in stored), *numbers])
+    return [column for column in columns if column.key in present][:MAX_COLUMNS]
 
 
 def _index(number: object) -> float:

@@ -10,7 +10,7 @@ from clearml import Task
 
 from pipeline.config.parameters import Run, run_arguments
 from pipeline.config.settings import load_config
-from pipeline.controller import steps_of, steps_to_refresh
+from pipeline.controller import results_of, steps_of, steps_to_refresh
 from planets.config import ConfigError
 
 CONFIG = load_config("sample")
@@ -53,6 +53,16 @@ def test_every_step_fits_its_function():
         assert step.function.__module__ == f"steps.{step.stage}"
         assert {type(value) for value in step.arguments.values()} <= {str, int, float, bool}
         assert len(get_args(signature.return_annotation) or [str]) == len(step.returns), step.name
+
+
+def test_the_declared_results_are_what_steps_return():
+    both = steps(models=f"{FIRST},{SECOND}")
+    declared = results_of(list(both.values()))
+    curves = {f"evaluate_{name}": {"curves": f"train_{name}"} for name in (FIRST, SECOND)}
+    assert declared["rows"] == curves | {"ensemble": {"curves": ""}}
+    needed = {declared["name"], declared["model"], *(column["value"] for column in declared["columns"])}
+    assert all(needed <= set(both[name].returns) for name in (*declared["rows"], declared["best"]))
+    assert declared["note"].partition(".")[0] in both[declared["best"]].returns
 
 
 def test_every_step_refers_to_steps_before_it():

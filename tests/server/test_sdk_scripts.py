@@ -1,12 +1,13 @@
 """Whole scripts, as people write them around the SDK: what it hooks into by itself must arrive, too."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.embedded import Embedded, Sdk
+from support.embedded import Embedded, Sdk, fetch
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -31,6 +32,11 @@ def find(server: Embedded, name: str) -> dict[str, Any]:
     found = server.call("tasks.get_all", name=f"^{name}$", search_hidden=True, order_by=["created"]).data
     task: dict[str, Any] = found["tasks"][-1]
     return task
+
+
+def page(server: Embedded, path: str) -> str:
+    """Return a page's text on one line."""
+    return fetch(f"{server.api}{path}", headers=server.session).body.decode().replace("\n", " ")
 
 
 def values(task: dict[str, Any], section: str) -> dict[str, str]:
@@ -171,36 +177,98 @@ def test_a_script_that_leaves_itself_as_a_template(server: Embedded, tmp_path: P
     assert server.task(task["id"])["status"] == "queued"
 
 
-DECORATED = """
-from clearml.automation.controller import PipelineDecorator
+COMPONENTS = """
+def step_one(extra: int = 0):
+    from sklearn.datasets import load_iris
+    return load_iris(as_frame=True).frame
 
-@PipelineDecorator.component(return_values=["rows"], cache=True)
-def rows(count: int, extra: int = 1):
-    return {"numbers": list(range(count + extra))}
+def step_two(data_frame, test_size: float = 0.2):
+    from sklearn.model_selection import train_test_split
+    return train_test_split(data_frame.drop(columns="target"), data_frame["target"], test_size=test_size)
 
-@PipelineDecorator.component(return_values=["total", "most"], cache=True)
-def add_up(rows):
-    return sum(rows["numbers"]), max(rows["numbers"])
+def step_three(data, depth: int = 2):
+    from sklearn.tree import DecisionTreeClassifier
+    from clearml import Task
+    train, test, labels, test_labels = data
+    model = DecisionTreeClassifier(max_depth=int(depth)).fit(train, labels)
+    for name, value in (("train", model.score(train, labels)), ("test", model.score(test, test_labels))):
+        Task.current_task().get_logger().report_scalar("accuracy", name, value, 0)
+    return model
+"""
+"""Steps after ClearML's examples `pipeline_from_functions` and `pipeline_from_decorator`."""
+
+DECORATED = (
+    "from clearml.automation.controller import PipelineDecorator\n"
+    + re.sub(
+        "def (step_(?:one|two|three))",
+        r"@PipelineDecorator.component(return_values=['\1_result'], cache=True)\ndef \1",
+        COMPONENTS,
+    )
+    + """
+@PipelineDecorator.component(return_values=["accuracy", "errors"], cache=True)
+def step_four(model, data):
+    right = model.predict(data[1]) == data[3]
+    return float(right.mean()), int((~right).sum())
 
 @PipelineDecorator.pipeline(name="decorated", project="Scripts", version="0.1")
-def main(count=3):
-    made = rows(count)
-    total, most = add_up({"numbers": [*made["numbers"], 100]})
-    print(f"total={total} most={most}")
+def main(depth=2):
+    data = step_two(step_one())
+    # The controller changes what a step returned: a next step takes that, as an artifact of the controller.
+    data = [data[0] * 1, *data[1:]]
+    accuracy, errors = step_four(step_three(data, depth), data)
+    print(f"accuracy={accuracy} errors={errors}")
 
 if __name__ == "__main__":
     PipelineDecorator.run_locally()
     main()
 """
+)
+
+FUNCTIONS = (
+    "import json\nfrom clearml import PipelineController\n"
+    + COMPONENTS
+    + """
+pipe = PipelineController(project="Scripts", name="functions", version="1.1", add_pipeline_tags=False)
+pipe.add_parameter("depth", description="of the tree", default=2)
+for step, arguments in (
+    (step_one, {}),
+    (step_two, {"data_frame": "${step_one.step_one_result}"}),
+    (step_three, {"data": "${step_two.step_two_result}", "depth": "${pipeline.depth}"}),
+):
+    result = [f"{step.__name__}_result"]
+    pipe.add_function_step(step.__name__, step, arguments, function_return=result, cache_executed_step=True)
+column = {"metric": "accuracy", "variant": "test", "title": "Accuracy", "format": ".1%", "better": "higher"}
+declared = {"columns": [column], "rows": {"step_three": {}}}
+pipe.task.set_configuration_object("results", json.dumps(declared), config_type="json")
+pipe.start_locally(run_pipeline_steps_locally=True)
+"""
+)
 
 
-def test_a_decorated_pipeline_hands_objects_from_step_to_step(server: Embedded, tmp_path: Path) -> None:
-    for _ in range(2):
-        assert "total=106 most=100" in run(server, tmp_path, DECORATED)
+@pytest.mark.slow
+def test_a_decorated_pipeline_shows_what_its_steps_returned(server: Embedded, tmp_path: Path) -> None:
+    """Objects go from step to step, a repeated run reuses the results, and the page knows no step by name."""
+    printed = [run(server, tmp_path, DECORATED) for _ in range(2)]
+    accuracy, errors = re.search(r"accuracy=(\S+) errors=(\d+)", printed[0]).groups()
+    assert f"accuracy={accuracy} errors={errors}" in printed[1]
     runs = server.call("tasks.get_all", type=["controller"], search_hidden=True).data["tasks"]
     assert [task["status"] for task in runs] == ["completed"] * 2
-    steps = server.call("tasks.get_all", name="^rows$", search_hidden=True).data["tasks"]
+    steps = server.call("tasks.get_all", name="^step_one$", search_hidden=True).data["tasks"]
     assert [step["status"] for step in steps] == ["completed"]
+    number = rf"{float(accuracy):.6g}\b"
+    shown = page(server, f"/pipelines/{runs[0]['project']}/experiments/{runs[0]['id']}")
+    assert re.search(rf"Last result</span><strong>step_four.*accuracy</span><strong>{number}", shown)
+    for path in ("/", "/compare?" + "&".join(f"ids={task['id']}" for task in runs)):
+        assert re.search(rf"accuracy.*{number}", page(server, path)), path
+
+
+@pytest.mark.slow
+def test_a_pipeline_of_functions_declares_its_results(server: Embedded, tmp_path: Path) -> None:
+    run(server, tmp_path, FUNCTIONS)
+    task = server.call("tasks.get_all", type=["controller"], search_hidden=True).data["tasks"][0]
+    shown = page(server, f"/pipelines/{task['project']}/experiments/{task['id']}")
+    assert re.search(r"Leading so far</span><strong>step_three.*Accuracy</span><strong>\d+\.\d%", shown)
+    assert re.search(r"Accuracy.*step_three.*\d+\.\d%", page(server, "/"))
 
 
 MODEL = """

@@ -95,6 +95,20 @@ FORM = {
     "epochs": {"words": ["as set"], "minimum": 1, "maximum": 90},
 }
 
+RESULTS = {
+    "title": "Models",
+    "row": "Model",
+    "name": "name",
+    "model": "model_id",
+    "columns": [
+        {"value": "valid_f2", "title": "Validation F2", "format": ".4f", "better": "higher"},
+        {"value": "test_f2", "title": "Test F2", "format": ".4f", "better": "higher"},
+    ],
+    "rows": {f"evaluate_{size}": {"curves": f"train_{size}"} for size in F2},
+    "best": "select",
+    "note": "publication.why",
+}
+
 
 def pipeline(server: Embedded, name: str, project: str = "shop/.pipelines/chips", **args: str) -> Run:
     """The controller, started, with a plan whose steps are still to come."""
@@ -105,7 +119,10 @@ def pipeline(server: Embedded, name: str, project: str = "shop/.pipelines/chips"
         comment="Auto-generated at 2026-01-01 00:00:00 UTC by ann@box",
         hyperparams=parameters("Args", models="small,large", epochs="3", **args),
         script={"binary": "python", "diff": "print(1)", "entry_point": "run.py"},
-        configuration={"form": {"name": "form", "value": json.dumps(FORM)}},
+        configuration={
+            name: {"name": name, "value": json.dumps(value)}
+            for name, value in (("form", FORM), ("results", RESULTS))
+        },
     )  # fmt: skip
     server.call("tasks.started", task=task)
     run = Run(task, project_id)
@@ -161,6 +178,11 @@ def finished_run(server: Embedded, name: str, **args: str) -> Run:
     server.call("models.set_ready", model=models["large"])
     server.events(*log(task, "best is large"))
     valid, test = F2["large"]
+    scores = [
+        {"key": "valid_f2", "value": valid, "type": "float"},
+        {"key": "by", "value": "ann", "type": "str"},
+    ]
+    server.call("models.add_or_update_metadata", model=models["large"], metadata=scores)
     publication = {
         "published": True,
         "why": "published in place of small: +0.1250 on the same validation chips",

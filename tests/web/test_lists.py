@@ -16,7 +16,7 @@ def test_compare_two_runs(page: Page, run: seed.Run, other: seed.Run) -> None:
     page.get_by_role("button", name="Compare selected runs").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Compare")
     models = page.locator("table").nth(1)
-    expect(models.get_by_role("row").filter(has_text=re.compile("validation F2.*large"))).to_contain_text(
+    expect(models.get_by_role("row").filter(has_text=re.compile("Validation F2.*large"))).to_contain_text(
         "0.9375"
     )
     changed = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="seed"))
@@ -182,8 +182,9 @@ def test_the_choice_survives_the_live_list(server: Embedded, page: Page) -> None
 def test_models(page: Page, run: seed.Run) -> None:
     page.goto("/models?published=1&q=large")
     expect(page.get_by_role("row").nth(1)).to_contain_text(
-        re.compile("large.*published.*train_large", re.DOTALL)
+        re.compile("large.*published.*0.9375.*train_large", re.DOTALL)
     )
+    expect(page.get_by_role("columnheader", name="Validation F2")).to_be_visible()
     page.get_by_role("link", name="large", exact=True).first.click()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()

@@ -100,7 +100,7 @@ def test_steps_are_cached_or_have_a_reason(server: Embedded, page: Page, run: se
 
 def test_the_best_model_shows_its_publication(page: Page, run: seed.Run) -> None:
     page.goto(run.path)
-    expect(page.locator(".publication")).to_contain_text("published in place of small")
+    expect(page.locator(".note")).to_contain_text("published in place of small")
 
 
 def test_a_failed_run_begins_with_its_error(page: Page, failed: seed.Run) -> None:
@@ -133,7 +133,7 @@ def test_a_clone_shows_nothing_of_its_source(server: Embedded, page: Page, run: 
     expect(row).to_contain_text("failed")
     expect(row).not_to_contain_text("0.9375")
     page.goto(f"/compare?ids={run.id}&ids={clone.id}")
-    cells = page.get_by_role("row", name="validation F2 large").get_by_role("cell")
+    cells = page.get_by_role("row", name="Validation F2 large").get_by_role("cell")
     expect(cells).to_have_text(["0.9375", re.compile("^.$")])
 
 

@@ -1,4 +1,4 @@
-"""Nodes of a pipeline run: the controller's plan, the state of each step, and the scores they returned."""
+"""Nodes of a pipeline run: the controller's plan, the state of each step, and what the steps returned."""
 
 import json
 import sqlite3
@@ -28,14 +28,13 @@ STATES = {
 """The state of a step by its task's status in ClearML."""
 
 GOOD = frozenset({"completed", "cached"})
-SCORING_STAGES = frozenset({"evaluate", "ensemble"})
 
 Plan = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Node:
-    """One step. `task` is the summary of its task, empty before it has one."""
+    """One step. `task` is the summary of its task, empty before it has one; `metrics` is JSON."""
 
     name: str
     status: str
@@ -43,6 +42,7 @@ class Node:
     queue: str = ""
     task: Document = field(default_factory=dict)
     returned: dict[str, str] = field(default_factory=dict)
+    metrics: str = ""
 
     @property
     def seconds(self) -> float | None:
@@ -55,22 +55,13 @@ class Node:
         return text.task_path(self.task) if self.task else None
 
     @property
-    def stage(self) -> str:
-        """The stage that the step belongs to: `train` for `train_resnet18`."""
-        return self.name.partition("_")[0]
-
-
-@dataclass(frozen=True)
-class Score:
-    """One model that a run evaluated; `best` if the run selected it."""
-
-    name: str
-    valid_f2: float
-    test_f2: float | None
-    model_id: str
-    evaluation: Node
-    training: Node | None
-    best: bool
+    def scalars(self) -> dict[tuple[str, ...], float]:
+        """Last values by (metric, variant), without those of the machine."""
+        return {
+            (entry["metric"], entry["variant"]): float(entry["value"])
+            for entry in summary.metrics({"last_metrics": read_object(self.metrics)})
+            if not entry["metric"].startswith(":")
+        }
 
 
 def step_state(node: Mapping[str, Any], task: Mapping[str, Any] | None, run: Mapping[str, Any]) -> str:
@@ -97,7 +88,7 @@ def read_plan(stored: object) -> Plan:
 
 def nodes(db: sqlite3.Connection, run: Document) -> list[Node]:
     """Return the nodes of a run, in the order of its plan."""
-    return nodes_of_runs(db, [(run, _configuration(run, "Pipeline"))])[0]
+    return nodes_of_runs(db, [(run, stored_text(run, "Pipeline"))])[0]
 
 
 def nodes_of_runs(db: sqlite3.Connection, runs: list[tuple[Document, object]]) -> list[list[Node]]:
@@ -132,34 +123,20 @@ def _is_inherited(db: sqlite3.Connection, run: Document, stored: object, steps: 
 
 def reasons(run: Document) -> dict[str, str]:
     """Return by step why it ran or did not, as the controller stored it; other pipelines store nothing."""
-    stored = read_object(_configuration(run, "why"))
+    stored = read_object(stored_text(run, "why"))
     return {name: reason for name, reason in stored.items() if isinstance(reason, str)}
 
 
-def scores(steps: list[Node]) -> list[Score]:
-    """Return the evaluated models, the largest `valid_f2` first."""
-    by_name = {node.name: node for node in steps}
-    selected = [node for node in steps if node.stage == "select" and node.status in GOOD]
-    best_id = selected[0].returned.get("model_id") if selected else None
-    evaluated = [node for node in steps if node.status in GOOD and node.stage in SCORING_STAGES]
-    found = (_score(node, by_name, best_id) for node in evaluated)
-    return sorted((score for score in found if score), key=lambda score: -score.valid_f2)
-
-
-def best_score(steps: list[Node]) -> Score | None:
-    """Return the model that the run selected, or before it has selected one, the leading model."""
-    ranked = scores(steps)
-    return next((score for score in ranked if score.best), ranked[0] if ranked else None)
-
-
-def _configuration(run: Document, name: str) -> object:
+def stored_text(run: Document, name: str) -> object:
+    """Return the value of a configuration object of a run, or None."""
     item = run.get("configuration", {}).get(name, {})
     return item.get("value") if isinstance(item, dict) else None
 
 
 def _tasks(db: sqlite3.Connection, ids: list[str]) -> dict[str, Document]:
     rows = db.execute(
-        f"SELECT {summary.columns(summary.FIELDS)}, json_extract(doc, '$.hyperparams.return') AS returned"
+        f"SELECT {summary.columns(summary.FIELDS)}, json_extract(doc, '$.hyperparams.return') AS returned,"
+        " json_extract(doc, '$.last_metrics') AS metrics"
         " FROM tasks WHERE id IN (SELECT value FROM json_each(?))",
         (json.dumps(ids),),
     )
@@ -176,6 +153,7 @@ def _node(run: Document, name: str, node: dict[str, Any], tasks: dict[str, Docum
         queue=queue if isinstance(queue, str) else "",
         task={name: task[name] for name in summary.FIELDS} if task else {},
         returned=_returned(task.get("returned")),
+        metrics=task.get("metrics") or "",
     )
 
 
@@ -187,28 +165,3 @@ def _task_id(node: dict[str, Any]) -> str | None:
 def _returned(stored: object) -> dict[str, str]:
     items = read_object(stored)
     return {name: str(item.get("value", "")) for name, item in items.items() if isinstance(item, dict)}
-
-
-def _score(node: Node, by_name: dict[str, Node], best_id: str | None) -> Score | None:
-    valid_f2 = _number(node.returned.get("valid_f2"))
-    # An ensemble of fewer than two models does nothing, and returns an empty name.
-    if valid_f2 is None or node.returned.get("name") == "":
-        return None
-    name = node.returned.get("name") or node.name.partition("_")[2]
-    model_id = node.returned.get("model_id", "")
-    return Score(
-        name=name,
-        valid_f2=valid_f2,
-        test_f2=_number(node.returned.get("test_f2")),
-        model_id=model_id,
-        evaluation=node,
-        training=by_name.get(f"train_{name}"),
-        best=bool(model_id) and model_id == best_id,
-    )
-
-
-def _number(stored: str | None) -> float | None:
-    try:
-        return float(stored or "")
-    except ValueError:
-        return None

@@ -11,6 +11,7 @@ from server.errors import InvalidArgument
 from server.web.runs import dag, nodes
 from server.web.runs.form import checks
 from server.web.runs.form import faults as faults_of
+from server.web.runs.results import MAX_COLUMNS, RESULTS, Column, Results, merged, results_of
 from server.web.shell.section import Form, Section, Shown, Visit
 from server.web.tasks import console, listing, summary
 from server.web.tasks import pages as tasks
@@ -35,13 +36,18 @@ class Run:
     task: Document
     pipeline: str
     steps: list[nodes.Node]
-    best: nodes.Score | None
+    results: Results
     author: str
 
     @property
     def finished(self) -> int:
         """How many steps completed or came from the cache."""
         return sum(step.status in nodes.GOOD for step in self.steps)
+
+    def value(self, column: Column) -> float | None:
+        """Return the headline's value of a column of the list, which another run may have declared."""
+        values = self.results.headline.values if self.results.headline else {}
+        return next((value for own, value in values.items() if own.key == column.key), None)
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,10 @@ def run_list(visit: Visit) -> Shown:
     """Pipeline runs."""
     view = listing.view_of(visit)
     ids = listing.page_ids(visit, view, PAGE, "type = 'controller'")
-    values = {"runs": _runs(visit.db, ids[:PAGE])} | listing.values_of(visit, view, ids[:PAGE])
+    runs = _runs(visit.db, ids[:PAGE])
+    columns = merged(run.results.columns for run in runs)[:MAX_COLUMNS]
+    values = {"runs": runs, "columns": columns}
+    values |= listing.values_of(visit, view, ids[:PAGE])
     return Shown("runs.html", values | visit.page_links(PAGE, len(ids)))
 
 
@@ -83,16 +92,14 @@ def run_page(visit: Visit) -> Shown:
     steps = [
         Step(node, lines.get(node.task.get("id", ""), ""), reasons.get(node.name, "")) for node in planned
     ]
-    scores = nodes.scores(planned)
+    results = results_of(nodes.stored_text(run, RESULTS), planned)
     values = {
         "steps": steps,
         "by_name": {step.node.name: step for step in steps},
         "picture": dag.picture(planned) if 0 < len(planned) <= MAX_DRAWN else None,
         "log_width": LOG_WIDTH,
-        "scores": scores,
-        "best": nodes.best_score(planned),
-        "publication": _publication(planned),
-        "registered": _registered(visit.db, [score.model_id for score in scores]),
+        "results": results,
+        "registered": _registered(visit.db, [row.model_id for row in results.rows]),
         "arguments": summary.parameters(run, "Args"),
         "artifacts": _artifacts(visit.db, run, planned),
         "failures": _failures(visit.db, run, planned),
@@ -135,14 +142,17 @@ def new_run(form: Form) -> str:
 
 def _runs(db: sqlite3.Connection, ids: list[str]) -> list[Run]:
     """Return runs by their ids, in that order."""
-    plan = "json_extract(doc, '$.configuration.Pipeline.value') AS plan"
-    rows = listing.rows_of(db, f"{summary.columns(summary.FIELDS)}, {plan}", ids)
+    stored = (
+        "json_extract(doc, '$.configuration.Pipeline.value') AS plan,"
+        f" json_extract(doc, '$.configuration.{RESULTS}.value') AS results"
+    )
+    rows = listing.rows_of(db, f"{summary.columns(summary.FIELDS)}, {stored}", ids)
     runs = [{name: row[name] for name in summary.FIELDS} for row in rows]
     projects = documents.names(db, "projects", [run["project"] or "" for run in runs])
     planned = nodes.nodes_of_runs(db, [(run, row["plan"]) for run, row in zip(runs, rows, strict=True)])
     return [
-        Run(run, _pipeline_name(projects, run), steps, nodes.best_score(steps), _author(run))
-        for run, steps in zip(runs, planned, strict=True)
+        Run(run, _pipeline_name(projects, run), steps, results_of(row["results"], steps), _author(run))
+        for run, row, steps in zip(runs, rows, planned, strict=True)
     ]
 
 
@@ -165,14 +175,6 @@ def _origin(db: sqlite3.Connection, run: Document) -> Document | None:
 def _registered(db: sqlite3.Connection, ids: list[str]) -> dict[str, Document]:
     models = (documents.find(db, "models", model_id) for model_id in ids)
     return {model["id"]: model for model in models if model}
-
-
-def _publication(steps: list[nodes.Node]) -> str:
-    """Return why the run's best model was published or not, as its selection returned it."""
-    answers = (
-        summary.read_object(node.returned.get("publication")) for node in steps if node.stage == "select"
-    )
-    return next((str(answer["why"]) for answer in answers if "why" in answer), "")
 
 
 def _artifacts(

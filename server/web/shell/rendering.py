@@ -38,7 +38,6 @@ class Renderer:
             "epoch": text.epoch,
             "size": text.size,
             "number": text.number,
-            "score": text.score,
             "span": text.span,
             "link": lambda uri: text.address(files, uri),
         }

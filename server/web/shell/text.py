@@ -53,14 +53,6 @@ def number(value: object) -> str:
         return str(value)
 
 
-def score(value: object) -> str:
-    """Format a metric between 0 and 1 to four digits, never `-0.0000`; return other text as it is."""
-    try:
-        return f"{float(value):z.4f}"  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return "" if value is None else str(value)
-
-
 def moment(timestamp: object) -> str:
     """Format a timestamp to the second, in UTC."""
     parsed = parsed_time(timestamp)
