@@ -15,7 +15,7 @@ HOME = "PLANETS_HOME"
 """Variable that names the folder below; agents get it with the folder of the command that started them."""
 
 ROOT = Path(os.environ.get(HOME) or (_PACKAGES if _IN_CHECKOUT else Path.cwd())).resolve()
-"""Folder of `.env.local`, `output` and the stack: by default the checkout, or where the package was called."""
+"""Folder of `.env.local`, `output` and the stack: by default the checkout or where the package was called."""
 
 CONFIGS = ROOT / "configs" if (ROOT / "configs" / "project.yaml").is_file() else SHARED / "configs"
 """Folder of the YAML files: that of the folder above, or the defaults that come with the code."""
