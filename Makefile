@@ -125,13 +125,22 @@ env: $(READY) ## print the exports for other ClearML programs: eval "$(make -s e
 	@$(BIN)/python -m pipeline env
 
 ##@ The model in use
-.PHONY: predict submission
+.PHONY: predict submission push demo
 USE = $(if $(OUT),--out "$(OUT)") $(if $(BUNDLE),--bundle "$(BUNDLE)") $(ARGS)
 predict: $(READY) ## predict tags and probabilities for a folder: IMAGES=/folder OUT=predictions.csv BUNDLE=output/best
 	@$(BIN)/python -m pipeline predict "$(IMAGES)" $(USE)
 
 submission: $(READY) ## write the Kaggle submission: DATASET_PATH=/folder OUT=submission.csv BUNDLE=output/best
 	@$(BIN)/python -m pipeline submission $(USE)
+
+push: $(READY) ## push a bundle to the Hugging Face Hub: REPO=owner/name PUBLIC=1 BUNDLE=output/best
+	@$(BIN)/python -m pipeline push "$(REPO)" $(if $(PUBLIC),--public) $(USE)
+
+DEMO := .venv-demo
+demo: $(READY) ## open a page to try the model in: BUNDLE=output/best ARGS="--port 8000"
+	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
+	@VIRTUAL_ENV=$(DEMO) $(BIN)/uv pip install --quiet --group demo
+	@$(DEMO)/bin/python -m planets demo $(USE)
 
 QUEUE ?= gpu
 GPUS ?= auto

@@ -6,10 +6,10 @@ import typer
 
 from planets.errors import PlanetsError
 from planets.redaction import redact
-from planets.serving.cli import predict, submission
+from planets.serving.cli import demo, predict, submission
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-for command in (predict, submission):
+for command in (predict, submission, demo):
     app.command()(command)
 
 

@@ -1,5 +1,6 @@
-"""The commands `predict` and `submission`; they need neither torch nor ClearML."""
+"""The commands `predict`, `submission` and `demo`; they need neither torch nor ClearML."""
 
+import importlib.util
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -95,6 +96,20 @@ def submission(
         write_submission(table, pictures, log)
         log.remove()
     console.print(f"{len(pictures):,} rows by {model.info.name} in {table}")
+
+
+def demo(
+    bundle: BundleFolder = "output/best",
+    port: Annotated[int | None, typer.Option(help="port of the page; by default the first free one")] = None,
+) -> None:
+    """Serve a page to try the model in, for this machine only."""
+    if importlib.util.find_spec("gradio") is None:
+        raise PredictionError(
+            "the demo needs gradio: run `make demo`, or install it with `pip install gradio`"
+        )
+    from planets.serving.demo import serve
+
+    serve(Path(bundle).expanduser(), port, lambda page: console.print(f"page    {page}  (Ctrl-C ends it)"))
 
 
 def _open(folder: str, runtime: str) -> Bundle:
