@@ -18,7 +18,7 @@ Values = dict[tuple[str, str], str | float]
 
 # Words in the names of metrics whose smallest value is the best.
 SMALLER = re.compile(
-    r"(?<![a-z])(?:loss|error|err|mae|mse|rmse|perplexity|seconds|minutes|time|duration|latency)(?![a-z])",
+    r"(?<![a-z])(?:loss|errors?|err|mae|mse|rmse|perplexity|seconds|minutes|time|duration|latency)(?![a-z])",
     re.IGNORECASE,
 )
 

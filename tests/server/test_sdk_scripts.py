@@ -267,7 +267,7 @@ def test_a_pipeline_of_functions_declares_its_results(server: Embedded, tmp_path
     run(server, tmp_path, FUNCTIONS)
     task = server.call("tasks.get_all", type=["controller"], search_hidden=True).data["tasks"][0]
     shown = page(server, f"/pipelines/{task['project']}/experiments/{task['id']}")
-    assert re.search(r"Leading so far</span><strong>step_three.*Accuracy</span><strong>\d+\.\d%", shown)
+    assert re.search(r"Best step</span><strong>step_three.*Accuracy</span><strong>\d+\.\d%", shown)
     assert re.search(r"Accuracy.*step_three.*\d+\.\d%", page(server, "/"))
 
 

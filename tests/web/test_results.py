@@ -46,9 +46,11 @@ def test_a_declaration_ranks_by_the_first_column_that_says_what_is_better() -> N
     assert [column.title for column in results.columns] == ["accuracy", "Loss"]
     assert results.columns[0].show(0.75) == "75.0%"
     assert (results.headline_title, results.headline.name, results.note) == ("Best fit", "a", "it is smaller")
-    assert [row.work and row.work.name for row in results.rows] == [None, "load"]
+    assert [row.work and row.work.name for row in results.rows] == ["fit_b", "load"]
     before = results_of(json.dumps(declared), STEPS[:-1])
     assert (before.headline_title, before.headline.name, before.note) == ("Leading so far", "b", "")
+    del declared["best"]
+    assert results_of(json.dumps(declared), STEPS).headline_title == "Best fit"
 
 
 def test_without_a_declaration_the_last_numbers_are_the_results() -> None:

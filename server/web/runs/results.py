@@ -5,7 +5,7 @@ The object is JSON, and every key is optional:
 - `columns`: a list of objects. `value` names a value that a step returned; or `metric` and `variant` name a
   scalar, whose last value counts. `title`, `format` (such as `.4f`) and `better` (`higher` or `lower`)
   describe it. The rows are ranked by the first column that says what is better.
-- `rows`: by step, an object; its `curves` name the step whose curves and duration the row shows.
+- `rows`: by step, an object; its `curves` name the step whose curves and duration the row shows, if another.
 - `title` and `row`: headings of the table and of its first column.
 - `name` and `model`: returned values that hold a row's name and the id of its registered model. A step that
   returned an empty name has no result.
@@ -114,7 +114,7 @@ def _declared(
         if not isinstance(options, dict) or not values or step.returned.get(name) == "":
             continue
         row_name = step.returned.get(name, step.name)
-        work = by_name.get(_text(options, "curves"))
+        work = by_name.get(_text(options, "curves"), step)
         rows.append(Row(row_name, step, work, values, step.returned.get(model, ""), row_name == best_name))
     ranking = next((column for column in columns if column.better), columns[0])
     sign = 1 if ranking.better == "lower" else -1
@@ -127,7 +127,7 @@ def _declared(
         columns=columns,
         rows=tuple(rows),
         headline=best or next(iter(rows), None),
-        headline_title=f"Best {row_title.lower()}" if best else "Leading so far",
+        headline_title=f"Best {row_title.lower()}" if best or "best" not in declared else "Leading so far",
         note=_note(chosen, _text(declared, "note")) if chosen else "",
     )
 
