@@ -82,6 +82,7 @@ controller.close()
 )
 
 
+@pytest.mark.slow
 def test_grid_and_random_search(sdk: Sdk, workers: Path) -> None:
     result = sdk(SEARCH, timeout=600)
     grid, random = result["x"][:3], result["x"][3:]
