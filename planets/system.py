@@ -92,21 +92,47 @@ def first_names(names: Sequence[str], shown: int = 5) -> str:
     return ", ".join(names[:shown]) + more
 
 
-class ByteProgress:
-    """Progress lines for a download or an unpacking: at most one in 5 seconds and one per percent.
+def chip_count(count: int) -> str:
+    """Format a number of chips for a person: `1,600 chips`."""
+    return f"{count:,} chips"
+
+
+def clock(seconds: float) -> str:
+    """Format a duration for a person: `1:07`, `2:01:07`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
+class ProgressLines:
+    """Progress lines of a long job: at most one in 5 seconds and one per percent, and one at its end.
 
     Lines instead of a bar, because a worker's console is stored and read later.
     """
 
-    def __init__(self, activity: str, total: int | None, say: Say) -> None:
-        """Begin each line with `activity`; `total` is in bytes, None where the server states no size."""
-        self._activity, self._total, self._say = activity, total, say
+    def __init__(
+        self,
+        activity: str,
+        total: int | None,
+        say: Say,
+        unit: Callable[[int], str],
+        done: int | None = 0,
+    ) -> None:
+        """Start the clock.
+
+        Args:
+            activity: beginning of each line.
+            total: amount of work; None where it is unknown.
+            say: receives the lines.
+            unit: formats an amount, as `megabytes` and `chip_count` do.
+            done: work of an earlier attempt; None if the first call tells.
+        """
+        self._activity, self._total, self._say, self._unit = activity, total, say, unit
         self._started = self._reported = time.monotonic()
-        self._initial: int | None = None
+        self._initial = done
         self._percent = -1
 
     def __call__(self, done: int) -> None:
-        """Report that `done` bytes are complete, those of an earlier attempt included."""
+        """Report that `done` is complete, the work of an earlier attempt included."""
         if self._initial is None:
             self._initial = done
         percent = 100 * done // self._total if self._total else self._percent + 1
@@ -114,9 +140,11 @@ class ByteProgress:
         if done != self._total and (now - self._reported < PROGRESS_SECONDS or percent <= self._percent):
             return
         self._reported, self._percent = now, percent
-        speed = megabytes(int((done - self._initial) / max(now - self._started, 1e-3)))
-        of_total = f" of {megabytes(self._total)} ({percent} %)" if self._total else ""
-        self._say(f"{self._activity}: {megabytes(done)}{of_total}, {speed}/s")
+        speed = (done - self._initial) / max(now - self._started, 1e-3)
+        of_total = f" of {self._unit(self._total)} ({percent} %)" if self._total else ""
+        rest = (self._total or done) - done
+        left = f", {clock(rest / speed)} left" if rest and speed else ""
+        self._say(f"{self._activity}: {self._unit(done)}{of_total}, {self._unit(int(speed))}/s{left}")
 
 
 def _remedy(folder: Path) -> str:

@@ -47,7 +47,7 @@ def evaluate_model(
     store = open_store(chips, model.image_size)
     splits = chips.parts(split_id)
     tta = evaluation_settings.tta != "never"
-    scores = score_model(model, store, chips.labels, labels.labels, splits, tta)
+    scores = score_model(model, store, chips.labels, labels.labels, splits, tta, print)
     store_arrays("scores", scores.to_arrays())
     evaluation = evaluate([scores], evaluation_settings, labels.groups, split_seed)
     member = TorchMember.create(model, name, license, store.pixels[scores.valid.rows[:VERIFIED_CHIPS]])

@@ -55,7 +55,7 @@ def ingest_chips(
 
     known = None if refreshed else datasets.newest(dataset_project, dataset_name, sources.audit_tag())
     digests = frozenset(known.digests.values()) if known else frozenset()
-    audited = audit(find_archive(chosen.fetch(), labels), max_bad_fraction, known=digests)
+    audited = audit(find_archive(chosen.fetch(), labels), max_bad_fraction, known=digests, say=print)
     print("\n".join(audited.summary()))
     upload_artifact("audit", audited.to_json(), ".json")
 

@@ -19,6 +19,7 @@ from pipeline.runs.outcome import AHEAD, Outcome, gain_text, install_bundle, jud
 from pipeline.runs.state import RunState, Step, read_run, states
 from pipeline.runs.stop import stop_run
 from pipeline.workers import Watch, abandoned, failed_by_loss
+from planets import system
 from planets.metrics.significance import smaller_equals
 from planets.system import atomic_write, short_id
 
@@ -140,9 +141,8 @@ def progress(step: Step) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Format a duration as minutes and seconds, `1:07`; empty for 0."""
-    whole = round(seconds)
-    return f"{whole // 60}:{whole % 60:02d}" if seconds else ""
+    """Format a duration, `1:07`; empty for 0, a step that has not started."""
+    return system.clock(seconds) if seconds else ""
 
 
 def _write_report(outcome: Outcome, server: str, path: Path) -> None:

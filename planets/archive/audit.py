@@ -19,7 +19,7 @@ from planets.archive.table import Archive, label_matrix
 from planets.chips import ArchiveError
 from planets.chips.jpeg import decode
 from planets.labels import LabelSet
-from planets.system import first_names, usable_cores
+from planets.system import ProgressLines, Say, chip_count, first_names, usable_cores
 
 _LISTED = 100
 """Names per finding in a report; the rest is only counted, to keep the report small."""
@@ -163,6 +163,7 @@ def audit(
     max_bad_fraction: float,
     threads: int | None = None,
     known: Collection[str] = frozenset(),
+    say: Say | None = None,
 ) -> Audit:
     """Decode every chip to its end and report good, missing, unreadable, stray and duplicate ones.
 
@@ -171,6 +172,7 @@ def audit(
         max_bad_fraction: largest tolerated fraction of rows without a usable chip; such rows are left out.
         threads: number of decoding threads; None for one per usable core.
         known: SHA-256 (hex) of files that this code has decoded before: they are only hashed.
+        say: receives progress lines; None for none.
 
     Raises:
         BadChips: more than that are missing or unreadable, or no chip is good.
@@ -182,9 +184,14 @@ def audit(
         for prefix, folder in archive.folders.items()
         for stem, name in other_files(folder).items()
     }
+    lines = ProgressLines("reading", len(rows), say or (lambda line: None), chip_count)
+    inspected = []
     with ThreadPoolExecutor(threads or usable_cores()) as pool:
-        inspected = pool.map(partial(_inspect, others=others, known=known), rows["image_name"], rows["path"])
-        inspections = pd.DataFrame(list(inspected), columns=list(Inspection._fields))
+        inspect = partial(_inspect, others=others, known=known)
+        for each in pool.map(inspect, rows["image_name"], rows["path"]):
+            inspected.append(each)
+            lines(len(inspected))
+    inspections = pd.DataFrame(inspected, columns=list(Inspection._fields))
     chips = rows.join(inspections)
     is_missing = chips["fault"].isna()
     faulty = chips[~is_missing & (chips["fault"] != "")]

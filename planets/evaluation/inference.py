@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from planets.evaluation.scores import (
     mean_over_views,
     padded_batches,
 )
+from planets.system import ProgressLines, Say, chip_count
 from planets.training.augment import normalize, turn
 from planets.training.model import restore
 from planets.training.trained_model import TrainedModel
@@ -33,6 +34,7 @@ def score_model(
     names: Sequence[str],
     splits: NDArray[np.str_],
     tta: bool,
+    say: Say | None = None,
 ) -> ModelScores:
     """Score validation and test with a trained network.
 
@@ -43,6 +45,7 @@ def score_model(
         names: the L labels; the result's columns are in the order of the network's outputs.
         splits: "train", "valid" or "test" of each row, shape `(N,)`.
         tta: score the dihedral views as well, which takes 8 times as long.
+        say: receives progress lines; None for none.
 
     Raises:
         EvaluationError: the network has other labels, or another image size.
@@ -55,7 +58,13 @@ def score_model(
     for split in EVALUATED_SPLITS:
         rows = np.flatnonzero(splits == split)
         by_view = predict_views(
-            network, store.pixels, model.mean, model.std, rows, views=TTA_VIEWS if tta else 1
+            network,
+            store.pixels,
+            model.mean,
+            model.std,
+            rows,
+            views=TTA_VIEWS if tta else 1,
+            progress=ProgressLines(f"scoring {split}", len(rows), say, chip_count) if say else None,
         )
         augmented = mean_over_views(by_view) if tta else None
         scores[split] = SplitScores(rows, targets[rows], by_view[0], augmented)
@@ -115,11 +124,12 @@ def predict_views(
     batch_size: int = BATCH_SIZE,
     device: str | torch.device | None = None,
     views: int = TTA_VIEWS,
+    progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Return the scores of `predict_scores` for each of the first `views` views, `(views, len(rows), L)`.
 
     Each chip travels to the device once and is flipped there. Everything is computed in float32, without
-    TF32.
+    TF32. `progress` is called after each batch with the number of chips that are done.
     """
     selected = np.arange(len(pixels)) if rows is None else rows
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -131,6 +141,8 @@ def predict_views(
             views_of_batch = _views(torch.from_numpy(batch).to(device), views)
             by_view = [network(normalize(view, mean, std)).float() for view in views_of_batch]
             logits.append(torch.stack(by_view).cpu())
+            if progress:
+                progress(min(len(logits) * batch_size, len(selected)))
     # The vectorised float32 sigmoid rounds an array's remainder differently; float64 hides that.
     return np.asarray(torch.cat(logits, dim=1)[:, : len(selected)].double().sigmoid().float())
 

@@ -1,7 +1,6 @@
 """The commands `predict`, `submission` and `demo`; they need neither torch nor ClearML."""
 
 import importlib.util
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +27,7 @@ from planets.serving.batch import (
     write_unreadable,
 )
 from planets.serving.pictures import Picture, count_others, find_pictures, find_test
+from planets.system import ProgressLines, chip_count
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -35,9 +35,6 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, by the shell's convention."""
 
 _NAMED = 5
-
-_LINE_SECONDS = 30
-"""Interval of the progress lines where there is no terminal."""
 
 BundleFolder = Annotated[str, typer.Option("--bundle", help="folder of the model")]
 Runtime = Annotated[
@@ -162,17 +159,11 @@ def _progress(total: int, done: int) -> Iterator[Progress]:
 
 
 def _progress_lines(total: int, done: int) -> Progress:
-    began = printed = time.monotonic()
-    first = done
+    lines = ProgressLines("predicting", total, console.print, chip_count, done)
 
     def advance(count: int) -> None:
-        nonlocal done, printed
+        nonlocal done
         done += count
-        now = time.monotonic()
-        if now - printed >= _LINE_SECONDS or done == total:
-            printed = now
-            rate = (done - first) / max(now - began, 1e-9)
-            left = int((total - done) / rate)
-            console.print(f"{done:,} of {total:,}  {rate:.0f} chips/s  left {left // 60}:{left % 60:02}")
+        lines(done)
 
     return advance

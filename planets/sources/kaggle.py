@@ -31,7 +31,14 @@ from planets.sources.kaggle_credentials import (
     require_credentials,
 )
 from planets.sources.unpack import unpack, verify_checksums
-from planets.system import PROGRESS_SECONDS, ByteProgress, Say, megabytes, reports_full_disk, require_space
+from planets.system import (
+    PROGRESS_SECONDS,
+    ProgressLines,
+    Say,
+    megabytes,
+    reports_full_disk,
+    require_space,
+)
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and to wait for the next bytes; Kaggle's client itself waits without limit."""
@@ -311,7 +318,7 @@ class _Timeouts(HTTPAdapter):
 @contextlib.contextmanager
 def _reporting(file: Path, size: int, say: Say) -> Iterator[None]:
     """Report the growth of a file while the block writes it; Kaggle's own progress bar fills a log."""
-    progress, done = ByteProgress(file.name, size or None, say), threading.Event()
+    progress, done = ProgressLines(file.name, size or None, say, megabytes, None), threading.Event()
 
     def watch() -> None:
         while not done.wait(PROGRESS_SECONDS):

@@ -14,7 +14,7 @@ import google_crc32c
 from planets.archive.writer import new_folder
 from planets.chips import ArchiveError
 from planets.sources import BadDownload, SourceError
-from planets.system import ByteProgress, Say, reports_full_disk, require_space
+from planets.system import ProgressLines, Say, megabytes, reports_full_disk, require_space
 
 MAX_RATIO = 20
 """An archive that unpacks to more than this multiple of its size is a bomb: JPEG files hardly compress."""
@@ -92,7 +92,7 @@ def unpack(
             selected = {path: entry for path, entry in members.items() if wanted(path)}
             total = sum(entry.file_size for entry in selected.values())
             require_space(archive.parent, total, "unpacking")
-            progress, done = ByteProgress("unpacking", total, say), 0
+            progress, done = ProgressLines("unpacking", total, say, megabytes), 0
             with new_folder(folder) as new, reports_full_disk(archive.parent):
                 for path, entry in selected.items():
                     (new / path).parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from planets.config.training import TrainingSettings
+from planets.system import ProgressLines, chip_count, clock
 from planets.training.model import head_keys
 from planets.training.module import ChipClassifier
 
@@ -148,12 +149,13 @@ class History(Callback):
 
     Attributes:
         rows: one for each epoch so far, those before a resume included.
+        chips: of an epoch.
     """
 
     def __init__(self, chips: int) -> None:
         """Count `chips` per epoch."""
         self.rows: list[dict[str, float]] = []
-        self._chips = chips
+        self.chips = chips
         self._started = self._trained = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -172,7 +174,7 @@ class History(Callback):
             "epoch": float(epoch),
             **{key: float(value) for key, value in sorted(trainer.callback_metrics.items())},
             "lr": pl_module.last_learning_rate,
-            "chips_per_second": self._chips / max(1e-9, self._trained - self._started),
+            "chips_per_second": self.chips / max(1e-9, self._trained - self._started),
             "seconds": time.monotonic() - self._started,
             **_gpu_memory(),
         }
@@ -191,11 +193,12 @@ class History(Callback):
 
 
 class EpochLines(ProgressBar):
-    """Prints one plain line per epoch: the output is as readable in a log as in a terminal."""
+    """Prints a plain line per epoch, and the progress of a long one, for logs and terminals alike."""
 
     def __init__(self, name: str, settings: TrainingSettings, history: History, best: BestWeights) -> None:
         """Begin each line with `name`; the numbers come from the callbacks before this one."""
         super().__init__()
+        self._lines: ProgressLines | None = None
         self._name = name
         self._epochs = settings.epochs
         self._history = history
@@ -215,6 +218,19 @@ class EpochLines(ProgressBar):
         if self._history.rows:
             self._print(f"{self._name}  resuming after epoch {len(self._history.rows)}")
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of the epoch's progress."""
+        title = f"{self._name}  epoch {trainer.current_epoch + 1}/{self._epochs}"
+        self._lines = ProgressLines(title, self._history.chips, self._print, chip_count)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Print the progress of a long epoch; its end has a line of its own."""
+        done = self._history.chips * (batch_idx + 1) // int(trainer.num_training_batches)
+        if self._lines and done < self._history.chips:
+            self._lines(done)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the epoch."""
         row = self._history.rows[-1]
@@ -223,7 +239,7 @@ class EpochLines(ProgressBar):
             f"{self._name}  epoch {epoch:>{len(str(self._epochs))}}/{self._epochs}  "
             f"loss {row['train_loss']:.4f}  valid {row['valid_loss']:.4f}  "
             f"F2@0.2 {row['valid_f2_at_0.2']:.4f}  mAP {row['valid_map']:.4f}  lr {row['lr']:.1e}  "
-            f"{row['chips_per_second']:.0f} chips/s  {_clock((self._epochs - epoch) * row['seconds'])} left"
+            f"{row['chips_per_second']:.0f} chips/s  {clock((self._epochs - epoch) * row['seconds'])} left"
             f"{'  best' if epoch == self._best.epoch else ''}"
         )
 
@@ -237,8 +253,3 @@ def _gpu_memory() -> dict[str, float]:
     if not torch.cuda.is_available():
         return {}
     return {"gpu_memory_gb": torch.cuda.max_memory_allocated() / 1e9}
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"

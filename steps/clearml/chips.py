@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from planets.archive.table import find_archive, label_matrix
 from planets.chips.store import ChipStore
 from planets.labels import LabelSet
+from planets.system import ProgressLines, chip_count
 from steps.clearml.artifacts import artifact_file
 from steps.clearml.errors import StepError
 from steps.clearml.task import CONTENT, host_cache
@@ -105,7 +106,15 @@ def read_chips(dataset_id: str, labels: str) -> RegisteredChips:
 def open_store(chips: RegisteredChips, size: int) -> ChipStore:
     """Open the decoded store of these chips at `size` pixels, built once per host for all its workers."""
     files = list(zip(chips.names, chips.files, strict=True))
-    return ChipStore.open(host_cache() / "chips", chips.content, size, files, digests=chips.digests)
+    lines = ProgressLines("decoding", len(files), print, chip_count)
+    return ChipStore.open(
+        host_cache() / "chips",
+        chips.content,
+        size,
+        files,
+        digests=chips.digests,
+        progress=lambda done, _: lines(done),
+    )
 
 
 def local_copy(dataset_id: str) -> Path:

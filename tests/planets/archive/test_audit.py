@@ -38,6 +38,12 @@ class TestAudit:
             == ()
         )
 
+    def test_its_progress_is_printed(self, folder: Path) -> None:
+        lines: list[str] = []
+        audit(find_archive(folder, PLANETS), 0, say=lines.append)
+        assert len(lines) == 1
+        assert lines[0].startswith("reading: 4 chips of 4 chips (100 %), ")
+
     def test_labels_are_counted_in_their_order(self, folder: Path) -> None:
         found = audit(find_archive(folder, PLANETS), 0)
         assert tuple(found.labels) == LABELS

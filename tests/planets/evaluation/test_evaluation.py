@@ -56,6 +56,16 @@ def scored(fitted: TrainedModel, labels: NDArray[np.uint8] = TARGETS, tta: bool 
     return score_model(fitted, make_store(TARGETS), labels, LABELS, PARTS, tta)
 
 
+def test_scoring_prints_its_progress(fitted: TrainedModel) -> None:
+    lines: list[str] = []
+    score_model(fitted, make_store(TARGETS), TARGETS, LABELS, PARTS, False, lines.append)
+    assert [line.partition(",")[0] for line in lines] == [
+        f"scoring {part}: {count} chips of {count} chips (100 %)"
+        for part in ("valid", "test")
+        for count in [int((part == PARTS).sum())]
+    ]
+
+
 def settings(everything: str) -> EvaluationSettings:
     names = ("tta", "calibration", "decoding", "weather_rule")
     return EvaluationSettings.model_validate(dict.fromkeys(names, everything) | {"ensemble": True})

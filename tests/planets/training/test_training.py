@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 from multiprocessing import active_children
 from pathlib import Path
@@ -12,6 +13,7 @@ from lightning.pytorch.loggers import Logger
 from safetensors.torch import save_file
 from support.synthetic import ENTRY, SETTINGS, make_labels, make_parts, make_store
 
+from planets import system
 from planets.chips import Channels
 from planets.config import ConfigError
 from planets.config.training import ModelEntry
@@ -98,6 +100,16 @@ def test_says_what_happened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "epoch 1/3  loss 0." in out
     assert "chips/s" in out
     assert "left" in out
+
+
+def test_a_long_epoch_prints_its_progress(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "PROGRESS_SECONDS", 0)
+    train(tmp_path, epochs=2, batch_size=8)
+    lines = capsys.readouterr().out.splitlines()
+    assert re.search(r"  epoch 1/2: 8 chips of \d+ chips \(\d+ %\), [\d,]+ chips/s, 0:\d\d left$", lines[0])
+    assert sum("loss" in line for line in lines) == 2
 
 
 @pytest.mark.parametrize("metric", ["f2_at_0.2", "map", "loss"])
