@@ -141,10 +141,13 @@ class ProgressLines:
             return
         self._reported, self._percent = now, percent
         speed = (done - self._initial) / max(now - self._started, 1e-3)
-        of_total = f" of {self._unit(self._total)} ({percent} %)" if self._total else ""
+        amount = self._unit(done)
+        if self._total:
+            total = self._unit(self._total)
+            amount = f"{amount.removesuffix(' ' + total.split()[-1])} of {total} ({percent} %)"
         rest = (self._total or done) - done
         left = f", {clock(rest / speed)} left" if rest and speed else ""
-        self._say(f"{self._activity}: {self._unit(done)}{of_total}, {self._unit(int(speed))}/s{left}")
+        self._say(f"{self._activity}: {amount}, {self._unit(int(speed))}/s{left}")
 
 
 def _remedy(folder: Path) -> str:

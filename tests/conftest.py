@@ -48,6 +48,10 @@ class FailuresAtOnce:
     def __init__(self, terminal):
         self.terminal = terminal
 
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self.terminal.write_line(f"\nFAILED {report.nodeid}\n{report.longreprtext}")
+
     def pytest_runtest_logreport(self, report):
         if report.failed:
             self.terminal.write_line(f"\nFAILED {report.nodeid} ({report.when})\n{report.longreprtext}")

@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 
 from server.web.runs.dag import HEIGHT, WIDTH, picture
 from server.web.runs.nodes import STATES, Node, step_state
-from server.web.shell.text import link, natural, number, score, size, span
+from server.web.runs.results import Column
+from server.web.shell.text import link, natural, number, size, span
 from server.web.tasks import console
 from server.web.tasks.console import Piece, pieces, plain
 from server.web.tasks.summary import entries
 
 STARTED = STATES.keys() - {"created"}
 NAMES = st.sampled_from("abcdefgh")
+SCORE = Column(("score",), "Score", ".4f")
 
 
 @given(st.text(alphabet="\x1b[]m;0123456789ABK\r\n\t\x07 x"))
@@ -94,12 +96,12 @@ def test_numbers() -> None:
         "",
         "",
     ]
-    assert [score(value) for value in (0.5, "0.25", "x", None)] == ["0.5000", "0.2500", "x", ""]
+    assert [SCORE.show(value) for value in (0.5, "0.25", "x", None)] == ["0.5000", "0.2500", "x", ""]
     assert number(10**400) == str(10**400)
 
 
 def test_zero_has_no_sign() -> None:
-    assert [score(value) for value in (-0.0, -0.00001, "-0.0", -0.0001)] == ["0.0000"] * 3 + ["-0.0001"]
+    assert [SCORE.show(value) for value in (-0.0, -0.00001, "-0.0", -0.0001)] == ["0.0000"] * 3 + ["-0.0001"]
     assert [number(value) for value in (-0.0, 0, -1e-9)] == ["0", "0", "-1e-09"]
     assert size(-0.0) == "0 B"
 

@@ -42,7 +42,7 @@ class TestAudit:
         lines: list[str] = []
         audit(find_archive(folder, PLANETS), 0, say=lines.append)
         assert len(lines) == 1
-        assert lines[0].startswith("reading: 4 chips of 4 chips (100 %), ")
+        assert lines[0].startswith("reading: 4 of 4 chips (100 %), ")
 
     def test_labels_are_counted_in_their_order(self, folder: Path) -> None:
         found = audit(find_archive(folder, PLANETS), 0)

@@ -60,7 +60,7 @@ def test_scoring_prints_its_progress(fitted: TrainedModel) -> None:
     lines: list[str] = []
     score_model(fitted, make_store(TARGETS), TARGETS, LABELS, PARTS, False, lines.append)
     assert [line.partition(",")[0] for line in lines] == [
-        f"scoring {part}: {count} chips of {count} chips (100 %)"
+        f"scoring {part}: {count} of {count} chips (100 %)"
         for part in ("valid", "test")
         for count in [int((part == PARTS).sum())]
     ]

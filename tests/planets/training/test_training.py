@@ -108,7 +108,7 @@ def test_a_long_epoch_prints_its_progress(
     monkeypatch.setattr(system, "PROGRESS_SECONDS", 0)
     train(tmp_path, epochs=2, batch_size=8)
     lines = capsys.readouterr().out.splitlines()
-    assert re.search(r"  epoch 1/2: 8 chips of \d+ chips \(\d+ %\), [\d,]+ chips/s, 0:\d\d left$", lines[0])
+    assert re.search(r"  epoch 1/2: 8 of \d+ chips \(\d+ %\), [\d,]+ chips/s, 0:\d\d left$", lines[0])
     assert sum("loss" in line for line in lines) == 2
 
 
