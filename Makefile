@@ -197,9 +197,12 @@ benchmark.real: $(READY) ## compare with two other programs on real chips: DATA=
 	VIRTUAL_ENV=$(BENCH) $(BIN)/uv pip install --quiet --no-deps --group fastai --editable .
 	@$(BENCH)/bin/python benchmarks/real.py "$(DATA)" --python $(BIN)/python $(ARGS)
 
-.PHONY: docs
+.PHONY: docs screenshots
 docs: $(READY) ## update docs/configuration.md from the settings
 	@$(BIN)/python -m pipeline reference
+
+screenshots: $(READY) ## make the pictures of the README from the last run on the embedded server
+	@$(BIN)/python docs/screenshots.py
 
 # Lowest of what pyproject.toml names itself, newest of the rest: that is where the bounds can be wrong. An old
 # library that warns of what a newer one no longer likes is no fault; all other warnings are errors as ever.
