@@ -31,7 +31,7 @@ class Preprocess:
         evaluate_id = Model(self.model_endpoint.model_id).get_metadata("evaluate_id")
         if not evaluate_id:
             raise ValueError(
-                f"model {self.model_endpoint.model_id} names no evaluation: serve a published one"
+                f"model {self.model_endpoint.model_id} has no `evaluate_id`: serve a published model"
             )
         bundle = Task.get_task(task_id=evaluate_id).artifacts["bundle"]
         self._predictor = Predictor(bundle.get_local_copy(raise_on_error=True))

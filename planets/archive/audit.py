@@ -172,7 +172,7 @@ def audit(
         max_bad_fraction: largest tolerated fraction of rows without a usable chip; such rows are left out.
         threads: number of decoding threads; None for one per usable core.
         known: SHA-256 (hex) of files that this code has decoded before: they are only hashed.
-        say: receives progress lines; None for none.
+        say: receives progress lines; None prints nothing.
 
     Raises:
         BadChips: more than that are missing or unreadable, or no chip is good.

@@ -9,7 +9,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from planets.bundle import BundleError
 from planets.bundle.card import CARD
-from planets.bundle.manifest import FIGURES, INFO, MEMBERS, METRICS, BundleInfo, read_member
+from planets.bundle.manifest import FIGURES, INFO, MEMBERS, METRICS, BundleInfo, read_member, require_bundle
 from planets.errors import PlanetsError
 
 FILES = (INFO, METRICS, CARD, f"{MEMBERS}/*", f"{FIGURES}/*")
@@ -39,7 +39,7 @@ def push(folder: Path, repo: str, public: bool) -> str:
         HubError: the name is malformed, there is no token, or the Hub is unreachable or refuses.
     """
     if repo.count("/") != 1:
-        raise HubError(_misnamed(repo, "it is no owner/name"))
+        raise HubError(_misnamed(repo, "the form is owner/name"))
     info = _require_whole(folder)
     token = get_token()
     if not token:
@@ -67,15 +67,12 @@ def push(folder: Path, repo: str, public: bool) -> str:
 
 
 def _misnamed(repo: str, reason: str) -> str:
-    return f"{repo!r} names no repository ({reason.rstrip('.')}): write make push REPO=owner/name"
+    return f"{repo!r} is not the name of a repository ({reason.rstrip('.')}): write make push REPO=owner/name"
 
 
 def _require_whole(folder: Path) -> BundleInfo:
     """Read the manifest, and check the digests of all networks and that the model card is there."""
-    if not (folder / INFO).exists():
-        raise BundleError(
-            f"no model in {folder}: make one with `make train.pipeline`, or name another folder with BUNDLE="
-        )
+    require_bundle(folder)
     info = BundleInfo.read(folder)
     for member in info.members:
         read_member(folder, member.file, member.weights_sha256)

@@ -136,6 +136,14 @@ class BundleInfo(_Described):
         return info
 
 
+def require_bundle(folder: Path) -> None:
+    """Check that a folder holds a bundle. Raises BundleError with the ways to get one."""
+    if not (folder / INFO).exists():
+        raise BundleError(
+            f"no model in {folder}: make one with `make train.pipeline`, or name another folder with BUNDLE="
+        )
+
+
 def read_member(folder: Path, name: str, digest: str) -> bytes:
     """Read the file `name` of a network in a bundle's folder.
 

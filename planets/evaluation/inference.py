@@ -45,7 +45,7 @@ def score_model(
         names: the L labels; the result's columns are in the order of the network's outputs.
         splits: "train", "valid" or "test" of each row, shape `(N,)`.
         tta: score the dihedral views as well, which takes 8 times as long.
-        say: receives progress lines; None for none.
+        say: receives progress lines; None prints nothing.
 
     Raises:
         EvaluationError: the network has other labels, or another image size.

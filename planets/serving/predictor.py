@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from planets.bundle import BundleError
 from planets.bundle.bundle import Bundle
-from planets.bundle.manifest import INFO
+from planets.bundle.manifest import require_bundle
 from planets.bundle.onnx_member import OnnxMember
 from planets.serving import PredictionError
 
@@ -70,8 +69,5 @@ def open_bundle(folder: Path, runtime: str) -> Bundle:
     """Read a bundle for a runtime; see `Predictor`."""
     if runtime not in get_args(Runtime):
         raise PredictionError(f"no runtime {runtime!r}; the runtimes are: {', '.join(get_args(Runtime))}")
-    if not (folder / INFO).exists():
-        raise BundleError(
-            f"no model in {folder}: make one with `make train.pipeline`, or name another folder with BUNDLE="
-        )
+    require_bundle(folder)
     return Bundle.load(folder, OnnxMember.load if runtime == "onnx" else None)

@@ -5,7 +5,7 @@ from support.sdk_process import run_stage
 from planets.synthetic.labels import LABELS, PLANETS
 
 NAME = {"dataset_project": "stages", "dataset_name": "chips (v2)"}
-"""A name that is no pattern for itself: unescaped, each run would upload the dataset again."""
+"""A name with characters of regular expressions: unescaped, each run would upload the dataset again."""
 NO_SAMPLE = {"kaggle": "", "sample_chips": 0, "sample_seed": 0}
 
 

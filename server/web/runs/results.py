@@ -29,7 +29,7 @@ from server.web.tasks.summary import read_object
 RESULTS = "results"
 FORMAT = re.compile(r"\.[0-9][efg%]")
 MAX_COLUMNS = 5
-"""Columns of a run that declares none, and of a list."""
+"""Most columns of a list, and of a run without a declaration."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Column:
         return _number(node.returned.get(self.key[0])) if len(self.key) == 1 else node.scalars.get(self.key)
 
     def show(self, value: object) -> str:
-        """Format a value as declared, else to six significant digits; a value that is no number as text."""
+        """Format a value as declared, else to six significant digits; as text what is not a number."""
         number = _number(value) if self.format else None
         return text.number(value) if number is None else f"{number:z{self.format}}"
 
@@ -85,7 +85,7 @@ def results_of(stored: object, steps: Sequence[Node]) -> Results:
 
 
 def declared_columns(stored: object) -> tuple[Column, ...]:
-    """Return the columns of a stored declaration; what cannot be read declares none."""
+    """Return the columns of a stored declaration; an unreadable one has no columns."""
     columns = read_object(stored).get("columns")
     found = map(_column, columns) if isinstance(columns, list) else ()
     return tuple(column for column in found if column)
