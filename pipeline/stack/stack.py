@@ -272,6 +272,9 @@ class Stack:
                 "development": {
                     # A reporter in a process of its own adds about 10 s to the end of every task.
                     "report_use_subprocess": False,
+                    # A program that fails kills the thread that looks at the repository. Where that thread
+                    # held the lock of the task, the program would never end.
+                    "vcs_repo_detect_async": False,
                     "default_output_uri": server["files"],
                 },
             },

@@ -152,11 +152,15 @@ class Embedded:
         return task
 
     def environment(self, home: Path) -> dict[str, str]:
-        """What makes the SDK and the agents speak to this server, whatever the machine's own settings are."""
+        """What makes the SDK and the agents speak to this server, whatever the machine's own settings are.
+
+        The SDK must not look at the repository in a thread: it kills that thread when the program ends early,
+        and where the thread held the task's lock, the program never ends.
+        """
         home.mkdir(exist_ok=True)
         settings = home / "clearml.conf"
         settings.write_text(
-            "sdk { development { report_use_subprocess: false } }\n"
+            "sdk { development { report_use_subprocess: false, vcs_repo_detect_async: false } }\n"
             "agent { vcs_cache.enabled: false, pip_download_cache.enabled: false }\n"
         )
         kept = {
