@@ -1,7 +1,9 @@
 """Figures of the embedded server: calls with little and with much stored, memory, file throughput.
 
 ``python benchmarks/latency.py`` starts three servers (one task and 10^4 events, 1,000 tasks, 10^6 events),
-alternates each call between the three, and prints the medians and their ratios; nothing is asserted.
+alternates each call between the three, and prints the medians and their ratios; nothing is asserted. With
+``--baseline FOLDER``, an earlier checkout, it alternates between that one's server and this one's instead, each
+with 1,000 tasks and 10^6 events.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from uuid import uuid4
 
 import psutil
 
+HERE = Path(__file__).resolve().parents[1]
 SCALAR = "training_stats_scalar"
 BATCH = 500
 ROUNDS = 60
@@ -92,10 +95,10 @@ class Stored:
 
 
 @contextmanager
-def server(folder: Path, tasks: int, events: int) -> Iterator[Stored]:
-    """A server with so many tasks and events, all events of the first task."""
+def server(folder: Path, tasks: int, events: int, checkout: Path = HERE) -> Iterator[Stored]:
+    """A server of the checkout with so many tasks and events, all events of the first task."""
     command = [sys.executable, "-m", "server", "--data", str(folder), "--api-port", "0", "--files-port", "0"]
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, cwd=checkout)
     try:
         while not (folder / "server.json").exists():
             time.sleep(0.005)
@@ -111,25 +114,28 @@ def server(folder: Path, tasks: int, events: int) -> Iterator[Stored]:
 
 
 def main() -> None:
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    )
+    parser.add_argument("--baseline", type=Path, help="folder of the checkout to compare with")
+    baseline = parser.parse_args().baseline
+    sizes = {"little": (1, FEW, HERE), "tasks": (TASKS, FEW, HERE), "events": (1, MANY, HERE)}
+    if baseline:
+        sizes = {"before": (TASKS, MANY, baseline.resolve()), "now": (TASKS, MANY, HERE)}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        sizes = {"few": (1, FEW), "tasks": (TASKS, FEW), "events": (1, MANY)}
         servers = {
-            name: stack.enter_context(server(Path(folder) / name, tasks, events))
-            for name, (tasks, events) in sizes.items()
+            name: stack.enter_context(server(Path(folder) / name, *size)) for name, size in sizes.items()
         }
-        print(
-            f"{'median of a call, ms':42} {'little':>8} {'tasks':>8} {'ratio':>6} {'events':>8} {'ratio':>6}"
-        )
+        first, *others = servers
+        print(f"{'median of a call, ms':42} {first:>8} " + " ".join(f"{name:>8}  ratio" for name in others))
         for name, call in CALLS.items():
-            little, tasks, events = interleaved(call, list(servers.values()))
-            columns = f"{little:8.2f} {tasks:8.2f} {tasks / little:6.2f} {events:8.2f} {events / little:6.2f}"
-            print(f"{name:42} {columns}")
+            base, *times = interleaved(call, list(servers.values()))
+            columns = " ".join(f"{time:8.2f} {time / base:6.2f}" for time in times)
+            print(f"{name:42} {base:8.2f} {columns}", flush=True)
         for name, stored in servers.items():
             show(f"memory at the end, {name}", stored.memory, "MB")
-        throughput(servers["few"].client)
+        for name, stored in servers.items():
+            throughput(name, stored.client)
 
 
 def interleaved(call: Callable[[Stored, int], object], servers: list[Stored]) -> list[float]:
@@ -143,14 +149,14 @@ def interleaved(call: Callable[[Stored, int], object], servers: list[Stored]) ->
     return [statistics.median(each) for each in times]
 
 
-def throughput(client: Client) -> None:
+def throughput(name: str, client: Client) -> None:
     content = os.urandom(64 * 2**20)
     start = time.perf_counter()
     client.upload("bench.bin", content)
-    show("upload of 64 MiB", 64 / (time.perf_counter() - start), "MiB/s")
+    show(f"upload of 64 MiB, {name}", 64 / (time.perf_counter() - start), "MiB/s")
     start = time.perf_counter()
     client.download("bench.bin")
-    show("download of 64 MiB", 64 / (time.perf_counter() - start), "MiB/s")
+    show(f"download of 64 MiB, {name}", 64 / (time.perf_counter() - start), "MiB/s")
 
 
 def page(stored: Stored, path: str) -> None:

@@ -32,6 +32,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def thread_count() -> int:
+    """Return the number of threads for the work of this process: $OMP_NUM_THREADS, or one per usable core.
+
+    Agents set the variable, so that steps side by side share the cores; torch and numba read it as well.
+    """
+    share = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return min(int(share), usable_cores()) if share.isdecimal() and int(share) else usable_cores()
+
+
 def require_space(folder: Path, needed: int, purpose: str, remedy: str = "") -> None:
     """Check that the disk of `folder` has `needed` bytes free beside `RESERVE`.
 

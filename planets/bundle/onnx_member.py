@@ -14,7 +14,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as faults
 from planets.bundle import BundleError
 from planets.bundle.manifest import MemberInfo, read_member
 from planets.evaluation.scores import TTA_VIEWS, dihedral_view, mean_over_views, padded_batches
-from planets.system import usable_cores
+from planets.system import thread_count
 
 INPUT, OUTPUT = "chips", "logits"
 """The graph's input, uint8 `(N, size, size, 3)` as chips are decoded, and its output, float32 `(N, L)`."""
@@ -71,13 +71,13 @@ class OnnxMember:
 
 
 def open_session(graph: bytes) -> onnxruntime.InferenceSession:
-    """Open a graph on the CPU, with one thread per usable core.
+    """Open a graph on the CPU, with `thread_count()` threads.
 
     Raises:
         BundleError: it is not a graph, or this version of ONNX Runtime cannot run it.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = usable_cores()
+    options.intra_op_num_threads = thread_count()
     options.log_severity_level = _LOG_ERRORS
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

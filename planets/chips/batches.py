@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from planets.chips import ArchiveError
 from planets.chips.jpeg import decode, resize
-from planets.system import usable_cores
+from planets.system import thread_count
 
 
 class Block(NamedTuple):
@@ -53,7 +53,7 @@ def blocks(images: Sequence[bytes | Path], sizes: Sequence[int], length: int) ->
 
 
 def _read(images: Sequence[bytes | Path], sizes: Sequence[int], length: int) -> Iterator[Block]:
-    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode") as threads:
+    with ThreadPoolExecutor(thread_count(), thread_name_prefix="decode") as threads:
         for start in range(0, len(images), length or 1):
             some = images[start : start + length]
             chips = {size: np.zeros((length, size, size, 3), dtype=np.uint8) for size in sizes}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from planets.chips import ArchiveError
 from planets.chips.jpeg import DECODER, RESIZER, read_chip
-from planets.system import DiskFull, megabytes, reports_full_disk, usable_cores
+from planets.system import DiskFull, megabytes, reports_full_disk, thread_count
 
 _BATCH = 256
 """Chips decoded before they are written, which bounds memory: 50 MB at 256 px."""
@@ -67,7 +67,7 @@ class ChipStore:
             content_hash: hash of the dataset, which identifies its store without reading the files.
             size: pixels a side.
             files: `(name, path)` of every chip, in the order of the store.
-            threads: number of decoding threads; None for one per usable core.
+            threads: number of decoding threads; None for `thread_count()`.
             progress: called after every few hundred chips while the store is built.
             digests: returns the SHA-256 of each file, by which other stores are searched; None to decode
                 every chip.
@@ -82,7 +82,7 @@ class ChipStore:
             if not folder.exists():
                 _require_space(cache, len(files), size)
                 with reports_full_disk(cache):
-                    _build(folder, size, files, digests, threads or usable_cores(), progress)
+                    _build(folder, size, files, digests, threads or thread_count(), progress)
             names = tuple(json.loads((folder / "names.json").read_text(encoding="utf-8")))
             return _mapped(names, folder / "pixels.npy")
 

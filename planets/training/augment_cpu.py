@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from planets.chips import Channels
-from planets.system import usable_cores
+from planets.system import thread_count
 from planets.training.augment import Changes, affine
 
 _CHUNK = 16
@@ -78,7 +78,7 @@ def augment_fused(
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="augment")
+    return ThreadPoolExecutor(thread_count(), thread_name_prefix="augment")
 
 
 @compiled

@@ -22,7 +22,7 @@ from torch.multiprocessing.spawn import (
     start_processes,
 )
 
-from planets.system import usable_cores
+from planets.system import thread_count
 from planets.training import TrainingError
 from planets.training.trained_model import TrainedModel
 
@@ -142,7 +142,7 @@ def _run_rank(index: int, world: int, port: int, train: Train, workdir: Path, se
         "NODE_RANK": "0",
         "LOCAL_RANK": str(index),
     }
-    torch.set_num_threads(max(1, usable_cores() // world))
+    torch.set_num_threads(max(1, thread_count() // world))
     trained = train(_Relay(sender) if index == 0 else None, Rank(index, world))
     if index == 0:
         trained.save(workdir / _RESULT)

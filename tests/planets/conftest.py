@@ -1,10 +1,6 @@
-import os
 from pathlib import Path
 
 import pytest
-
-# Tiny networks are faster on one thread, and other tests run beside these.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

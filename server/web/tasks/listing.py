@@ -122,9 +122,9 @@ def page_ids(
             path = next(column.path for column in view.columns if column.key == name)
             # Parameters are texts: those that begin with a number count as it.
             expression = "CAST(json_extract(doc, ?) AS REAL)"
-            parameters += [path, path]
+            parameters.append(path)
         direction = "DESC" if view.sort.startswith("-") else "ASC"
-        order = f"{expression} IS NULL, {expression} {direction}, {order}"
+        order = f"{expression} {direction} NULLS LAST, {order}"
     rows = visit.db.execute(
         f"SELECT rowid FROM tasks INDEXED BY tasks_listed WHERE {' AND '.join(conditions)}"
         f" ORDER BY {order} LIMIT ? OFFSET ?",
