@@ -1,9 +1,9 @@
 """Figures of the embedded server: calls with little and with much stored, memory, file throughput.
 
 ``python benchmarks/latency.py`` starts three servers (one task and 10^4 events, 1,000 tasks, 10^6 events),
-alternates each call between the three, and prints the medians and their ratios; nothing is asserted. With
-``--baseline FOLDER``, an earlier checkout, it alternates between that one's server and this one's instead, each
-with 1,000 tasks and 10^6 events.
+alternates each call between the three, and prints the medians and their ratios; nothing is asserted.
+``--baseline FOLDER`` compares the server of another checkout with this one's; both hold 1,000 tasks and
+10^6 events.
 """
 
 import argparse

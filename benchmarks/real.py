@@ -162,6 +162,8 @@ def run_ours(call: Any, home: Path, real: RealSet, data: Path, folder: Path, see
     entries.write_text(yaml.safe_dump([entry]))
     # Every run's bundle is wanted, and every run has its own split.
     sets = {"models": entries, "split.seed": seed, "training.seed": seed, "publish.when": "always"}
+    # A worker that trains alone uses all cores, as the peers do.
+    sets |= {"stack.workers.cpu": 1}
     call("run", "--dataset-path", str(folder), sets=sets | {"clearml.dataset": real.folder})
     output = home / "output"
     report = json.loads((output / "run.json").read_text())

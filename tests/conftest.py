@@ -13,8 +13,8 @@ from support.checkouts import FirstRun, make_checkout
 
 from planets.system import usable_cores
 
-# Torch reads it when any test module imports it. Tiny networks are faster on one thread, and threads that wait
-# for each other on cores that other tests use burn several times the work.
+# Torch reads it on import, which some test module does first. Tiny networks are faster on one thread, and
+# threads that wait for each other on cores that other tests use burn several times the work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A busy machine is slow, not wrong: hypothesis does not time the tests.

@@ -120,11 +120,11 @@ def test_the_metric_chooses_the_epoch(metric: str, tmp_path: Path) -> None:
     assert trained.best_epoch == values.index(trained.score) + 1
 
 
-def test_same_seed_same_numbers(tmp_path: Path) -> None:
-    first, again, other = train(tmp_path / "a"), train(tmp_path / "b"), train(tmp_path / "c", seed=2)
-    assert_same_weights(first, again)
-    assert without_times(first.history) == without_times(again.history)
-    assert first.history[0]["train_loss"] != other.history[0]["train_loss"]
+def test_same_seed_same_numbers(plain: TrainedModel, tmp_path: Path) -> None:
+    again, other = train(tmp_path / "again"), train(tmp_path / "other", seed=2)
+    assert_same_weights(plain, again)
+    assert without_times(plain.history) == without_times(again.history)
+    assert plain.history[0]["train_loss"] != other.history[0]["train_loss"]
 
 
 RECIPE = {
@@ -163,15 +163,18 @@ def test_a_resumed_training_ends_with_the_same_weights(changes: dict[str, Any], 
     assert (resumed.best_epoch, resumed.score) == (whole.best_epoch, whole.score)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{name: value} for name, value in RECIPE.items()],
-    ids=str,
-)
-def test_each_part_of_the_recipe_changes_the_training(changes: dict[str, Any], tmp_path: Path) -> None:
-    changed = train(tmp_path / "changed", **changes)
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    return train(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.mark.parametrize("changes", [{name: value} for name, value in RECIPE.items()], ids=str)
+def test_each_part_of_the_recipe_changes_the_training(
+    changes: dict[str, Any], plain: TrainedModel, tmp_path: Path
+) -> None:
+    changed = train(tmp_path, **changes)
     assert changed.history[-1]["valid_loss"] < 1
-    assert without_times(changed.history) != without_times(train(tmp_path / "plain").history)
+    assert without_times(changed.history) != without_times(plain.history)
 
 
 def test_progressive_training_begins_with_other_images(tmp_path: Path) -> None:
@@ -226,8 +229,8 @@ def test_patience_ends_a_training_that_stands_still(tmp_path: Path) -> None:
     assert len(train(tmp_path, epochs=10, learning_rate=1e-12, patience=2).history) <= 6
 
 
-def test_averaged_weights_are_the_ones_that_are_kept(tmp_path: Path) -> None:
-    plain, averaged = train(tmp_path / "a"), train(tmp_path / "b", ema_decay=0.99)
+def test_averaged_weights_are_the_ones_that_are_kept(plain: TrainedModel, tmp_path: Path) -> None:
+    averaged = train(tmp_path, ema_decay=0.99)
     assert plain.history[0]["train_loss"] == averaged.history[0]["train_loss"]
     assert plain.history[0]["valid_loss"] != averaged.history[0]["valid_loss"]
 
