@@ -31,13 +31,14 @@ def ingest_chips(
 
     from planets.archive.audit import audit
     from planets.archive.layout import TABLE
-    from planets.archive.table import find_archive
+    from planets.archive.table import examples, find_archive
     from planets.archive.writer import chip_path, write_archive
     from planets.labels import LabelSet
     from planets.system import require_space
     from steps.clearml import datasets, sources
     from steps.clearml.chips import SOURCE
     from steps.clearml.code_version import require_code
+    from steps.clearml.reports import EXAMPLES, report_dataset
     from steps.clearml.task import content_tag, is_refreshed
     from steps.clearml.uploads import upload_artifact
 
@@ -90,6 +91,12 @@ def ingest_chips(
                 folder,
                 {*files, TABLE},
                 parent.dataset_id if parent else None,
+            )
+            shown = examples(new, labels.labels, EXAMPLES)
+            report_dataset(
+                dataset_id,
+                audited.labels,
+                {f"{chip.image_name}: {chip.tags}": folder / chip.file for chip in shown.itertuples()},
             )
         print(f"uploaded {len(new):,} of {len(chips):,} chips as the draft {dataset_id}")
         if parent:

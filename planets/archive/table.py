@@ -146,6 +146,20 @@ def label_matrix(tags: "pd.Series[str]", labels: Sequence[str]) -> NDArray[np.ui
     return dummies.to_numpy(dtype=np.uint8)
 
 
+def examples(chips: pd.DataFrame, labels: Sequence[str], count: int) -> pd.DataFrame:
+    """Return up to `count` of the rows: those with rare labels first, so that most labels are seen.
+
+    Args:
+        chips: columns `image_name` and `tags`, as in `read_table`.
+        labels: the labels of the columns of `label_matrix`.
+        count: number of rows at most.
+    """
+    present = label_matrix(chips["tags"], labels).astype(bool)
+    rare_first = np.argsort(present.sum(axis=0), kind="stable")
+    rows = [int(row) for label in rare_first for row in np.flatnonzero(present[:, label])[:1]]
+    return chips.iloc[list(dict.fromkeys([*rows, *range(len(chips))]))[:count]]
+
+
 def _name(path: Path, line: int, cell: str) -> str:
     name = chip_name(cell.strip())
     if not _NAME.fullmatch(name):

@@ -12,7 +12,7 @@ from server.web.shell.section import Section, Shown, Visit
 from server.web.tasks import figures, summary
 
 MAX_TASKS = 10
-UNCOMPARED = frozenset({"return", "properties"})
+UNCOMPARED = frozenset({summary.RETURNED, "properties"})
 
 Values = dict[tuple[str, str], str | float]
 

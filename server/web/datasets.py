@@ -105,9 +105,8 @@ def preview_picture(visit: Visit) -> Picture:
 
 
 def _plots(visit: Visit, task: Document) -> list[figures.Plot]:
-    """Return the reported tables and pictures, without the SDK's own, which repeat the facts."""
-    plots = figures.plots(visit.db, task)
-    return [plot for plot in plots if (plot.table or plot.image) and not plot.metric.startswith("__")]
+    """Return the reported plots, without the SDK's own, which repeat the facts."""
+    return [plot for plot in figures.plots(visit.db, task) if not plot.metric.startswith("__")]
 
 
 def _versions(visit: Visit, condition: str, values: tuple[object, ...]) -> list[Version]:

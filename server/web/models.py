@@ -1,6 +1,8 @@
 """Pages of the model registry: the list, one model, and the forms that publish and archive it."""
 
+import re
 import sqlite3
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from server import documents
@@ -11,6 +13,7 @@ from server.web.tasks import listing, summary
 
 PAGE = 50
 NUMBERS = frozenset({"float", "int"})
+ID = re.compile(r"[0-9a-f]{32}")
 
 section = Section()
 
@@ -43,13 +46,18 @@ def model_page(visit: Visit) -> Shown:
     model = visit.document("models", visit.path["model"], "model")
     design = model.get("design", {}).get("design")
     project = model.get("project") or ""
+    made_by = documents.find(visit.db, "tasks", model.get("task") or "")
+    metadata = [(key, summary.value(item)) for key, item in sorted(model.get("metadata", {}).items())]
     values = {
         "model": model,
-        "made_by": summary.find(visit.db, model.get("task")),
+        "made_by": made_by,
+        "run": summary.find(visit.db, made_by["parent"]) if made_by else None,
+        "inputs": _tasks_of(visit.db, _arguments(made_by)) if made_by else {},
         "project": documents.names(visit.db, "projects", [project]).get(project),
         "design": design if isinstance(design, str) else "",
         "labels": sorted(model.get("labels", {}).items(), key=lambda label: _index(label[1])),
-        "metadata": [(key, summary.value(item)) for key, item in sorted(model.get("metadata", {}).items())],
+        "metadata": metadata,
+        "tasks": _tasks_of(visit.db, metadata),
     }
     return Shown("model.html", values)
 
@@ -78,6 +86,22 @@ def restore_model(form: Form) -> str:
 def _path(form: Form) -> str:
     model = form.api.invoke("models.get_by_id", model=form.value("model"))["model"]
     return f"/projects/{quote(model.get('project') or '*', safe='*')}/models/{quote(model['id'])}"
+
+
+def _arguments(task: Document) -> list[tuple[str, str]]:
+    """Return the parameters of a task, without what it returned."""
+    return [
+        (item.name, item.value)
+        for name, items in summary.sections(task)
+        if name != summary.RETURNED
+        for item in items
+    ]
+
+
+def _tasks_of(db: sqlite3.Connection, values: Iterable[tuple[str, str]]) -> dict[str, Document]:
+    """Return the tasks whose ids are among the values, by the names of those."""
+    found = ((name, summary.find(db, value)) for name, value in values if ID.fullmatch(value))
+    return {name: task for name, task in found if task}
 
 
 def _line(visit: Visit, model: Document) -> Document:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from clearml import Model
 
 from planets.bundle.bundle import Bundle
 from planets.bundle.manifest import FIGURES
@@ -13,7 +14,7 @@ from planets.chips.store import ChipStore
 from planets.evaluation.evaluation import Evaluation
 from planets.plots.evaluation import save_figures
 from steps.clearml.artifacts import store_arrays
-from steps.clearml.models import register_model
+from steps.clearml.models import note_scores, register_model
 from steps.clearml.reports import report_evaluation, report_figures, report_subject
 from steps.clearml.uploads import upload_artifact
 
@@ -28,6 +29,8 @@ def store_evaluation(
     weights: int = 0,
 ) -> tuple[str, float, float, float, str]:
     """Store an evaluation with this task: artifacts, scores, tables and figures.
+
+    The scores are kept with the model too, unless it is published: those of a publication stay.
 
     Args:
         evaluation: the result.
@@ -58,6 +61,8 @@ def store_evaluation(
     for trial in evaluation.trials:
         print(trial)
     valid_f2, test_f2, constant_f2 = (evaluation.report[key]["f2"] for key in ("valid", "test", "constant"))
+    if not (model := Model(model_id)).published:
+        note_scores(model, valid_f2, test_f2)
     print(f"{info.name}: valid_f2 {valid_f2:.4f}, test_f2 {test_f2:.4f}, best constant {constant_f2:.4f}")
     return info.name, valid_f2, test_f2, constant_f2, model_id
 

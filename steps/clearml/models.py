@@ -42,6 +42,12 @@ def register_model(name: str, weights: Path, settings: dict[str, object], labels
     return str(model.id)
 
 
+def note_scores(model: Model, valid_f2: float, test_f2: float) -> None:
+    """Keep the scores with a registered model, for lists of models."""
+    for name, value in (("valid_f2", valid_f2), ("test_f2", test_f2)):
+        model.set_metadata(name, f"{value:.6f}", "float")
+
+
 def model_weights(model_id: str, again: bool = False) -> Path:
     """Return a local copy of a model's weights, downloaded `again` or cached. Raises StepError."""
     model = Model(model_id)

@@ -9,7 +9,7 @@ from planets.metrics.significance import ALPHA, Lead, lead
 from planets.system import short_id
 from steps.clearml.artifacts import load_arrays
 from steps.clearml.errors import StepError
-from steps.clearml.models import Evaluation, evaluation_of
+from steps.clearml.models import Evaluation, evaluation_of, note_scores
 from steps.clearml.task import current_task
 
 
@@ -93,8 +93,7 @@ def publish(best: Evaluation) -> None:
     """
     evaluation = Task.get_task(task_id=best.task_id).get_parameters()
     model = Model(best.model_id)
-    for name, value in (("valid_f2", best.valid_f2), ("test_f2", best.test_f2)):
-        model.set_metadata(name, f"{value:.6f}", "float")
+    note_scores(model, best.valid_f2, best.test_f2)
     facts = {
         "dataset_id": evaluation["kwargs/dataset_id"],
         "split_id": evaluation["kwargs/split_id"],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from clearml import Task
 from numpy.typing import NDArray
 
 from planets.metrics.significance import Lead
@@ -16,6 +17,20 @@ from steps.clearml.task import current_task
 from steps.clearml.uploads import upload_artifact, upload_figure
 
 SPLITS = ("valid", "test")
+
+EXAMPLES = 12
+"""Chips that the page of a dataset shows with their tags."""
+
+
+def report_dataset(dataset_id: str, labels: Mapping[str, int], examples: Mapping[str, Path]) -> None:
+    """Show with a dataset the number of chips per label, and some chips by their names and tags."""
+    dataset = Task.get_task(task_id=dataset_id)
+    logger = dataset.get_logger()
+    values, names = list(labels.values()), list(labels)
+    logger.report_histogram("chips per label", "chips", values, 0, xlabels=names, yaxis="chips")
+    for caption, file in examples.items():
+        upload_figure("example", caption, file, dataset)
+    logger.flush(wait=True)
 
 
 def report_subject(dataset_id: str, content: str, per_chip: Mapping[str, NDArray[Any]]) -> None:

@@ -65,9 +65,9 @@ def upload_model(model: OutputModel, weights: Path) -> None:
         raise
 
 
-def upload_figure(title: str, series: str, file: Path) -> None:
-    """Show a picture among this task's debug samples. Raises NotStored."""
-    task = current_task()
+def upload_figure(title: str, series: str, file: Path, task: Task | None = None) -> None:
+    """Show a picture among the debug samples of `task`, or of this one. Raises NotStored."""
+    task = task or current_task()
     logger = task.get_logger()
     folder = f"{logger.get_default_upload_destination().rstrip('/')}/figures/{task.id}"
     what = f"the figure {title!r}"

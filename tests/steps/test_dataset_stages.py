@@ -1,5 +1,6 @@
 """Ingest, register and split on a real server: content is registered once, equal splits share an id."""
 
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -23,6 +24,22 @@ def versions():
     return {each["id"]: [str(each["status"]), each["version"], sorted(each["tags"])] for each in found}
 
 
+def shown(dataset_id):
+    """The bars of the reported histogram, and the captions of the reported pictures."""
+    import json
+
+    from clearml import Task
+    from clearml.backend_api.session.client import APIClient
+
+    (plot,) = [
+        each for each in Task.get_task(task_id=dataset_id).get_reported_plots() if each["metric"][0] != "_"
+    ]
+    (bars,) = json.loads(plot["plot_str"])["data"]
+    answer = APIClient().events.debug_images(metrics=[{"task": dataset_id, "metric": "example"}], iters=1)
+    (iteration,) = answer.metrics[0].iterations
+    return dict(zip(bars["x"], bars["y"], strict=True)), [each["variant"] for each in iteration["events"]]
+
+
 def stages(workdir):
     """Take two folders of equal chips and a version that somebody else registered through the stages."""
     import hashlib
@@ -37,6 +54,7 @@ def stages(workdir):
     facts = {"draft": ingest("local", str(folder))}
     dataset_id, content, *_ = facts["draft"]
     facts["draft_status"] = versions()[dataset_id][0]
+    facts["shown"] = shown(dataset_id)
     facts["registered"] = register(dataset_id, content)
     facts["versions"] = versions()
     facts["same_source"] = ingest("local", str(folder))
@@ -90,6 +108,16 @@ def test_ingest_uploads_a_draft_and_register_finalizes_it(facts):
     status, version, tags = facts["versions"][dataset_id]
     assert (status, version) == ("completed", "1.0.0")
     assert {f"content:{content}", "source:local"} <= set(tags)
+
+
+def test_the_dataset_shows_chips_per_label_and_examples_with_their_tags(facts):
+    bars, captions = facts["shown"]
+    assert list(bars) == list(LABELS)
+    assert len(captions) == 12
+    assert all(re.fullmatch(r"train_\d+: [a-z_ ]+", caption) for caption in captions)
+    seen = {tag for caption in captions for tag in caption.partition(": ")[2].split()}
+    assert seen <= {label for label, count in bars.items() if count}
+    assert sum(bars.values()) > CHIPS
 
 
 def test_a_known_source_or_known_content_is_not_uploaded_again(facts):

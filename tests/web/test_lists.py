@@ -213,6 +213,37 @@ def test_datasets_by_the_links_that_the_sdk_prints(page: Page, dataset: tuple[st
         expect(page.get_by_role("heading", level=1)).to_have_text("chips 1.2.3")
 
 
+def test_a_dataset_shows_its_labels_and_chips_with_their_tags(server: Embedded, page: Page) -> None:
+    project, task = seed.dataset(server, "described")
+    url = seed.upload(server, f"shop/{task}/chip.png", seed.PIXEL)
+    image = {"type": "training_debug_image", "task": task, "metric": "example", "iter": 0, "timestamp": 1}
+    counts = [{"type": "bar", "x": ["clear", "haze"], "y": [2, 1]}]
+    server.events(
+        {**image, "variant": "chip_0: clear primary", "url": url},
+        seed.plot(task, "chips per label", "chips", data=counts, layout={}),
+    )
+    page.goto(f"/datasets/simple/{project}/experiments/{task}")
+    expect(page.locator(".chips img")).to_have_js_property("naturalWidth", 1)
+    expect(page.locator(".chips figcaption")).to_contain_text("chip_0: clear primary")
+    expect(page.locator(".chart .xtick text")).to_have_text(["clear", "haze"])
+
+
+def test_a_model_leads_to_its_run_and_to_what_it_was_made_from(
+    server: Embedded, page: Page, run: seed.Run, dataset: tuple[str, str]
+) -> None:
+    inputs = seed.parameters("kwargs", dataset_id=dataset[1], split_id="f" * 32)
+    task = server.new_task(name="train", parent=run.id, hyperparams=inputs)
+    model = server.call("models.create", name="heir", uri="", task=task, ready=False).data["id"]
+    judged = {"key": "evaluate_id", "value": run.steps["evaluate_small"], "type": "str"}
+    server.call("models.add_or_update_metadata", model=model, metadata=[judged])
+    page.goto(f"/projects/*/models/{model}")
+    for name, target in (("train", task), ("chips", dataset[1]), ("evaluate_small", judged["value"])):
+        link = page.get_by_role("main").get_by_role("link", name=name, exact=True)
+        expect(link).to_have_attribute("href", re.compile(f"/experiments/{target}$"))
+    expect(page.locator(".facts a", has_text="run")).to_have_count(1)
+    expect(page.locator(".facts th")).not_to_contain_text(["split_id"])
+
+
 def test_workers(server: Embedded, page: Page) -> None:
     task = server.new_task(name="in work")
     server.call("tasks.started", task=task)

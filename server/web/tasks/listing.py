@@ -11,6 +11,7 @@ from server.stores.events import metric_hash
 from server.stores.tasks import STATUSES
 from server.web.shell import text
 from server.web.shell.section import Values, Visit
+from server.web.tasks import summary
 
 MAX_COLUMNS = 8
 MAX_OFFERED = 80
@@ -177,7 +178,7 @@ def _cells(metrics: Document, parameters: Document) -> dict[str, object]:
             if not entry["metric"].startswith(":"):
                 cells[Column("metric", entry["metric"], entry["variant"]).key] = entry.get("value")
     for section, items in parameters.items():
-        for name, item in items.items() if section != "return" else ():
+        for name, item in items.items() if section != summary.RETURNED else ():
             value = item.get("value") if isinstance(item, Mapping) else None
             if isinstance(value, str) and len(value) <= 80:
                 cells[Column("parameter", section, name).key] = value

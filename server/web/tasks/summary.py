@@ -18,6 +18,8 @@ FIELDS = (
     "status_reason", "status_message", "comment",
 )  # fmt: skip
 
+RETURNED = "return"
+"""Section of the parameters in which the SDK keeps what the function of a step returned."""
 
 COMPLETED = frozenset({"completed", "published", "publishing"})
 
@@ -98,8 +100,8 @@ def sections(task: Document) -> list[tuple[str, list[Parameter]]]:
 
     What a task that did not complete has as `return` is that of the task it was cloned from.
     """
-    stored = task["hyperparams"].keys() - (set() if task["status"] in COMPLETED else {"return"})
-    names = sorted(stored, key=lambda name: (name == "return", name != "Args", name.lower()))
+    stored = task["hyperparams"].keys() - (set() if task["status"] in COMPLETED else {RETURNED})
+    names = sorted(stored, key=lambda name: (name == RETURNED, name != "Args", name.lower()))
     return [(name, parameters(task, name)) for name in names]
 
 

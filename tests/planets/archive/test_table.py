@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planets.archive.table import label_matrix, read_table, write_table
+from planets.archive.table import examples, label_matrix, read_table, write_table
 from planets.chips import ArchiveError
 from planets.labels import UnknownTag
 from planets.synthetic.labels import LABELS, PLANETS
@@ -191,3 +191,12 @@ class TestReadTable:
         assert list(read_table(path, PLANETS).itertuples(name=None)) == [
             (2, "train_0", PLANETS.join_tags(tags))
         ]
+
+
+def test_examples_show_rare_labels_first_and_no_chip_twice() -> None:
+    tags = ["clear primary", "clear primary", "haze primary", "clear primary road", "clear road water"]
+    chips = pd.DataFrame({"image_name": list("abcde"), "tags": tags})
+    labels = ("clear", "haze", "primary", "road", "water", "cloudy")
+    assert list(examples(chips, labels, 4)["image_name"]) == ["c", "e", "d", "a"]
+    assert list(examples(chips, labels, 2)["image_name"]) == ["c", "e"]
+    assert sorted(examples(chips, labels, 9)["image_name"]) == list("abcde")
