@@ -1,5 +1,7 @@
 """The command line. Errors end here, as one message and an exit code."""
 
+import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,9 +83,16 @@ def require_linux() -> None:
         raise PipelineError(f"{PROC} is missing: mount /proc, by which the stack finds its processes")
 
 
+def silence_transfers() -> None:
+    """Hide ClearML's progress bars, here and in the agents that are started from here, and its notices."""
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    logging.getLogger("clearml.storage").setLevel(logging.WARNING)
+
+
 def main() -> None:
     """Run a command; an error that we raise on purpose is a message on stderr and exit code 1."""
     try:
+        silence_transfers()
         require_linux()
         require_single_options(sys.argv[1:])
         use_kaggle_credentials()

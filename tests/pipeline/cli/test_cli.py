@@ -73,3 +73,22 @@ def test_make_names_a_python_that_is_too_old(tmp_path):
     assert done.returncode
     assert done.stderr.startswith("error: Python 3.11 or newer is needed: make PYTHON=python3.12\nmake: ")
     assert not (tmp_path / ".venv").exists()
+
+
+def test_transfers_of_the_sdk_are_silent(sdk) -> None:
+    result = sdk(
+        """
+        import contextlib, io, os
+        from pipeline.cli.cli import silence_transfers
+        silence_transfers()
+        from clearml import StorageManager
+        content = os.urandom(12 * 2**20)
+        open("bundle.bin", "wb").write(content)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            url = StorageManager.upload_file("bundle.bin", os.environ["CLEARML_FILES_HOST"] + "/bundle.bin")
+            copy = StorageManager.get_local_copy(url)
+        result = [printed.getvalue(), open(copy, "rb").read() == content]
+        """
+    )
+    assert result == ["", True]
