@@ -43,7 +43,6 @@ def untrained(folder: Path, architecture: str, size: int) -> Path:
         labels=LABELS,
         shares=(1.0,),
         tta=False,
-        calibration=None,
         thresholds=(0.2,) * len(LABELS),
         groups=(),
     )

@@ -93,11 +93,9 @@ def ingest_chips(
                 parent.dataset_id if parent else None,
             )
             shown = examples(new, labels.labels, EXAMPLES)
-            report_dataset(
-                dataset_id,
-                audited.labels,
-                {f"{chip.image_name}: {chip.tags}": folder / chip.file for chip in shown.itertuples()},
-            )
+            captions = shown["image_name"] + ": " + shown["tags"]
+            pictures = [folder / file for file in shown["file"]]
+            report_dataset(dataset_id, audited.labels, dict(zip(captions, pictures, strict=True)))
         print(f"uploaded {len(new):,} of {len(chips):,} chips as the draft {dataset_id}")
         if parent:
             print(f"the other chips are those of its parent, dataset {parent.dataset_id}")

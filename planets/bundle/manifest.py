@@ -83,12 +83,21 @@ class BundleInfo(_Described):
     @model_validator(mode="before")
     @classmethod
     def _read_earlier(cls, stored: Any) -> Any:
-        """Add the label set of the planets dataset to a bundle written before bundles had one."""
-        if not isinstance(stored, dict) or "label_set" in stored:
-            return stored
-        if not isinstance(stored.get("decision"), dict):
+        """Read a bundle of an earlier version: before label sets, those of the planets dataset were meant.
+
+        Raises:
+            ValueError: its decision has a part that is no longer applied.
+        """
+        if not isinstance(stored, dict) or not isinstance(stored.get("decision"), dict):
             return stored
         decision = dict(stored["decision"])
+        if decision.pop("calibration", None) or decision.get("thresholds", ()) is None:
+            raise ValueError(
+                "it calibrates the scores or decodes by expected F2, as earlier versions did; predict with "
+                "the version that made it"
+            )
+        if "label_set" in stored:
+            return stored | {"decision": decision}
         groups = PLANETS.groups if decision.pop("weather_rule", False) else ()
         label_set = PLANETS.model_dump() | {"labels": decision.get("labels")}
         return stored | {"decision": {"groups": groups} | decision, "label_set": label_set}

@@ -141,8 +141,6 @@ class EvaluationSettings(Settings):
         description="test-time augmentation: average the scores of the 8 flips and rotations of a chip, "
         "at 8 times the cost"
     )
-    calibration: Refinement = Field(description="Platt scaling of each label's scores to probabilities")
-    decoding: Refinement = Field(description="expected-F2 decoding instead of thresholds")
     weather_rule: Refinement = Field(
         description="keep exactly one label of each group of the label set, such as the weather, and no "
         "other label beside one that stands alone; not tried without groups"

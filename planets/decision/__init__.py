@@ -1,1 +1,1 @@
-"""From scores to tags: thresholds, calibration, decoding."""
+"""From scores to tags."""

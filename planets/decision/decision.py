@@ -12,14 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from planets.decision.calibration import Calibration
-from planets.decision.f2_decoding import best_sets
 from planets.decision.thresholds import apply_thresholds
 from planets.labels import Group, apply_groups
 
 
 class Decision(BaseModel):
-    """Maps scores to probabilities, and probabilities to tags."""
+    """Averages the scores of the networks, and turns the mean into tags."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -28,9 +26,8 @@ class Decision(BaseModel):
         min_length=1, description="ensemble weight of each network in the mean of the scores; they sum to 1"
     )
     tta: bool = Field(description="average the scores over the 8 dihedral views of a chip")
-    calibration: Calibration | None = Field(description="calibration of the mean scores; null: none")
-    thresholds: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
-        description="a label is predicted at a probability >= its threshold; null: expected-F2 decoding"
+    thresholds: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        description="a label is predicted at a probability >= its threshold"
     )
     groups: tuple[Group, ...] = Field(
         description="predict exactly one label of each, and no other label beside one that stands alone"
@@ -41,10 +38,8 @@ class Decision(BaseModel):
         count = len(self.labels)
         if len(set(self.labels)) != count:
             raise ValueError(f"{count} distinct labels are needed")
-        if self.thresholds is not None and len(self.thresholds) != count:
+        if len(self.thresholds) != count:
             raise ValueError(f"{count} distinct labels need as many thresholds")
-        if self.calibration is not None and len(self.calibration.slopes) != count:
-            raise ValueError(f"{count} distinct labels need as many calibration lines")
         for group in self.groups:
             if not {*group.labels} <= {*self.labels}:
                 raise ValueError(f"the {group.name} rule needs the labels {', '.join(group.labels)}")
@@ -58,15 +53,11 @@ class Decision(BaseModel):
         Args:
             scores: scores of each network, in the order of `shares`, each of shape `(N, L)`, 0 to 1.
         """
-        mixed = mix(scores, self.shares)
-        return mixed if self.calibration is None else self.calibration(mixed)
+        return mix(scores, self.shares)
 
     def predict(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the 0/1 predictions, uint8 `(N, L)`, for the result of `probabilities`."""
-        if self.thresholds is None:
-            predictions = best_sets(probabilities)
-        else:
-            predictions = apply_thresholds(probabilities, self.thresholds)
+        predictions = apply_thresholds(probabilities, self.thresholds)
         return apply_groups(predictions, probabilities, self.labels, self.groups)
 
 

@@ -1,7 +1,7 @@
 """Evaluation of one network, or of an ensemble: a decision fitted on validation, test scored once.
 
 The scores stay unbiased because everything that is chosen or fitted (ensemble weights, refinements,
-calibration, thresholds) comes from one procedure, `_fit`. For the validation score the procedure sees one
+thresholds) comes from one procedure, `_fit`. For the validation score the procedure sees one
 half of validation and predicts the other, so its choices are paid for as well. The choice of the epoch is
 not: the training made it on all of validation. For test, and for the bundle,
 it sees all of validation and never a label of test.
@@ -17,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planets.config.project import EvaluationSettings
-from planets.decision.calibration import log_loss
 from planets.decision.decision import Decision, mix
 from planets.evaluation import EvaluationError
 from planets.evaluation.refinements import Mask, Trial, choose_refinements, cross_fit, fit_decision, half_mask
 from planets.evaluation.scores import ModelScores, SplitScores
 from planets.labels import Group, to_tags
-from planets.metrics.f2 import best_constant, f2_per_sample, summary
+from planets.metrics.f2 import best_constant, f2_per_sample, log_loss, summary
 
 _DRAWS = 20
 """Draws of the ensemble selection: few enough not to fit noise."""
@@ -37,14 +36,12 @@ class SplitPredictions:
         rows: int64 of shape `(N,)`, positions of the chips in the store.
         targets: uint8, 0 or 1.
         scores: float32, 0 to 1: weighted mean of the networks' scores.
-        probabilities: float32, 0 to 1: the scores, calibrated if the decision does so.
         predictions: uint8, 0 or 1.
     """
 
     rows: NDArray[np.int64]
     targets: NDArray[np.uint8]
     scores: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
     predictions: NDArray[np.uint8]
 
     @property
@@ -183,14 +180,11 @@ def _fit(
     return _Fit(decision, members, trials)
 
 
-def _predict(
-    fit: _Fit, splits: Sequence[SplitScores]
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
-    """Return the scores, probabilities and predictions of `SplitPredictions`."""
+def _predict(fit: _Fit, splits: Sequence[SplitScores]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Return the scores and predictions of `SplitPredictions`."""
     decision = fit.decision
-    scores = [splits[index].select(decision.tta) for index in fit.members]
-    probabilities = decision.probabilities(scores)
-    return mix(scores, decision.shares), probabilities, decision.predict(probabilities)
+    scores = decision.probabilities([splits[index].select(decision.tta) for index in fit.members])
+    return scores, decision.predict(scores)
 
 
 def _report(valid: SplitPredictions, test: SplitPredictions, fit: _Fit, seed: int) -> dict[str, Any]:
@@ -205,7 +199,7 @@ def _report(valid: SplitPredictions, test: SplitPredictions, fit: _Fit, seed: in
             decision.labels,
             seed,
         )
-        | {"log_loss": float(log_loss(predicted.targets, predicted.probabilities).mean())}
+        | {"log_loss": float(log_loss(predicted.targets, predicted.scores).mean())}
         for split, predicted in (("valid", valid), ("test", test))
     }
     return {
@@ -213,8 +207,6 @@ def _report(valid: SplitPredictions, test: SplitPredictions, fit: _Fit, seed: in
         "refinements": [trial.document() for trial in fit.trials],
         "decision": {
             "tta": decision.tta,
-            "calibration": decision.calibration is not None,
-            "decoding": decision.thresholds is None,
             "weather_rule": bool(decision.groups),
         },
         "constant": {"tags": to_tags(constant, decision.labels), "f2": constant_f2},

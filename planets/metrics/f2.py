@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_EDGE = 1e-6
+"""Probabilities are clipped to this distance from 0 and 1, where the log loss is infinite."""
+
 FIXED_CUT = 0.2
 """Fixed threshold for calibrated scores: predicting a label pays from a probability of about 1 in 5."""
 
@@ -75,6 +78,14 @@ def average_precision(targets: ArrayLike, scores: ArrayLike) -> NDArray[np.float
     return np.array([average_precision_score(*pair) if pair[0].any() else np.nan for pair in pairs])
 
 
+def log_loss(targets: ArrayLike, probabilities: ArrayLike) -> NDArray[np.float64]:
+    """Return the binary cross-entropy of each chip, averaged over the labels, float64 of shape `(N,)`."""
+    true = np.asarray(targets, dtype=np.float64)
+    clipped = np.asarray(probabilities, dtype=np.float64).clip(_EDGE, 1 - _EDGE)
+    loss: NDArray[np.float64] = -(true * np.log(clipped) + (1 - true) * np.log1p(-clipped)).mean(1)
+    return loss
+
+
 def mean_average_precision(targets: ArrayLike, scores: ArrayLike) -> float:
     """Return the mean of `average_precision` over the labels with positives; 0 if there are none."""
     per_label = average_precision(targets, scores)
@@ -105,7 +116,7 @@ def summary(
     targets: ArrayLike,
     scores: ArrayLike,
     predictions: ArrayLike,
-    thresholds: ArrayLike | None,
+    thresholds: ArrayLike,
     labels: Sequence[str],
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -115,7 +126,7 @@ def summary(
         targets: 0/1 of shape `(N, L)`.
         scores: probabilities of shape `(N, L)`.
         predictions: 0/1 of shape `(N, L)`; may differ from `scores >= thresholds` if cross-fitted.
-        thresholds: shape `(L,)`, listed with the labels; None if the decision has none.
+        thresholds: shape `(L,)`, listed with the labels.
         labels: the L labels, in the order of the columns.
         seed: seed of the bootstrap.
 
@@ -142,10 +153,10 @@ def summary(
 def _per_label(
     counts: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     precisions: NDArray[np.float64],
-    thresholds: ArrayLike | None,
+    thresholds: ArrayLike,
     labels: Sequence[str],
 ) -> dict[str, dict[str, float | int | None]]:
-    cuts = [None] * len(labels) if thresholds is None else np.asarray(thresholds).tolist()
+    cuts = np.asarray(thresholds).tolist()
     rows = zip(labels, *counts, precisions, cuts, strict=True)
     return {
         label: {

@@ -67,14 +67,13 @@ def _figures(name: str, evaluation: Evaluation, label_set: LabelSet, store: Chip
     labels = [label_set.title(label) for label in evaluation.labels]
     report = evaluation.report["test"]
     titled = {label_set.title(label): row for label, row in report["per_label"].items()}
-    calibrated = test.probabilities if evaluation.decision.calibration else None
     errors = test.targets, test.predictions, labels
     return {
         "labels": label_figure(report | {"per_label": titled}, f"{name}: F2 of each label"),
         "precision_recall": precision_recall_figure(
             test.targets, test.scores, test.predictions, labels, f"{name}: precision over recall"
         ),
-        "calibration": calibration_figure(test.targets, test.scores, calibrated, f"{name}: calibration"),
+        "calibration": calibration_figure(test.targets, test.scores, f"{name}: calibration"),
         "errors": errors_figure(*errors, f"{name}: errors that occur together"),
         "mistakes": mistakes_figure(store.pixels, test.rows, *errors, f"{name}: lowest F2"),
     }
@@ -173,30 +172,25 @@ def _curve(
 def calibration_figure(
     targets: NDArray[np.uint8],
     scores: NDArray[np.float32],
-    probabilities: NDArray[np.float32] | None = None,
     title: str = "Calibration",
 ) -> Figure:
     """Draw a reliability diagram: the observed frequency of labels by score, and a histogram of the scores.
 
-    All labels are pooled. Arrays are `(N, L)`; `probabilities` are the scores after calibration, if any.
+    All labels are pooled. Arrays are `(N, L)`.
     """
-    lines = [("scores", scores, FOREST, "o")]
-    if probabilities is not None:
-        lines = [("before", scores, SAND, "D"), ("calibrated", probabilities, FOREST, "o")]
+    mean, frequency, counts = _bins(targets, scores)
+    error = float((counts * np.abs(mean - frequency)).sum() / counts.sum())
     with styled():
         figure = blank(6, 6.4)
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
         axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
-        for name, values, color, marker in lines:
-            mean, frequency, counts = _bins(targets, values)
-            error = float((counts * np.abs(mean - frequency)).sum() / counts.sum())
-            text = f"{name}: calibration error {error:.4f}"
-            axes.plot(mean, frequency, marker=marker, color=color, markersize=6, mec="white", label=text)
+        text = f"calibration error {error:.4f}"
+        axes.plot(mean, frequency, marker="o", color=FOREST, markersize=6, mec="white", label=text)
         axes.set_ylabel("observed frequency")
         axes.set_ylim(0, 1.02)
         axes.set_xlim(0, 1)
         axes.legend(loc="upper left")
-        below.hist(lines[-1][1].ravel(), np.linspace(0, 1, _BINS + 1), rwidth=0.85, color=RIVER)
+        below.hist(scores.ravel(), np.linspace(0, 1, _BINS + 1), rwidth=0.85, color=RIVER)
         below.set_yscale("log")
         below.set_ylim(bottom=1)
         below.yaxis.set_major_formatter("{x:,.0f}")

@@ -16,18 +16,17 @@ from planets.serving.predictor import Prediction, Predictor
 HEADERS = ("picture", "label", "probability", "threshold", "predicted")
 
 
-def rows(predictions: Sequence[Prediction], thresholds: Sequence[float] | None) -> list[list[Any]]:
+def rows(predictions: Sequence[Prediction], thresholds: Sequence[float]) -> list[list[Any]]:
     """Return a row of `HEADERS` for each picture and label, the most probable labels first.
 
-    The thresholds are those of the bundle, in the order of its labels; None if it decodes by expected F2.
+    The thresholds are those of the bundle, in the order of its labels.
     """
     table = []
     for name, tags, probabilities in predictions:
-        limits = dict(zip(probabilities, thresholds or [], strict=False))
+        limits = dict(zip(probabilities, thresholds, strict=True))
         for label, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
-            limit = f"{limits[label]:.3f}" if label in limits else ""
             predicted = "yes" if label in tags else ""
-            table.append([Path(name).name, label, f"{probability:.3f}", limit, predicted])
+            table.append([Path(name).name, label, f"{probability:.3f}", f"{limits[label]:.3f}", predicted])
     return table
 
 

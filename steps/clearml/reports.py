@@ -93,7 +93,6 @@ def refinements_table(trials: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         {
             "refinement": trial["name"],
             "setting": trial["setting"],
-            "judged by": trial["judged_by"],
             "gain": trial["gain"]["difference"],
             **{key: trial["gain"][key] for key in ("low", "high", "p")},
             "kept": "yes" if trial["kept"] else "no",

@@ -30,7 +30,7 @@ ORIGIN = {
     "split_seed": 42,
     "code_version": "c0de",
 }
-NAMES = ("tta", "calibration", "decoding", "weather_rule")
+NAMES = ("tta", "weather_rule")
 PLAIN, WHOLE = (
     EvaluationSettings.model_validate(dict.fromkeys(NAMES, each) | {"ensemble": True})
     for each in ("never", "always")

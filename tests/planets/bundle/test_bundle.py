@@ -61,7 +61,7 @@ def test_gives_exactly_the_f2_that_was_reported(
     assert len(bundle.members) == len(sizes)
     rows = np.flatnonzero(PARTS == "test")
     probabilities, tags = bundle.predict([files[row][1] for row in rows])
-    np.testing.assert_array_equal(probabilities, found.test.probabilities)
+    np.testing.assert_array_equal(probabilities, found.test.scores)
     predictions = np.stack([PLANETS.to_vector(each) for each in tags])
     assert f2_score(TARGETS[rows], predictions) == bundle.info.scores["test_f2"] == found.report["test"]["f2"]
 
@@ -205,6 +205,18 @@ class TestRefuses:
         info = Bundle.load(folder).info
         assert info.label_set == PLANETS
         assert info.decision.groups == (PLANETS.groups if rule else ())
+
+    @pytest.mark.parametrize(
+        "earlier", [{"calibration": {"slopes": [1.0], "intercepts": [0.0]}}, {"thresholds": None}]
+    )
+    def test_a_decision_with_a_part_that_was_removed_is_refused(
+        self, earlier: dict[str, object], folder: Path
+    ) -> None:
+        edit_part(folder, "decision", calibration=None)
+        Bundle.load(folder)
+        edit_part(folder, "decision", **earlier)
+        with pytest.raises(BundleError, match="predict with the version that made it"):
+            Bundle.load(folder)
 
     def test_labels_that_differ_from_those_of_the_label_set(self, folder: Path) -> None:
         edit_part(folder, "label_set", labels=[*LABELS[::-1]])

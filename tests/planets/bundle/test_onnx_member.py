@@ -48,8 +48,8 @@ def test_agrees_with_torch_on_every_test_chip(
     made.save(tmp_path)
     paths = [files[row][1] for row in np.flatnonzero(PARTS == "test")]
     probabilities, tags = Bundle.load(tmp_path, OnnxMember.load).predict(paths)
-    assert np.ptp(found.test.probabilities) > 0.5
-    assert np.abs(probabilities - found.test.probabilities).max() < TOLERANCE
+    assert np.ptp(found.test.scores) > 0.5
+    assert np.abs(probabilities - found.test.scores).max() < TOLERANCE
     assert tags == Bundle.load(tmp_path).predict(paths)[1]
 
 

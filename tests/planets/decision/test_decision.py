@@ -1,24 +1,19 @@
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from support.synthetic import make_labels
 
-from planets.decision.calibration import Calibration
 from planets.decision.decision import Decision, mix
-from planets.decision.f2_decoding import best_sets
 from planets.decision.thresholds import apply_thresholds
 from planets.labels import apply_groups
 from planets.synthetic.labels import LABELS, PLANETS, WEATHER
 
 RANDOM = np.random.default_rng(0)
-TARGETS = make_labels(60)
 ONE, OTHER = RANDOM.random((2, 60, 17)).astype(np.float32)
 
 PLAIN = Decision(
     labels=LABELS,
     shares=(1.0,),
     tta=False,
-    calibration=None,
     thresholds=tuple(np.linspace(0.1, 0.4, 17).tolist()),
     groups=(),
 )
@@ -26,8 +21,7 @@ WHOLE = Decision(
     labels=LABELS,
     shares=(0.35, 0.65),
     tta=True,
-    calibration=Calibration.fit(TARGETS, ONE),
-    thresholds=None,
+    thresholds=(0.25,) * 17,
     groups=PLANETS.groups,
 )
 
@@ -39,15 +33,14 @@ def changed(decision: Decision, **changes: object) -> Decision:
 def test_one_network_with_thresholds() -> None:
     probabilities = PLAIN.probabilities([ONE])
     np.testing.assert_array_equal(probabilities, ONE)
-    assert PLAIN.thresholds is not None
     np.testing.assert_array_equal(PLAIN.predict(probabilities), apply_thresholds(ONE, PLAIN.thresholds))
 
 
 def test_two_networks_with_everything() -> None:
     probabilities = WHOLE.probabilities([ONE, OTHER])
-    assert WHOLE.calibration is not None
-    np.testing.assert_array_equal(probabilities, WHOLE.calibration(mix([ONE, OTHER], [0.35, 0.65])))
-    expected = apply_groups(best_sets(probabilities), probabilities, LABELS, PLANETS.groups)
+    np.testing.assert_array_equal(probabilities, mix([ONE, OTHER], [0.35, 0.65]))
+    predictions = apply_thresholds(probabilities, WHOLE.thresholds)
+    expected = apply_groups(predictions, probabilities, LABELS, PLANETS.groups)
     np.testing.assert_array_equal(WHOLE.predict(probabilities), expected)
 
 
@@ -77,8 +70,6 @@ def test_a_mean_stays_within_0_and_1() -> None:
         ({"labels": LABELS[:16]}, "as many thresholds"),
         ({"labels": ("clear",) * 17}, "distinct labels"),
         ({"thresholds": (-0.5,) * 17}, "greater than or equal to 0"),
-        ({"calibration": {"slopes": [1.0], "intercepts": [0.0]}}, "as many calibration lines"),
-        ({"calibration": {"slopes": [1.0], "intercepts": []}}, "as many intercepts"),
         ({"shares": (0.5, 0.4)}, "add up to 1"),
         ({"shares": (1.0, 0.0)}, "greater than 0"),
         ({"labels": tuple(f"x{label}" for label in LABELS), "groups": PLANETS.groups}, ", ".join(WEATHER)),

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from support.synthetic import make_labels, make_parts, make_store
 
 from planets.config.project import EvaluationSettings
-from planets.decision.calibration import log_loss
 from planets.decision.thresholds import fit_thresholds
 from planets.evaluation import EvaluationError
 from planets.evaluation.evaluation import ensemble_weights, evaluate
 from planets.evaluation.inference import score_model
 from planets.evaluation.refinements import half_mask
 from planets.evaluation.scores import ModelScores, SplitScores
-from planets.metrics.f2 import f2_score
+from planets.metrics.f2 import f2_score, log_loss
 from planets.synthetic.labels import LABELS, PLANETS
 from planets.training import TrainingError
 from planets.training.model import create, head_keys
@@ -67,8 +66,9 @@ def test_scoring_prints_its_progress(fitted: TrainedModel) -> None:
 
 
 def settings(everything: str) -> EvaluationSettings:
-    names = ("tta", "calibration", "decoding", "weather_rule")
-    return EvaluationSettings.model_validate(dict.fromkeys(names, everything) | {"ensemble": True})
+    return EvaluationSettings.model_validate(
+        {"tta": everything, "weather_rule": everything, "ensemble": True}
+    )
 
 
 def test_valid_is_scored_out_of_sample_and_test_with_thresholds_of_valid(fitted: TrainedModel) -> None:
@@ -97,7 +97,7 @@ def test_what_is_chosen_is_chosen_without_the_half_that_is_scored(fitted: Traine
     with mock.patch("planets.evaluation.evaluation.half_mask", return_value=half):
         before, after = (evaluate([each], settings("auto"), PLANETS.groups) for each in (scores, other))
     np.testing.assert_array_equal(before.valid.predictions[half], after.valid.predictions[half])
-    np.testing.assert_array_equal(before.valid.probabilities[half], after.valid.probabilities[half])
+    np.testing.assert_array_equal(before.valid.scores[half], after.valid.scores[half])
     assert (before.valid.predictions[~half] != after.valid.predictions[~half]).any()
 
 
@@ -128,13 +128,9 @@ def test_everything_can_be_on_and_each_is_reported(fitted: TrainedModel) -> None
     decision = found.decision
     assert decision.tta
     assert decision.groups == PLANETS.groups
-    assert decision.calibration is not None
-    assert decision.thresholds is None
-    assert [trial["name"] for trial in found.report["refinements"]] == [
-        "tta", "calibration", "decoding", "weather_rule",
-    ]  # fmt: skip
+    assert [trial["name"] for trial in found.report["refinements"]] == ["tta", "weather_rule"]
     assert all(found.report["decision"].values())
-    assert found.report["test"]["per_label"]["clear"]["threshold"] is None
+    assert found.report["test"]["per_label"]["clear"]["threshold"] == decision.thresholds[0]
 
 
 def test_without_augmented_scores_there_is_no_tta(fitted: TrainedModel) -> None:

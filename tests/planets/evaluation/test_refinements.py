@@ -7,19 +7,18 @@ from support.synthetic import make_labels
 from planets.config.project import EvaluationSettings
 from planets.evaluation.refinements import Refinements, choose_refinements, cross_fit, fit_decision, half_mask
 from planets.evaluation.scores import SplitScores
+from planets.labels import Group
 from planets.metrics.f2 import f2_score
 from planets.synthetic.labels import LABELS, PLANETS
 
 COUNT = 400
 TARGETS = make_labels(COUNT)
-SETTINGS = EvaluationSettings(
-    tta="auto", calibration="auto", decoding="auto", weather_rule="auto", ensemble=False
-)
+SETTINGS = EvaluationSettings(tta="auto", weather_rule="auto", ensemble=False)
 
 
-def noisy(spread: float, scale: float = 1.0, seed: int = 0) -> np.ndarray:
+def noisy(spread: float, seed: int = 0) -> np.ndarray:
     noise = np.random.default_rng(seed).normal(0, spread, TARGETS.shape)
-    return (1 / (1 + np.exp(-scale * (3.0 * TARGETS - 1.5 + noise)))).astype(np.float32)
+    return (1 / (1 + np.exp(-(3.0 * TARGETS - 1.5 + noise)))).astype(np.float32)
 
 
 def part(plain: np.ndarray, augmented: np.ndarray | None = None, count: int = COUNT) -> SplitScores:
@@ -49,18 +48,20 @@ def test_more_noise_is_not_kept() -> None:
     assert not on.tta
 
 
-def test_calibration_is_kept_where_scores_are_too_sure() -> None:
-    on, trials = choose_refinements(
-        part(noisy(1.5, scale=4)), LABELS, PLANETS.groups, settings(tta="never"), seed=0
-    )
-    calibration = next(trial for trial in trials if trial.name == "calibration")
-    assert on.calibration
-    assert calibration.judged_by == "log_loss"
-    assert calibration.f2[0] == pytest.approx(calibration.f2[1], abs=0.01)
+def test_one_label_of_each_group_is_kept_where_chips_have_one() -> None:
+    """Labels of one group, one a chip, as in folders named for their labels."""
+    labels = tuple(f"class-{number}" for number in range(17))
+    groups = (Group(name="class", labels=labels),)
+    targets = np.eye(17, dtype=np.uint8)[np.arange(COUNT) % 17]
+    noise = np.random.default_rng(0).normal(0, 1.5, targets.shape)
+    scores = (1 / (1 + np.exp(-(3.0 * targets - 1.5 + noise)))).astype(np.float32)
+    single = SplitScores(np.arange(COUNT), targets, scores, None)
+    on, _ = choose_refinements(single, labels, groups, settings(tta="never"), seed=0)
+    assert on.weather_rule
 
 
 def test_settings_overrule_the_measurement_which_is_still_reported() -> None:
-    asked = settings(tta="always", calibration="never", weather_rule="always", decoding="never")
+    asked = settings(tta="always", weather_rule="always")
     on, trials = choose_refinements(part(noisy(1), noisy(2)), LABELS, PLANETS.groups, asked, seed=0)
     assert on == Refinements(tta=True, weather_rule=True)
     assert [(trial.name, trial.kept) for trial in trials] == [("tta", True), ("weather_rule", True)]
@@ -69,20 +70,16 @@ def test_settings_overrule_the_measurement_which_is_still_reported() -> None:
 
 def test_few_chips_decide_nothing() -> None:
     on, trials = choose_refinements(
-        part(noisy(2), noisy(0.1), 12), LABELS, PLANETS.groups, settings(decoding="always"), seed=0
+        part(noisy(2), noisy(0.1), 12), LABELS, PLANETS.groups, settings(weather_rule="always"), seed=0
     )
-    assert on == Refinements(decoding=True)
+    assert on == Refinements(weather_rule=True)
     assert trials == ()
 
 
 def test_the_decision_that_is_fitted_has_what_was_chosen() -> None:
     whole = part(noisy(2), noisy(1))
-    decision = fit_decision(
-        Refinements(tta=True, calibration=True, decoding=True), whole, LABELS, PLANETS.groups
-    )
-    assert decision.tta
-    assert decision.calibration is not None
-    assert decision.thresholds is None
+    decision = fit_decision(Refinements(tta=True, weather_rule=True), whole, LABELS, PLANETS.groups)
+    assert (decision.tta, decision.groups) == (True, PLANETS.groups)
     plain = fit_decision(Refinements(), whole, LABELS, PLANETS.groups)
     predictions = plain.predict(plain.probabilities([whole.plain]))
     assert f2_score(TARGETS, predictions) > f2_score(TARGETS, whole.plain >= 0.5)
@@ -93,7 +90,7 @@ def test_trials_are_json_and_one_line_each() -> None:
     for trial in trials:
         document = json.loads(json.dumps(trial.document()))
         assert set(document["gain"]) == {"difference", "low", "high", "p"}
-        assert f"{trial.name}: {trial.judged_by} {trial.gain.difference:+.4f}" in str(trial)
+        assert f"{trial.name}: f2 {trial.gain.difference:+.4f}" in str(trial)
 
 
 def test_each_label_is_in_both_halves_about_as_often() -> None:

@@ -45,7 +45,6 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "curves": lambda: precision_recall_figure(TARGETS, SCORES, PREDICTIONS, LABELS),
     "calibration": lambda: calibration_figure(TARGETS, SCORES),
     "calibration of scores of 0 and 1": lambda: calibration_figure(TARGETS, TARGETS.astype(np.float32)),
-    "calibration before and after": lambda: calibration_figure(TARGETS, SCORES, SCORES**2),
     "errors": lambda: errors_figure(TARGETS, PREDICTIONS, LABELS),
     "no errors": lambda: errors_figure(TARGETS, TARGETS, LABELS),
     "mistakes": lambda: mistakes_figure(CHIPS, ROWS, TARGETS, PREDICTIONS, LABELS),
@@ -114,11 +113,8 @@ def test_errors_are_counted_in_pairs() -> None:
     assert "in total 5 labels are missed and 3 false" in words(errors_figure(targets, predictions, LABELS))
 
 
-def test_calibration_shows_its_effect() -> None:
+def test_calibration_shows_its_error() -> None:
     assert "calibration error" in words(calibration_figure(TARGETS, SCORES))
-    text = words(calibration_figure(TARGETS, SCORES, SCORES**2))
-    assert "before: calibration error" in text
-    assert "calibrated: calibration error" in text
 
 
 def test_the_figures_of_an_evaluation_name_the_labels_as_its_label_set_does(
@@ -127,7 +123,7 @@ def test_the_figures_of_an_evaluation_name_the_labels_as_its_label_set_does(
     labels = LabelSet(labels=("red", "blue", "blank"), titles={"blank": "nothing at all"})
     targets = TARGETS[:, :3]
     scores = SplitScores(ROWS, targets, SCORES[:, :3], None)
-    names = ("tta", "calibration", "decoding", "weather_rule")
+    names = ("tta", "weather_rule")
     settings = EvaluationSettings.model_validate(dict.fromkeys(names, "never") | {"ensemble": False})
     evaluation = evaluate([ModelScores(labels.labels, scores, scores)], settings)
     drawn: dict[str, Figure] = {}

@@ -29,10 +29,6 @@ def test_a_row_for_each_label_the_most_probable_first() -> None:
     ]
 
 
-def test_a_bundle_without_thresholds_shows_none() -> None:
-    assert [row[3] for row in rows([PREDICTION], None)] == ["", ""]
-
-
 def test_without_gradio_the_command_names_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(PredictionError, match="run `make demo`"):

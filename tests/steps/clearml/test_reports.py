@@ -26,7 +26,6 @@ TRIAL = {
     "name": "tta",
     "setting": "auto",
     "kept": False,
-    "judged_by": "f2",
     "gain": GAIN,
     "f2": [0.9, 0.91],
     "map": [0.6, 0.61],
