@@ -53,7 +53,7 @@ def test_one_label_of_each_group_is_kept_where_chips_have_one() -> None:
     labels = tuple(f"class-{number}" for number in range(17))
     groups = (Group(name="class", labels=labels),)
     targets = np.eye(17, dtype=np.uint8)[np.arange(COUNT) % 17]
-    noise = np.random.default_rng(0).normal(0, 1.5, targets.shape)
+    noise = np.random.default_rng(0).normal(0, 1, targets.shape)
     scores = (1 / (1 + np.exp(-(3.0 * targets - 1.5 + noise)))).astype(np.float32)
     single = SplitScores(np.arange(COUNT), targets, scores, None)
     on, _ = choose_refinements(single, labels, groups, settings(tta="never"), seed=0)
