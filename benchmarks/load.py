@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 from latency import Client, show
-from playwright.sync_api import Page, Response, sync_playwright
+from playwright.sync_api import Page, Request, Response, sync_playwright
 
 TASKS, RATE = 8, 50
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -150,7 +150,7 @@ class Watcher:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             context = browser.new_context(base_url=link.partition("/login")[0])
             run, curves = context.new_page(), context.new_page()
-            run.goto(link)
+            run.goto(link, wait_until="networkidle")
             for page, path in (
                 (run, f"/pipelines/*/experiments/{self._run(tasks)}"),
                 (curves, f"/projects/*/experiments/{tasks[0]}/info-output/metrics/scalar"),
@@ -185,13 +185,21 @@ class Watcher:
         return str(run)
 
     def _listen(self, page: Page) -> None:
+        answered: set[Request] = set()
+
         def note(response: Response) -> None:
+            answered.add(response.request)
             if response.status not in (200, 304):
                 self._complaints.append(f"{response.status} {response.url}")
 
+        def failed(request: Request) -> None:
+            # Chromium counts an answer 304 to a request with If-None-Match as aborted.
+            if request not in answered:
+                self._complaints.append(f"{request.failure}: {request.url}")
+
         page.on("response", note)
         page.on("requestfinished", lambda request: self._times.append(request.timing["responseEnd"]))
-        page.on("requestfailed", lambda request: self._complaints.append(f"failed: {request.url}"))
+        page.on("requestfailed", failed)
         page.on("pageerror", lambda error: self._complaints.append(str(error)))
 
 
