@@ -52,7 +52,7 @@ def model_page(visit: Visit) -> Shown:
         "model": model,
         "made_by": made_by,
         "run": summary.find(visit.db, made_by["parent"]) if made_by else None,
-        "inputs": _tasks_of(visit.db, _arguments(made_by)) if made_by else {},
+        "inputs": _once(_tasks_of(visit.db, _arguments(made_by))) if made_by else {},
         "project": documents.names(visit.db, "projects", [project]).get(project),
         "design": design if isinstance(design, str) else "",
         "labels": sorted(model.get("labels", {}).items(), key=lambda label: _index(label[1])),
@@ -102,6 +102,12 @@ def _tasks_of(db: sqlite3.Connection, values: Iterable[tuple[str, str]]) -> dict
     """Return the tasks whose ids are among the values, by the names of those."""
     found = ((name, summary.find(db, value)) for name, value in values if ID.fullmatch(value))
     return {name: task for name, task in found if task}
+
+
+def _once(tasks: dict[str, Document]) -> dict[str, Document]:
+    """Return each task once, by the first of its names."""
+    first = {task["id"]: name for name, task in reversed(tasks.items())}
+    return {name: task for name, task in tasks.items() if first[task["id"]] == name}
 
 
 def _line(visit: Visit, model: Document) -> Document:

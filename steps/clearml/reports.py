@@ -27,7 +27,8 @@ def report_dataset(dataset_id: str, labels: Mapping[str, int], examples: Mapping
     dataset = Task.get_task(task_id=dataset_id)
     logger = dataset.get_logger()
     values, names = list(labels.values()), list(labels)
-    logger.report_histogram("chips per label", "chips", values, 0, xlabels=names, yaxis="chips")
+    title = "chips per label"
+    logger.report_histogram(title, title, values, 0, xlabels=names, yaxis="chips")
     for caption, file in examples.items():
         upload_figure("example", caption, file, dataset)
     logger.flush(wait=True)

@@ -231,7 +231,7 @@ def test_a_dataset_shows_its_labels_and_chips_with_their_tags(server: Embedded, 
 def test_a_model_leads_to_its_run_and_to_what_it_was_made_from(
     server: Embedded, page: Page, run: seed.Run, dataset: tuple[str, str]
 ) -> None:
-    inputs = seed.parameters("kwargs", dataset_id=dataset[1], split_id="f" * 32)
+    inputs = seed.parameters("kwargs", dataset_id=dataset[1], chips=dataset[1], split_id="f" * 32)
     task = server.new_task(name="train", parent=run.id, hyperparams=inputs)
     model = server.call("models.create", name="heir", uri="", task=task, ready=False).data["id"]
     judged = {"key": "evaluate_id", "value": run.steps["evaluate_small"], "type": "str"}
