@@ -51,7 +51,7 @@ def model_page(visit: Visit) -> Shown:
     values = {
         "model": model,
         "made_by": made_by,
-        "run": summary.find(visit.db, made_by["parent"]) if made_by else None,
+        "run": summary.find(visit.db, made_by.get("parent")) if made_by else None,
         "inputs": _once(_tasks_of(visit.db, _arguments(made_by))) if made_by else {},
         "project": documents.names(visit.db, "projects", [project]).get(project),
         "design": design if isinstance(design, str) else "",
