@@ -19,21 +19,24 @@ def store_both(folder):
     mean = Bundle(bundle.info, bundle.members, {**bundle.metrics, "shares": {"tiny": 1.0}})
     chips = ChipStore.open(Path(folder) / "cache", "hash", 32, files)
     return {
-        "evaluate": store(evaluation, bundle, chips, "m1"),
-        "ensemble": store(evaluation, mean, chips, ""),
+        "evaluate": store(evaluation, bundle, chips, registered=files[0][1]),
+        "ensemble": store(evaluation, mean, chips),
     }
 
 
-def store(evaluation, bundle, chips, model_id):
+def store(evaluation, bundle, chips, registered=None):
+    """Store an evaluation, of a model with the file `registered` if there is one."""
     from pathlib import Path
 
     from clearml import Model, Task
 
     from steps.clearml.evaluation import store_evaluation
+    from steps.clearml.models import register_model
 
     with running_task("evaluate") as task:
+        model_id = register_model("trained", registered, {}, bundle.info.labels) if registered else ""
         returned = store_evaluation(evaluation, bundle, chips, model_id)
-    task = Task.get_task(task_id=task.id)
+    task, model = Task.get_task(task_id=task.id), Model(returned[-1])
     stored = Path(task.artifacts["bundle"].get_local_copy())
     return {
         "returned": returned,
@@ -42,7 +45,8 @@ def store(evaluation, bundle, chips, model_id):
         "files": sorted(path.name for path in stored.rglob("*.*")),
         "scalars": task.get_reported_single_values(),
         "tables": sorted({plot["metric"] for plot in task.get_reported_plots()}),
-        "model": None if model_id else Model(returned[-1]).name,
+        "model": model.name,
+        "metadata": {name: item["value"] for name, item in model.get_all_metadata().items()},
     }
 
 
@@ -54,13 +58,13 @@ def both(call, tmp_path_factory):
 @pytest.mark.parametrize("stage", ["evaluate", "ensemble"])
 def test_an_evaluation_is_stored_with_its_task(stage, both):
     stored, ensemble = both[stage], stage == "ensemble"
-    name, _, test_f2, _, model_id = stored["returned"]
+    name, valid_f2, test_f2, _, _ = stored["returned"]
     assert (name, test_f2) == ("tiny", stored["report"])
-    assert (model_id == "m1") != ensemble
     assert stored["artifacts"] == ["bundle", "per_chip", "per_label"]
     assert {"bundle.json", "tiny.onnx", "labels.png", "mistakes.png"} <= set(stored["files"])
     assert stored["scalars"]["test_f2"] == pytest.approx(test_f2, abs=1e-6)
     assert {"per label", "shares"} & set(stored["tables"]) == (
         {"per label", "shares"} if ensemble else {"per label"}
     )
-    assert stored["model"] == ("tiny" if ensemble else None)
+    assert stored["model"] == ("tiny" if ensemble else "trained")
+    assert stored["metadata"] == {"valid_f2": f"{valid_f2:.6f}", "test_f2": f"{test_f2:.6f}"}
