@@ -28,7 +28,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 def picture_of_page(api: Api, run_id: str, file: Path) -> None:
     """Save the run's page as a browser of 1280 x 860 pixels shows it."""
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if path is None:
+    if not path:
         raise PipelineError("no Chromium on the PATH: install your system's package chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
@@ -52,12 +52,12 @@ def main() -> None:
     """Make both pictures of the last run."""
     config = load_config("sample")
     connection = Stack(folder()).connection()
-    if connection is None:
+    if not connection:
         raise PipelineError("the embedded server does not run: start it with `make up`")
     connection.use()
     api = Api()
     run_id = last_run(api, config.clearml.project, config.clearml.pipeline)
-    if run_id is None:
+    if not run_id:
         raise PipelineError("no run to show: make train.pipeline")
     picture_of_page(api, run_id, HERE / "run.png")
     picture_of_terminal(api, run_id, HERE / "terminal.svg")
