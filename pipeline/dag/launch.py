@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clearml import PipelineController, Task
+from clearml.backend_api.services import tasks
 
 from pipeline.clearml_tasks import DONE, TaskRecord, TaskUnavailable, exactly, fetch, find
 from pipeline.config.parameters import CONFIG, FORM, RUN_PARAMETERS, WHY, Run, dump, form_checks, restore
@@ -60,8 +61,13 @@ def store_inputs(
     text = script.read_text(encoding="utf-8")
     task.set_script(repository="", diff=text, entry_point=script_name, working_dir=".")
     task.set_configuration_object(CONFIG, dump(config))
-    for name, value in arguments.items():
-        task.set_parameter(f"Args/{name}", value, descriptions[name])
+    # One call for all: `set_parameter` reads and writes the whole task for each.
+    parameters = [
+        {"section": "Args", "name": name, "value": value, "description": descriptions[name]}
+        for name, value in arguments.items()
+    ]
+    task.send(tasks.EditHyperParamsRequest(task=task.id, hyperparams=parameters, force=True))
+    task.reload()
 
 
 def stored_inputs(task: Task, names: Iterable[str]) -> tuple[Config, dict[str, str]]:

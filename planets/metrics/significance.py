@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import bootstrap, permutation_test
 
 ALPHA = 0.1
 """Significance level: a difference with a smaller p counts as real. Fixed before anything is measured."""
@@ -119,6 +118,8 @@ def compare(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Comparison:
 def _interval(gains: NDArray[np.float64], seed: int) -> tuple[float, float]:
     if len(gains) == 1:  # scipy needs two observations; one chip resamples to itself
         return float(gains[0]), float(gains[0])
+    from scipy.stats import bootstrap  # here, for importing it takes longer than most commands do
+
     result = bootstrap(
         (gains,),
         np.mean,
@@ -138,6 +139,8 @@ def _p_value(gains: NDArray[np.float64], seed: int) -> float:
     """
     if len(gains) < 2:  # the sum is as far from 0 under either sign
         return 1.0
+    from scipy.stats import permutation_test
+
     result = permutation_test(
         (gains,),
         _rounded_sum,
