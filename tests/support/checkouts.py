@@ -24,7 +24,11 @@ from pipeline.stack import stack
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("configs", "pipeline", "planets", "server", "steps")
 
-SMALL = {"dataset": {"sample": {"chips": 120}}, "training": {"epochs": 1, "image_size": 32}}
+SMALL = {
+    "dataset": {"sample": {"chips": 120}},
+    "training": {"epochs": 1, "image_size": 32},
+    "stack": {"workers": {"services": 1}},
+}
 """What the profile `sample` becomes: runs that test the machinery and not the models."""
 
 MODELS = [

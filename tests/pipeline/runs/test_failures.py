@@ -171,7 +171,8 @@ def tasks_at_work(ids):
 
 
 def test_two_runs_at_once_both_end_right(checkout):
-    runs = [checkout.start("run", "--models", "0", "--seed", str(seed)) for seed in (1, 2)]
+    two = ["stack.workers.services=2"]
+    runs = [checkout.start("run", "--models", "0", "--seed", str(seed), sets=two) for seed in (1, 2)]
     for run in runs:
         printed, _ = run.communicate(timeout=1800)
         assert run.returncode == 0, printed
