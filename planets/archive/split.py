@@ -25,9 +25,9 @@ def stratified_split(
 ) -> NDArray[np.str_]:
     """Split chips so that every label has about the same frequency in each split.
 
-    Iterative stratification (Sechidis et al., ECML PKDD 2011) over groups of identical chips, rarest label
-    first. Chips of an earlier split stay where they are: the new ones fill what each split still lacks. The
-    result depends on the set of chips, the earlier split and the seed, not on the order of the rows.
+    Groups of identical chips are divided by `stratify`. Chips of an earlier split stay where they are: the
+    new ones fill what each split still lacks. The result depends on the set of chips, the earlier split and
+    the seed, not on the order of the rows.
 
     Args:
         labels: 0/1 of shape `(N, L)`.
@@ -46,12 +46,13 @@ def stratified_split(
     digests, group_of = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
     merged = np.zeros((len(digests), labels.shape[1]), dtype=np.bool_)
     np.logical_or.at(merged, group_of, labels.astype(np.bool_))
-    numbers = np.full(len(digests), _NEW)
+    numbers = None
     if earlier is not None:
+        numbers = np.full(len(digests), _NEW)
         known = [SPLITS.index(name) if name else _NEW for name in earlier.tolist()]
         # Where rows of a group disagree, training wins: what was trained on is never tested on.
         np.minimum.at(numbers, group_of, known)
-    _assign(merged, numbers, np.array([1 - valid - test, valid, test]), seed)
+    numbers = stratify(merged, np.array([1 - valid - test, valid, test]), seed, numbers)
     parts: NDArray[np.str_] = np.array(SPLITS)[numbers][group_of]
     empty = [part for part in SPLITS if part not in parts]
     if empty:
@@ -80,20 +81,35 @@ def earlier_splits(names: Sequence[str], digests: Sequence[str], table: pd.DataF
     )
 
 
-def _assign(
-    labels: NDArray[np.bool_], parts: NDArray[np.int64], shares: NDArray[np.float64], seed: int
-) -> None:
-    """Replace `_NEW` in `parts`, shape `(N,)`: splits get their shares of all rows and of every label.
+def stratify(
+    labels: NDArray[np.bool_],
+    shares: NDArray[np.float64],
+    seed: int,
+    parts: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
+    """Divide rows so that each part gets its share of all rows and of every label.
 
-    The library `iterative-stratification` does the same where all rows are new; it cannot start from rows
-    that are assigned already.
+    Iterative stratification (Sechidis et al., ECML PKDD 2011), rarest label first. The library
+    `iterative-stratification` does the same where all rows are new; it cannot start from rows that have a
+    part already.
+
+    Args:
+        labels: bool of shape `(N, L)`.
+        shares: fraction of each of the P parts, shape `(P,)`.
+        seed: breaks ties between equally good assignments.
+        parts: the part of each row, 0 to P - 1, or P for a new one; None if all are new.
+
+    Returns:
+        The part of each row, shape `(N,)`.
     """
+    new = len(shares)
+    parts = np.full(len(labels), new) if parts is None else parts.copy()
     random = np.random.RandomState(seed)
     order = random.permutation(len(labels))
-    assigned = parts[:, None] == np.arange(len(shares))
+    assigned = parts[:, None] == np.arange(new)
     lacking = shares * len(labels) - assigned.sum(0)
     lacking_of = np.outer(shares, labels.sum(0)) - assigned.T.astype(np.int64) @ labels
-    rows = order[parts[order] == _NEW]
+    rows = order[parts[order] == new]
     while len(rows):
         remaining = labels[rows].sum(0)
         if remaining.any():
@@ -108,6 +124,7 @@ def _assign(
             parts[row] = part
             lacking_of[part, labels[row]] -= 1
             lacking[part] -= 1
+    return parts
 
 
 def _any_of(ties: NDArray[np.int64], random: np.random.RandomState) -> np.int64:

@@ -17,9 +17,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from iterstrat.ml_stratifiers import IterativeStratification
 from numpy.typing import ArrayLike, NDArray
 
+from planets.archive.split import stratify
 from planets.config.project import EvaluationSettings
 from planets.decision.decision import Decision
 from planets.decision.thresholds import fit_thresholds
@@ -145,12 +145,7 @@ def half_mask(targets: ArrayLike, seed: int) -> Mask:
     true = np.asarray(targets).astype(np.bool_)
     if len(true) < 2:
         raise ValueError(f"cross-fitting needs at least two rows, not {len(true)}")
-    random = np.random.RandomState(seed)
-    order = random.permutation(len(true))
-    half = np.empty(len(true), dtype=np.bool_)
-    half[order] = IterativeStratification(true[order], np.array([0.5, 0.5]), random) == 1
-    if half.all() or not half.any():
-        half[order[0]] = not half[order[0]]
+    half: Mask = stratify(true, np.array([0.5, 0.5]), seed) == 1
     return half
 
 

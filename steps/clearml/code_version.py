@@ -33,7 +33,6 @@ artifact or a model depends on: such a function belongs in another module.
 """
 
 LIBRARIES = {
-    "iterstrat": "iterative-stratification",
     "lightning": "lightning",
     "numba": "numba",
     "numpy": "numpy",
