@@ -79,6 +79,12 @@ def test_the_command_runs_a_pipeline_in_an_empty_folder(python, tmp_path):
     )
 
 
+def test_its_messages_name_its_own_commands(python, tmp_path):
+    planets = python.parent / "planets"
+    assert "start it with `planets up`" in run(planets, "status", folder=tmp_path, code=1)
+    assert "planets predict /some/folder" in run(planets, "predict", folder=tmp_path, code=1)
+
+
 def test_the_settings_of_the_folder_come_before_the_packaged_ones(python, tmp_path):
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     with (tmp_path / "configs" / "project.yaml").open("a") as settings:

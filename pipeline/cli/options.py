@@ -13,6 +13,7 @@ from pipeline.config.settings import load_config
 from pipeline.connection import Api, named_server
 from pipeline.errors import PipelineError
 from pipeline.stack.stack import Stack, folder
+from planets.commands import command
 from planets.config.project import Config
 
 console = Console(highlight=False, soft_wrap=True)
@@ -66,7 +67,9 @@ def connect(config: Config, start: bool, quiet: bool = False) -> Api:
     named = named_server(os.environ)
     connection = named or (stack.up(config) if start else stack.connection())
     if connection is None:
-        raise PipelineError("no server is named, and the embedded one does not run: start it with `make up`")
+        raise PipelineError(
+            f"no server is named, and the embedded one does not run: start it with `{command('up')}`"
+        )
     connection.use()
     api = Api()
     if start and not named:

@@ -20,6 +20,7 @@ from pipeline.cli.options import (
 from pipeline.connection import named_server
 from pipeline.errors import PipelineError
 from pipeline.stack.stack import Stack, folder
+from planets.commands import command
 from planets.system import short_id
 
 FAST = ("dataset.sample.chips=120", "training.max_batches=1")
@@ -128,7 +129,8 @@ def fetch(
 
     state = read_run(api, chosen_run(api, config.clearml.project, config.clearml.pipeline, run))
     if not state.over:
-        raise PipelineError(f"this run is {state.status}: `make resume RUN={short_id(state.id)}` follows it")
+        follow_it = command("resume", short_id(state.id))
+        raise PipelineError(f"this run is {state.status}: `{follow_it}` follows it")
     raise typer.Exit(conclude(api, state, console, OUTPUT))
 
 
@@ -143,7 +145,7 @@ def status(profile: Profile = "sample", set_: Set = None) -> None:
 
     run_id = last_run(api, config.clearml.project, config.clearml.pipeline)
     if run_id is None:
-        console.print("no run yet: make train.pipeline")
+        console.print(f"no run yet: {command('run')}")
         return
     show(api, run_id, console)
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from pipeline.config.settings import explain
 from planets.archive.table import find_archive
+from planets.commands import command
 from planets.config import ConfigError
 from planets.config.project import Config, DatasetSource
 from planets.config.training import ModelEntry, TrainingSettings, require_few
@@ -223,7 +224,7 @@ class Run:
         if len(run.models) > 1:
             raise ConfigError(
                 f"model: one task trains one model, not {', '.join(entry.name for entry in run.models)}; "
-                "make train.pipeline trains several"
+                f"`{command('run')}` trains several"
             )
         return run
 

@@ -12,11 +12,12 @@ from pipeline.clearml_tasks import TaskRecord, fetch
 from pipeline.connection import Api
 from pipeline.leaderboard.leaderboard import Leaderboard, records
 from pipeline.runs.follow import clock
+from planets.commands import command
 
 INTRODUCTION = """\
 # Experiments
 
-Written by `make experiments` from the project `{project}` in ClearML; edits here are overwritten.
+Written by `{command}` from the project `{project}` in ClearML; edits here are overwritten.
 
 F2 is the mean over chips, with its 95 % bootstrap interval. Models are ranked by `valid_f2`, which is
 cross-fitted but does not pay for the choice of the epoch; test is used once per evaluation and decides
@@ -36,13 +37,14 @@ SETTINGS = {
 }
 """Settings of the training that a row shows, with their formats."""
 
-NO_EVALUATIONS = "\nNo model was evaluated yet: make train, or make train.pipeline.\n"
+NO_EVALUATIONS = f"\nNo model was evaluated yet: `{command('train')}`, or `{command('run')}`.\n"
 
 
 def render(api: Api, project: str, boards: Sequence[Leaderboard]) -> str:
     """Return the text of `experiments.md`, one table per leaderboard."""
+    introduction = INTRODUCTION.format(command=command("experiments"), project=project)
     if not boards:
-        return INTRODUCTION.format(project=project) + NO_EVALUATIONS
+        return introduction + NO_EVALUATIONS
     rows = pd.concat([board.rows for board in boards])
     evaluations = fetch(api, rows["task_id"], "last_metrics")
     trainings = fetch(api, rows["train_id"], "hyperparams.kwargs")
@@ -65,7 +67,7 @@ def render(api: Api, project: str, boards: Sequence[Leaderboard]) -> str:
     for board in boards:
         table = pd.DataFrame([cells(row) for row in records(board.rows)], columns=COLUMNS)
         sections.append(f"{_heading(board, api.web)}\n{_markdown(table)}")
-    return INTRODUCTION.format(project=project) + "\n" + "\n\n".join(sections) + "\n"
+    return introduction + "\n" + "\n\n".join(sections) + "\n"
 
 
 def _markdown(table: pd.DataFrame) -> str:

@@ -13,6 +13,7 @@ from rich.table import Table
 from pipeline.clearml_tasks import DONE, TaskRecord, TaskUnavailable, fetch, find, project_ids
 from pipeline.connection import Api
 from pipeline.runs.outcome import AHEAD, Comparisons, gain_text
+from planets.commands import command
 from planets.config.project import ENSEMBLE
 from planets.metrics.significance import lead, smaller_equals
 from steps.clearml.artifacts import load_arrays
@@ -138,7 +139,7 @@ def select(
     if not boards:
         raise TaskUnavailable(
             f"the project {project!r} at {api.host} has no completed, unarchived evaluation; start one with "
-            "`make train` or `make train.pipeline`"
+            f"`{command('train')}` or `{command('run')}`"
         )
     if task:
         return _select_task(boards, task)

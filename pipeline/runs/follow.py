@@ -20,6 +20,7 @@ from pipeline.runs.state import RunState, Step, read_run, states
 from pipeline.runs.stop import stop_run
 from pipeline.workers import Watch, abandoned, failed_by_loss
 from planets import system
+from planets.commands import command
 from planets.metrics.significance import smaller_equals
 from planets.system import atomic_write, short_id
 
@@ -52,7 +53,9 @@ def follow(api: Api, run_id: str, console: Console, output: Path, worker_timeout
         state = _watch(api, run_id, console, interrupted, worker_timeout)
     if interrupted.is_set():
         if not api.answers():
-            console.print("the server does not answer, so the run was not stopped; see `make status` later")
+            console.print(
+                f"the server does not answer, so the run was not stopped; see `{command('status')}` later"
+            )
             return INTERRUPTED
         console.print("stopping the steps of this run ...")
         state = stop_run(api, run_id)
@@ -77,7 +80,7 @@ def conclude(api: Api, state: RunState, console: Console, output: Path) -> int:
 
 
 def _resume(run_id: str) -> str:
-    return f"python -m pipeline resume {short_id(run_id)}"
+    return command("resume", short_id(run_id))
 
 
 def show(api: Api, run_id: str, console: Console) -> None:

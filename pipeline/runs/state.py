@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.clearml_tasks import TaskRecord, TaskUnavailable, exactly, fetch, find, project_ids
 from pipeline.config.parameters import WHY
 from pipeline.connection import Api
+from planets.commands import command
 
 STATUSES = {
     "created": "pending",
@@ -214,7 +215,7 @@ def chosen_run(api: Api, project: str, pipeline: str, run_id: str) -> str:
     if not run_id:
         last = last_run(api, project, pipeline)
         if last is None:
-            raise TaskUnavailable("there is no run yet; start one with `make train.pipeline`")
+            raise TaskUnavailable(f"there is no run yet; start one with `{command('run')}`")
         return last
     task = fetch(api, [run_id]).get(run_id)
     if task is not None and task.type == "controller":

@@ -17,6 +17,7 @@ from pipeline.controller import steps_of
 from pipeline.errors import PipelineError
 from pipeline.stack.queues import workers_of
 from pipeline.stack.stack import Stack
+from planets.commands import command
 from planets.config.project import Config
 
 DISK_GIGABYTES = 5
@@ -43,7 +44,7 @@ def examine(config: Config, stack: Stack, named: Connection | None) -> Iterator[
     yield from _importable(config)
     if named is None and stack.connection() is None:
         yield from _ports(config)
-        yield Check("server", False, "the embedded server does not run", "make up")
+        yield Check("server", False, "the embedded server does not run", command("up"))
         return
     connection = named or stack.connection()
     if connection is not None:
@@ -130,4 +131,5 @@ def _server(config: Config, origin: str) -> Iterator[Check]:
     yield Check("server", True, f"{api.host} ({origin}); it accepts the keys")
     for queue, workers in workers_of(api, config.queues.names()).items():
         seen = ", ".join(workers) or "no live worker"
-        yield Check(f"queue {queue}", bool(workers), seen, f"make up, or `make worker QUEUE={queue}`")
+        remedy = f"{command('up')}, or `{command('worker', queue)}`"
+        yield Check(f"queue {queue}", bool(workers), seen, remedy)

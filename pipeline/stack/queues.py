@@ -8,6 +8,7 @@ from pipeline.clearml_tasks import fetch
 from pipeline.connection import Api
 from pipeline.errors import PipelineError
 from pipeline.workers import ALIVE_SECONDS, POLL_SECONDS, UNFINISHED, live_workers, mark_lost
+from planets.commands import command
 from planets.config.project import Config
 
 
@@ -85,6 +86,6 @@ def require_workers(api: Api, config: Config) -> None:
     if empty:
         raise NoWorker(
             f"no live worker serves the queue {', '.join(empty)} at {api.host}: start one with "
-            f"`make worker QUEUE={empty[0]}` on a machine that has this project, "
+            f"`{command('worker', empty[0])}` on a machine that has this project, "
             "or name another queue under `queues:` in configs/project.yaml"
         )

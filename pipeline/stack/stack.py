@@ -25,6 +25,7 @@ from pipeline.connection import FILES, HOST, KEY, SECRET, WEB, Api, Connection
 from pipeline.stack import processes
 from pipeline.stack.agents import Agent, StackError, gpu_count, is_plain, require_plain, temporary_folder
 from pipeline.stack.processes import Process
+from planets.commands import command
 from planets.config.project import Config, StackSettings
 from planets.system import usable_cores
 
@@ -218,7 +219,7 @@ class Stack:
             StackError: the server does not run.
         """
         if self.connection() is None:
-            raise StackError("the embedded server does not run; start it with `make up`")
+            raise StackError(f"the embedded server does not run; start it with `{command('up')}`")
         server, keys = self._server_files()
         return {
             HOST: server["api"],

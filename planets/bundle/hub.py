@@ -10,6 +10,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from planets.bundle import BundleError
 from planets.bundle.card import CARD
 from planets.bundle.manifest import FIGURES, INFO, MEMBERS, METRICS, BundleInfo, read_member, require_bundle
+from planets.commands import command
 from planets.errors import PlanetsError
 
 FILES = (INFO, METRICS, CARD, f"{MEMBERS}/*", f"{FIGURES}/*")
@@ -67,7 +68,8 @@ def push(folder: Path, repo: str, public: bool) -> str:
 
 
 def _misnamed(repo: str, reason: str) -> str:
-    return f"{repo!r} is not the name of a repository ({reason.rstrip('.')}): write make push REPO=owner/name"
+    to_write = command("push", "owner/name")
+    return f"{repo!r} is not the name of a repository ({reason.rstrip('.')}): write {to_write}"
 
 
 def _require_whole(folder: Path) -> BundleInfo:

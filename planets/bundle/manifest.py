@@ -12,6 +12,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from planets.bundle import BundleError
 from planets.chips import Channels
 from planets.chips.jpeg import DECODER, RESIZER
+from planets.commands import command
 from planets.decision.decision import Decision
 from planets.labels import LabelSet
 from planets.synthetic.labels import PLANETS
@@ -128,7 +129,7 @@ class BundleInfo(_Described):
         if isinstance(stored, dict) and stored.get("format") != FORMAT:
             raise BundleError(
                 f"{file}: a bundle of format {stored.get('format')}, this version reads format {FORMAT}; "
-                "make it again with `make train.pipeline`"
+                f"make it again with `{command('run')}`"
             )
         try:
             info = cls.model_validate(stored)
@@ -148,9 +149,7 @@ class BundleInfo(_Described):
 def require_bundle(folder: Path) -> None:
     """Check that a folder holds a bundle. Raises BundleError with the ways to get one."""
     if not (folder / INFO).exists():
-        raise BundleError(
-            f"no model in {folder}: make one with `make train.pipeline`, or name another folder with BUNDLE="
-        )
+        raise BundleError(f"no model in {folder}: make one with `{command('run')}`, or name another folder")
 
 
 def read_member(folder: Path, name: str, digest: str) -> bytes:

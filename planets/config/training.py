@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, StringConstraints, model_validator
 
+from planets.commands import command
 from planets.config import ConfigError, Fraction, Settings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$", max_length=100)]
@@ -184,7 +185,7 @@ def require_few(name: str, trainings: int) -> None:
     if not 1 <= trainings <= MOST_TRAININGS:
         raise ConfigError(
             f"{name}: its lists of values make {trainings} trainings, and a run takes 1 to {MOST_TRAININGS}; "
-            "edit the lists, or search a range with `make sweep`"
+            f"edit the lists, or search a range with `{command('sweep')}`"
         )
 
 

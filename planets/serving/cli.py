@@ -13,6 +13,7 @@ from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
 from planets.bundle.bundle import Bundle
+from planets.commands import command
 from planets.serving import PredictionError
 from planets.serving.batch import (
     Progress,
@@ -50,7 +51,7 @@ def predict(
 ) -> None:
     """Write tags and probabilities of all pictures in a folder; resumes an interrupted run."""
     if not images:
-        raise PredictionError("name a folder of pictures: make predict IMAGES=/some/folder")
+        raise PredictionError(f"name a folder of pictures: {command('predict', '/some/folder')}")
     folder, table = Path(images).expanduser(), Path(out).expanduser()
     require_writable(table)
     model = _open(bundle, runtime)
@@ -75,7 +76,7 @@ def submission(
 ) -> None:
     """Write Kaggle's submission over both folders of test pictures; resumes an interrupted run."""
     if not dataset_path:
-        raise PredictionError("name the dataset: make submission DATASET_PATH=/folder/of/the/archive")
+        raise PredictionError(f"name the dataset: {command('submission', '/folder/of/the/archive')}")
     folder, table = Path(dataset_path).expanduser(), Path(out).expanduser()
     require_writable(table)
     model = _open(bundle, runtime)

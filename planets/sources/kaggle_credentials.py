@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from planets.commands import command
 from planets.sources import SourceError
 
 TOKEN, USER, KEY = VARIABLES = ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY")
@@ -154,7 +155,7 @@ def _search_report(pair: Mapping[str, _Credential]) -> str:
     return (
         f"{gap}{hints}: create a token at https://www.kaggle.com/settings and set KAGGLE_API_TOKEN, or "
         "KAGGLE_USERNAME and KAGGLE_KEY, in the environment or in .env.local (running workers do not see a "
-        f"change: `make down` first), or put kaggle.json into {_pair_file().parent}; {BY_HAND}"
+        f"change: `{command('down')}` first), or put kaggle.json into {_pair_file().parent}; {BY_HAND}"
     )
 
 

@@ -17,6 +17,7 @@ import grimp
 from steps.clearml.errors import StepError
 
 CANNOT_CHANGE_A_RESULT = {
+    "planets.commands": "what messages say to type",
     "planets.errors": "the base of the errors",
     "planets.plots": "figures",
     "planets.system": "cores, disk space, whole files, progress lines",

@@ -17,13 +17,14 @@ from clearml import Dataset, Model, OutputModel, StorageManager, Task
 from clearml.backend_api import Session
 from clearml.backend_api.utils import get_http_session_with_retry
 
+from planets.commands import command
 from steps.clearml.errors import StepError
 from steps.clearml.task import current_task, storage
 
 STATE = "state"
 """Artifact of a dataset's task: the JSON list of its files and of the chunks that hold them."""
 
-_REMEDY = "check the disks of the file server and of this worker (`make doctor`), then run again"
+_REMEDY = f"check the disks of the file server and of this worker (`{command('doctor')}`), then run again"
 _SECONDS = 30
 _TRANSIENT = [429, 502, 503, 504]
 

@@ -186,7 +186,7 @@ def test_the_terminal_ends_a_run_whose_controller_is_lost_and_says_how_to_contin
     reason = "worker lost: w-controller, no sign of life for 0:00:01"
     assert followed["code"] == 1
     assert f"controller failed: {reason}" in followed["printed"]
-    assert f"python -m pipeline resume {followed['run'][:8]}" in followed["printed"]
+    assert f"make resume RUN={followed['run'][:8]}" in followed["printed"]
     assert [(failure["name"], failure["reason"]) for failure in followed["failures"]] == [
         ("controller", reason)
     ]

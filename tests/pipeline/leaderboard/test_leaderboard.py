@@ -138,7 +138,7 @@ def test_experiments_are_tables_that_stay_the_same(found):
     evaluate, run, hidden, project, dataset = experiments["ids"]
     web, lines = experiments["web"], experiments["lines"]
     assert experiments["again"] is True
-    assert experiments["nothing"] == "No model was evaluated yet: make train, or make train.pipeline."
+    assert experiments["nothing"] == "No model was evaluated yet: `make train`, or `make train.pipeline`."
     assert lines[1] == "| model | settings | valid F2 | test F2 | time | from |"
     assert lines[2] == "| --- | --- | --- | --- | --- | --- |"
     assert lines[0].startswith(f"## [chips]({web}/datasets/simple/{project}/experiments/{dataset}), split")
