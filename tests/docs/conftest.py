@@ -35,9 +35,9 @@ class Reader:
         self._copy()
         self._adopt_environment()
 
-    def follow(self, page):
-        """Do what a page says, block by block."""
-        for language, marks, text in blocks(page):
+    def follow(self, page, heading=""):
+        """Do what a page says, or its section of that heading, block by block."""
+        for language, marks, text in blocks(page, heading):
             if language == "sh" and "needs" not in marks:
                 self.run(text)
             elif "append" in marks:

@@ -54,7 +54,7 @@ def test_commands_are_whole_and_their_needs_known(page):
     for language, marks, text in blocks(page):
         if language != "sh":
             continue
-        assert set(marks) <= {"needs"}, f"{page.name}: unknown mark in {marks}"
+        assert set(marks) <= {"needs", "stays"}, f"{page.name}: unknown mark in {marks}"
         assert set(marks.get("needs", "").split(",")) <= NEEDS | {""}, f"{page.name}: unknown need in {marks}"
         read = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
         assert read.returncode == 0, f"{page.name}: {read.stderr}\n{text}"

@@ -5,8 +5,8 @@ from support.pages import DOCS, ROOT
 
 pytestmark = pytest.mark.slow
 
-ALONE = {"experiments.md", "extending.md"}
-"""Pages with a module of their own: they train, or change the checkout."""
+ALONE = {"experiments.md", "extending.md", "recipes.md"}
+"""Pages with a module of their own: they train, change the checkout, or need another server."""
 
 
 @pytest.mark.parametrize(

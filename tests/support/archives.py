@@ -3,7 +3,8 @@
 import io
 from pathlib import Path
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageDraw
 
 LAYOUTS = ["", "planet", "planet/planet"]
 
@@ -37,6 +38,25 @@ def lay_out_folders(folder: Path, labels: dict[str, int]) -> Path:
         (folder / label).mkdir(parents=True)
         for number in range(count):
             (folder / label / f"{number}.jpg").write_bytes(jpeg((20 * number, 30 * place, 60)))
+    return folder
+
+
+def draw_shapes(folder: Path, count: int) -> Path:
+    """Write drawings of circles and squares, red and blue, and their table; each sixth is blank."""
+    (folder / "train-jpg").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    lines = ["image_name,tags"]
+    for number in range(count):
+        shape, color = (names[random.integers(2)] for names in (("circle", "square"), ("red", "blue")))
+        image = Image.new("RGB", (48, 48), tuple(random.integers(180, 255, 3).tolist()))
+        left, top, side = random.integers(2, 20), random.integers(2, 20), random.integers(14, 26)
+        box = (left, top, left + side, top + side)
+        pen = ImageDraw.Draw(image)
+        if number % 6:
+            (pen.ellipse if shape == "circle" else pen.rectangle)(box, fill=color)
+        image.save(folder / "train-jpg" / f"{number}.jpg")
+        lines.append(f"{number},{f'{color} {shape}' if number % 6 else 'blank'}")
+    (folder / "train_classes.csv").write_text("\n".join([*lines, ""]))
     return folder
 
 

@@ -8,7 +8,8 @@ import re
 import numpy as np
 import pytest
 import yaml
-from PIL import Image, ImageDraw
+from PIL import Image
+from support.archives import draw_shapes
 
 from planets.synthetic.labels import LABELS
 
@@ -152,23 +153,7 @@ SHAPES = {
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
     """300 drawings with five labels, and the file of their label set beside them."""
-    root = tmp_path_factory.mktemp("user") / "shapes"
-    (root / "train-jpg").mkdir(parents=True)
-    random = np.random.default_rng(0)
-    lines = ["image_name,tags"]
-    for number in range(300):
-        shape, color = (
-            names[random.integers(len(names))] for names in (SHAPES["labels"][:2], ("red", "blue"))
-        )
-        image = Image.new("RGB", (48, 48), tuple(random.integers(180, 255, 3).tolist()))
-        left, top, side = random.integers(2, 20), random.integers(2, 20), random.integers(14, 26)
-        box = (left, top, left + side, top + side)
-        pen = ImageDraw.Draw(image)
-        if number % 6:
-            (pen.ellipse if shape == "circle" else pen.rectangle)(box, fill=color)
-        image.save(root / "train-jpg" / f"{number}.jpg")
-        lines.append(f"{number},{f'{color} {shape}' if number % 6 else 'blank'}")
-    (root / "train_classes.csv").write_text("\n".join([*lines, ""]))
+    root = draw_shapes(tmp_path_factory.mktemp("user") / "shapes", 300)
     (root / "shapes.yaml").write_text(yaml.safe_dump(SHAPES))
     return root
 
