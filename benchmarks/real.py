@@ -5,7 +5,10 @@
 The folder holds `real_chips_256.tar`, `real_chips_32.tar.xz` and
 `weights/tf_efficientnet_lite0.safetensors`. Ours is a whole run of the pipeline by the embedded server and
 its agents. The peers are `peer.py` and `fastai_peer.py`. All are scored on the same test chips; thresholds
-come from validation. The table goes to `benchmarks/results/real.md`.
+come from validation.
+
+Each result is kept in `benchmarks/results/real.json` and shown in `real.md` beside it. Together they take
+hours, so a repeated call makes those that are missing; `--again "this pipeline"` repeats those of a program.
 """
 
 import argparse
@@ -21,9 +24,9 @@ import sys
 import tarfile
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,8 +44,8 @@ from planets.metrics.f2 import f2_interval, f2_per_sample, mean_average_precisio
 from planets.synthetic.labels import LABELS, PLANETS
 from planets.system import usable_cores
 
-RESULTS = Path(__file__).with_name("results") / "real.md"
-OURS = "this pipeline"
+RESULTS = Path(__file__).with_name("results") / "real.json"
+OURS, PEER, FASTAI = "this pipeline", "peer.py", "fastai"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class RealSet:
     """
 
     title: str
+    chips: str
     archive: str
     folder: str
     architecture: str
@@ -68,6 +72,7 @@ class RealSet:
 SETS = {
     "256": RealSet(
         title="256 px chips, EfficientNet-Lite0 with ImageNet weights at 128 px",
+        chips="851",
         archive="real_chips_256.tar",
         folder="planets256",
         architecture="tf_efficientnet_lite0",
@@ -78,6 +83,7 @@ SETS = {
     ),
     "32": RealSet(
         title="32 px chips, test_resnet from scratch at 32 px",
+        chips="30,431",
         archive="real_chips_32.tar.xz",
         folder="planets32",
         architecture="test_resnet",
@@ -90,8 +96,9 @@ SETS = {
 
 @dataclass(frozen=True)
 class Result:
-    """Scores on test, the seconds of the training, and the chips that it saw in them."""
+    """Scores on test, the seconds of the training, and the chips that it saw in them; day and machine."""
 
+    chips_set: str
     program: str
     seed: int
     f2: float
@@ -100,10 +107,13 @@ class Result:
     mean_ap: float
     seconds: float
     chips: int
+    date: str
+    machine: str
 
     @classmethod
     def of(
         cls,
+        chips_set: str,
         program: str,
         seed: int,
         targets: NDArray[np.uint8],
@@ -114,7 +124,12 @@ class Result:
     ) -> "Result":
         f2 = f2_per_sample(targets, apply_thresholds(scores, cuts))
         mean_ap = mean_average_precision(targets, scores)
-        return cls(program, seed, float(f2.mean()), *f2_interval(f2), mean_ap, seconds, chips)
+        numbers = float(f2.mean()), *f2_interval(f2), mean_ap, seconds, chips
+        return cls(chips_set, program, seed, *numbers, *_now_and_here())
+
+
+def _now_and_here() -> tuple[str, str]:
+    return f"{datetime.now(UTC):%Y-%m-%d}", f"{usable_cores()} cores ({platform.machine()}), no GPU"
 
 
 def chips_of(folder: Path, seed: int) -> Chips:
@@ -147,8 +162,24 @@ def pipeline(python: Path, home: Path) -> Iterator[Any]:
         subprocess.run([python, "-m", "pipeline", "down"], env=own, cwd=home, check=True)
 
 
-def run_ours(call: Any, home: Path, real: RealSet, data: Path, folder: Path, seed: int) -> Result:
-    """Run the whole pipeline; read what it wrote."""
+@dataclass(frozen=True)
+class Bench:
+    """One set of chips, unpacked, and a function that runs the pipeline's commands in `home`."""
+
+    name: str
+    data: Path
+    home: Path
+    folder: Path
+    call: Any
+
+    @property
+    def real(self) -> RealSet:
+        return SETS[self.name]
+
+
+def run_ours(bench: Bench, chips: Chips, seed: int) -> list[Result]:
+    """Run the whole pipeline, which makes the same split; read what it wrote."""
+    real, home, data = bench.real, bench.home, bench.data
     weights = str(data / real.weights) if real.weights else ""
     entry = {
         "name": "network",
@@ -164,61 +195,97 @@ def run_ours(call: Any, home: Path, real: RealSet, data: Path, folder: Path, see
     sets = {"models": entries, "split.seed": seed, "training.seed": seed, "publish.when": "always"}
     # A worker that trains alone uses all cores, as the peers do.
     sets |= {"stack.workers.cpu": 1}
-    call("run", "--dataset-path", str(folder), sets=sets | {"clearml.dataset": real.folder})
+    bench.call("run", "--dataset-path", str(bench.folder), sets=sets | {"clearml.dataset": real.folder})
     output = home / "output"
     report = json.loads((output / "run.json").read_text())
     training = next(step for step in report["steps"] if step["name"] == "train_network")
     metrics = json.loads((output / "best" / "metrics.json").read_text())["test"]
-    parts = json.loads((output / "best" / "bundle.json").read_text())["parts"]
-    seen = parts["train"] * real.epochs
-    scores = metrics["f2"], *metrics["f2_interval"], metrics["map"]
-    return Result(OURS, seed, *scores, training["seconds"], seen)
-
-
-def run_peers(real: RealSet, data: Path, chips: Chips, seed: int, work: Path) -> Iterator[Result]:
-    """Train both peers on the same chips; their thresholds come from the same grid."""
-    targets = {part: chips.labels[chips.of(part)] for part in ("valid", "test")}
     seen = len(chips.of("train")) * real.epochs
+    scores = metrics["f2"], *metrics["f2_interval"], metrics["map"]
+    return [Result(bench.name, OURS, seed, *scores, training["seconds"], seen, *_now_and_here())]
 
-    def result(program: str, scores: dict[str, NDArray[np.float32]], seconds: float) -> Result:
-        cuts = grid_thresholds(targets["valid"], scores["valid"])
-        return Result.of(program, seed, targets["test"], scores["test"], cuts, seconds, seen)
 
-    trained = train_peer(chips, real.job(data), seed, work)
+def run_peer(bench: Bench, chips: Chips, seed: int) -> list[Result]:
+    """Train the network as people usually write it."""
+    trained = train_peer(chips, bench.real.job(bench.data), seed, bench.home)
     scores = {part: peer_scores(trained.module, trained.loaders[part]) for part in ("valid", "test")}
-    yield result("peer.py", scores, trained.ends[-1])
-    fastai = run_fastai(chips, real.job(data), seed, work)
-    yield result("fastai", fastai.plain, fastai.seconds)
-    yield result("fastai with its TTA", fastai.augmented, fastai.seconds)
+    return [_peer_result(bench, PEER, chips, seed, scores, trained.ends[-1])]
 
 
-def table(real: RealSet, chips: Chips, results: list[Result]) -> str:
-    """Return the set's table: a row for each program and seed, then the means."""
-    sizes = {part: len(chips.of(part)) for part in ("train", "valid", "test")}
+def run_fastais(bench: Bench, chips: Chips, seed: int) -> list[Result]:
+    """Train the network by fastai's recipe; score it without and with its test-time augmentation."""
+    trained = run_fastai(chips, bench.real.job(bench.data), seed, bench.home)
+    variants = {FASTAI: trained.plain, f"{FASTAI} with its TTA": trained.augmented}
+    return [
+        _peer_result(bench, program, chips, seed, scores, trained.seconds)
+        for program, scores in variants.items()
+    ]
+
+
+def _peer_result(
+    bench: Bench,
+    program: str,
+    chips: Chips,
+    seed: int,
+    scores: dict[str, NDArray[np.float32]],
+    seconds: float,
+) -> Result:
+    """Score a peer on test, by thresholds from one grid for all peers."""
+    valid, test = (chips.labels[chips.of(part)] for part in ("valid", "test"))
+    cuts = grid_thresholds(valid, scores["valid"])
+    seen = len(chips.of("train")) * bench.real.epochs
+    return Result.of(bench.name, program, seed, test, scores["test"], cuts, seconds, seen)
+
+
+PROGRAMS = {OURS: run_ours, PEER: run_peer, FASTAI: run_fastais}
+
+
+def kept() -> list[Result]:
+    """Return the results of earlier calls."""
+    rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    return [Result(**row) for row in rows]
+
+
+def keep(made: Sequence[Result]) -> None:
+    """Add results, each in the place of an earlier one of its set, program and seed, and write the tables."""
+    results = {(each.chips_set, each.program, each.seed): each for each in [*kept(), *made]}
+    RESULTS.parent.mkdir(exist_ok=True)
+    rows = [asdict(each) for each in results.values()]
+    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    tables = [
+        table(real, [each for each in results.values() if each.chips_set == name])
+        for name, real in SETS.items()
+        if any(each.chips_set == name for each in results.values())
+    ]
+    text = "\n\n".join(["# Real chips", "Split and training by the seed.", *tables])
+    RESULTS.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
+
+
+def table(real: RealSet, results: Sequence[Result]) -> str:
+    """Return the table of a set: a row for each program and seed, and the means."""
     lines = [
         f"## {real.title}",
         "",
-        f"{len(chips.names):,} labeled chips ({sizes['train']:,} train, {sizes['valid']:,} validation, "
-        f"{sizes['test']:,} test), {real.epochs} epochs.",
+        f"{real.chips} labeled chips, 70 % for training, 15 % validation, 15 % test; {real.epochs} epochs. "
+        f"Machines: {', '.join(sorted({each.machine for each in results}))}.",
         "",
-        "| program | seed | test F2 (95 %) | mAP | training s | chips/s |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| program | seed | test F2 (95 %) | mAP | training s | chips/s | date |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    programs = list(dict.fromkeys(each.program for each in results))
-    for program in programs:
-        own = [each for each in results if each.program == program]
+    for program in dict.fromkeys(each.program for each in results):
+        own = sorted((each for each in results if each.program == program), key=lambda each: each.seed)
         lines += [
             f"| {program} | {each.seed} | {each.f2:.4f} ({each.low:.4f} to {each.high:.4f}) "
-            f"| {each.mean_ap:.3f} | {each.seconds:.0f} | {each.chips / each.seconds:.0f} |"
+            f"| {each.mean_ap:.3f} | {each.seconds:.0f} | {each.chips / each.seconds:.0f} | {each.date} |"
             for each in own
         ]
         if len(own) > 1:
             lines.append(
                 f"| **{program}** | mean | **{statistics.mean(each.f2 for each in own):.4f}** "
                 f"| {statistics.mean(each.mean_ap for each in own):.3f} "
-                f"| {statistics.mean(each.seconds for each in own):.0f} | |"
+                f"| {statistics.mean(each.seconds for each in own):.0f} | | |"
             )
-    return "\n".join([*lines, ""])
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -227,16 +294,17 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--again", nargs="+", choices=PROGRAMS, default=[])
     parser.add_argument(
         "--python", type=Path, default=Path(sys.executable), help="the interpreter that runs the pipeline"
     )
     asked = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
-    data, tables = asked.data.resolve(), []
+    data = asked.data.resolve()
     for name in asked.sets:
-        real, results = SETS[name], []
+        real = SETS[name]
         with ExitStack() as ends:
             work = Path(ends.enter_context(tempfile.TemporaryDirectory()))
             with tarfile.open(data / real.archive) as archive:
@@ -244,18 +312,14 @@ def main() -> None:
             home = work / "home"
             home.mkdir()
             call = ends.enter_context(pipeline(asked.python.absolute(), home))
-            for seed in range(1, asked.seeds + 1):
-                chips = chips_of(work / real.folder, seed)
-                results.append(run_ours(call, home, real, data, work / real.folder, seed))
-                results += run_peers(real, data, chips, seed, work)
-                print(table(real, chips, results), flush=True)
-        tables.append(table(real, chips, results))
-    machine = f"{usable_cores()} cores ({platform.machine()}), no GPU"
-    heading = (
-        f"# Real chips, {datetime.now(UTC):%Y-%m-%d}\n\nMachine: {machine}. Split and training by the seed."
-    )
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text("\n\n".join([heading, *tables]).rstrip() + "\n", encoding="utf-8")
+            bench = Bench(name, data, home, work / real.folder, call)
+            for seed in asked.seeds:
+                chips = chips_of(bench.folder, seed)
+                present = {each.program for each in kept() if (each.chips_set, each.seed) == (name, seed)}
+                for program, run in PROGRAMS.items():
+                    if program not in present or program in asked.again:
+                        keep(run(bench, chips, seed))
+    print(RESULTS.with_suffix(".md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
