@@ -36,5 +36,5 @@ def split_chips(
     note_split(dataset_id, valid, test, seed, earlier)
     names, sizes = np.unique(parts, return_counts=True)
     counts = dict(zip(names.tolist(), sizes.tolist(), strict=True))
-    print(f"split {len(parts)} chips: {counts}")
+    print(f"split {len(parts):,} chips: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return canonical(hashlib.sha256(text.encode()).hexdigest()), json.dumps(counts)
