@@ -107,8 +107,8 @@ class Result:
     mean_ap: float
     seconds: float
     chips: int
-    date: str
-    machine: str
+    date: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d}")
+    machine: str = f"{usable_cores()} cores ({platform.machine()}), no GPU"
 
     @classmethod
     def of(
@@ -124,12 +124,7 @@ class Result:
     ) -> "Result":
         f2 = f2_per_sample(targets, apply_thresholds(scores, cuts))
         mean_ap = mean_average_precision(targets, scores)
-        numbers = float(f2.mean()), *f2_interval(f2), mean_ap, seconds, chips
-        return cls(chips_set, program, seed, *numbers, *_now_and_here())
-
-
-def _now_and_here() -> tuple[str, str]:
-    return f"{datetime.now(UTC):%Y-%m-%d}", f"{usable_cores()} cores ({platform.machine()}), no GPU"
+        return cls(chips_set, program, seed, float(f2.mean()), *f2_interval(f2), mean_ap, seconds, chips)
 
 
 def chips_of(folder: Path, seed: int) -> Chips:
@@ -202,7 +197,7 @@ def run_ours(bench: Bench, chips: Chips, seed: int) -> list[Result]:
     metrics = json.loads((output / "best" / "metrics.json").read_text())["test"]
     seen = len(chips.of("train")) * real.epochs
     scores = metrics["f2"], *metrics["f2_interval"], metrics["map"]
-    return [Result(bench.name, OURS, seed, *scores, training["seconds"], seen, *_now_and_here())]
+    return [Result(bench.name, OURS, seed, *scores, training["seconds"], seen)]
 
 
 def run_peer(bench: Bench, chips: Chips, seed: int) -> list[Result]:
@@ -212,7 +207,7 @@ def run_peer(bench: Bench, chips: Chips, seed: int) -> list[Result]:
     return [_peer_result(bench, PEER, chips, seed, scores, trained.ends[-1])]
 
 
-def run_fastais(bench: Bench, chips: Chips, seed: int) -> list[Result]:
+def run_fastai_recipe(bench: Bench, chips: Chips, seed: int) -> list[Result]:
     """Train the network by fastai's recipe; score it without and with its test-time augmentation."""
     trained = run_fastai(chips, bench.real.job(bench.data), seed, bench.home)
     variants = {FASTAI: trained.plain, f"{FASTAI} with its TTA": trained.augmented}
@@ -237,7 +232,7 @@ def _peer_result(
     return Result.of(bench.name, program, seed, test, scores["test"], cuts, seconds, seen)
 
 
-PROGRAMS = {OURS: run_ours, PEER: run_peer, FASTAI: run_fastais}
+PROGRAMS = {OURS: run_ours, PEER: run_peer, FASTAI: run_fastai_recipe}
 
 
 def kept() -> list[Result]:

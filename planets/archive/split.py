@@ -46,13 +46,12 @@ def stratified_split(
     digests, group_of = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
     merged = np.zeros((len(digests), labels.shape[1]), dtype=np.bool_)
     np.logical_or.at(merged, group_of, labels.astype(np.bool_))
-    numbers = None
+    numbers = np.full(len(digests), _NEW)
     if earlier is not None:
-        numbers = np.full(len(digests), _NEW)
         known = [SPLITS.index(name) if name else _NEW for name in earlier.tolist()]
         # Where rows of a group disagree, training wins: what was trained on is never tested on.
         np.minimum.at(numbers, group_of, known)
-    numbers = stratify(merged, np.array([1 - valid - test, valid, test]), seed, numbers)
+    numbers = stratify(merged, numbers, np.array([1 - valid - test, valid, test]), seed)
     parts: NDArray[np.str_] = np.array(SPLITS)[numbers][group_of]
     empty = [part for part in SPLITS if part not in parts]
     if empty:
@@ -82,10 +81,7 @@ def earlier_splits(names: Sequence[str], digests: Sequence[str], table: pd.DataF
 
 
 def stratify(
-    labels: NDArray[np.bool_],
-    shares: NDArray[np.float64],
-    seed: int,
-    parts: NDArray[np.int64] | None = None,
+    labels: NDArray[np.bool_], parts: NDArray[np.int64], shares: NDArray[np.float64], seed: int
 ) -> NDArray[np.int64]:
     """Divide rows so that each part gets its share of all rows and of every label.
 
@@ -95,15 +91,14 @@ def stratify(
 
     Args:
         labels: bool of shape `(N, L)`.
+        parts: the part of each row, 0 to P - 1, or P for a new one, shape `(N,)`.
         shares: fraction of each of the P parts, shape `(P,)`.
         seed: breaks ties between equally good assignments.
-        parts: the part of each row, 0 to P - 1, or P for a new one; None if all are new.
 
     Returns:
         The part of each row, shape `(N,)`.
     """
-    new = len(shares)
-    parts = np.full(len(labels), new) if parts is None else parts.copy()
+    new, parts = len(shares), parts.copy()
     random = np.random.RandomState(seed)
     order = random.permutation(len(labels))
     assigned = parts[:, None] == np.arange(new)

@@ -145,7 +145,8 @@ def half_mask(targets: ArrayLike, seed: int) -> Mask:
     true = np.asarray(targets).astype(np.bool_)
     if len(true) < 2:
         raise ValueError(f"cross-fitting needs at least two rows, not {len(true)}")
-    half: Mask = stratify(true, np.array([0.5, 0.5]), seed) == 1
+    halves = np.array([0.5, 0.5])
+    half: Mask = stratify(true, np.full(len(true), len(halves)), halves, seed) == 1
     return half
 
 

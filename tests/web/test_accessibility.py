@@ -18,9 +18,7 @@ NOT_THERE = "/nowhere"
 
 
 @pytest.fixture(scope="module")
-def addresses(
-    server: Embedded, run: seed.Run, other: seed.Run, failed: seed.Run, dataset: tuple[str, str]
-) -> list[str]:
+def addresses(server: Embedded, run: seed.Run, failed: seed.Run, dataset: tuple[str, str]) -> list[str]:
     seed.worker(server, "machine:0", seed.queue(server, "cpu"), run.steps["train_small"])
     project, version = dataset
     model = server.call("models.get_all", task=[run.steps["train_large"]]).data["models"][0]["id"]
