@@ -109,24 +109,59 @@ def _fill(
 def _copy(
     chip: Pixels, image: Floats, element: int, window: Floats, factors: Floats, offsets: Floats
 ) -> None:
-    """Copy a window on the pixel grid: a turn is a walk through the chip with other strides."""
+    """Copy a window on the pixel grid line by line: a turn is a walk through the chip with other strides.
+
+    A line is gathered as bytes, unless it lies in the chip as it is, and then varied: the one is bound to go
+    pixel by pixel, the other uses the vector units. Rows and their pixels are read in the same direction, in
+    which the processor fetches memory ahead.
+    """
     size, width = image.shape[0], chip.shape[1]
-    flat = chip.reshape(-1)
+    flat, lines = chip.reshape(-1), image.reshape(size, 3 * size)
     row, column = (3, 3 * width) if element & 4 else (3 * width, 3)
     begin = 3 * (width * int(window[0]) + int(window[1]))
-    if element & 2:
-        begin, row = begin + row * (size - 1), -row
-    if element & 1:
-        begin, column = begin + column * (size - 1), -column
-    f0, f1, f2 = factors[0], factors[1], factors[2]
-    o0, o1, o2 = offsets[0], offsets[1], offsets[2]
+    last = size - 1
+    upwards, mirrored = element & 2 != 0, element & 1 != 0
+    if upwards:
+        begin, row, column = begin + last * (row + column), -row, -column
+    line = np.empty(3 * size, dtype=np.uint8)
+    factor, offset = _repeated(factors, size), _repeated(offsets, size)
     for y in range(size):
         at = begin + y * row
-        for x in range(size):
-            image[y, x, 0] = flat[at] * f0 + o0
-            image[y, x, 1] = flat[at + 1] * f1 + o1
-            image[y, x, 2] = flat[at + 2] * f2 + o2
-            at += column
+        if element & 4 or mirrored:
+            _gather(flat, at, column, line, mirrored != upwards)
+            _vary(line, factor, offset, lines[y])
+        else:
+            start = at + last * column if upwards else at
+            _vary(flat[start : start + 3 * size], factor, offset, lines[y])
+
+
+@compiled
+def _repeated(values: Floats, size: int) -> Floats:
+    """Return the values of three channels for each pixel of a line."""
+    line = np.empty(3 * size, dtype=np.float32)
+    for index in range(3 * size):
+        line[index] = values[index % 3]
+    return line
+
+
+@compiled
+def _gather(flat: Pixels, begin: int, stride: int, line: Pixels, backwards: bool) -> None:
+    """Fill a line with pixels that are `stride` bytes apart, the first of them last if `backwards`."""
+    # Unsigned, as numba looks whether a signed index is negative.
+    one, two = np.uint64(1), np.uint64(2)
+    at, step = np.uint64(begin), np.uint64(stride)
+    to, next_to = np.uint64(len(line) - 3 if backwards else 0), np.uint64(-3 if backwards else 3)
+    for _ in range(len(line) // 3):
+        line[to], line[to + one], line[to + two] = flat[at], flat[at + one], flat[at + two]
+        at += step
+        to += next_to
+
+
+@compiled
+def _vary(line: Pixels, factors: Floats, offsets: Floats, image: Floats) -> None:
+    """Turn the bytes of a line into its varied and normalized values."""
+    for index in range(len(line)):
+        image[index] = line[index] * factors[index] + offsets[index]
 
 
 @compiled
