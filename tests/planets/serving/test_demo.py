@@ -57,9 +57,14 @@ def page(tmp_path: Path, bundle_folder: Path) -> Iterator[tuple[Path, str, subpr
     )
     address = f"http://127.0.0.1:{port}/"
     assert process.stdout is not None
-    line = process.stdout.readline()
+    said = f"page    {address}  (Ctrl-C ends it)\n"
     try:
-        assert line == f"page    {address}  (Ctrl-C ends it)\n", line + process.stdout.read()
+        lines = []
+        for line in process.stdout:  # an installation may say something first
+            lines.append(line)
+            if line == said:
+                break
+        assert lines[-1:] == [said], lines
         yield environment / "bin" / "python", address, process
     finally:
         os.killpg(process.pid, signal.SIGINT)
