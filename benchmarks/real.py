@@ -252,7 +252,8 @@ def keep(made: Sequence[Result]) -> None:
         for name, real in SETS.items()
         if any(each.chips_set == name for each in results.values())
     ]
-    text = "\n\n".join(["# Real chips", "Split and training by the seed.", *tables])
+    note = "The seed sets split and training. Machines differ in speed: compare seconds within a seed."
+    text = "\n\n".join(["# Real chips", note, *tables])
     RESULTS.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
 
 
