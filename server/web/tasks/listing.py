@@ -148,14 +148,14 @@ def rows_of(db: sqlite3.Connection, columns: str, ids: Sequence[str]) -> list[sq
 
 def values_of(visit: Visit, view: View, ids: Sequence[str]) -> Values:
     """Return what the templates of a list need: cells by task, the columns and the tags to choose from."""
-    fields = (
-        "json_extract(doc, '$.last_metrics') AS metrics, json_extract(doc, '$.hyperparams') AS parameters"
-    )
+    # One path after the other would parse the document once for each.
+    fields = "json_extract(doc, '$.last_metrics', '$.hyperparams', '$.tags') AS fields"
     cells: dict[str, dict[str, object]] = {}
     tags: dict[str, list[str]] = {}
-    for row in rows_of(visit.db, f"{fields}, json_extract(doc, '$.tags') AS tags", ids):
-        cells[row["id"]] = _cells(json.loads(row["metrics"] or "{}"), json.loads(row["parameters"] or "{}"))
-        tags[row["id"]] = [tag for tag in json.loads(row["tags"] or "[]") if isinstance(tag, str)]
+    for row in rows_of(visit.db, fields, ids):
+        metrics, parameters, its_tags = json.loads(row["fields"])
+        cells[row["id"]] = _cells(metrics or {}, parameters or {})
+        tags[row["id"]] = [tag for tag in its_tags or () if isinstance(tag, str)]
     offered = dict.fromkeys(
         [column.key for column in view.columns] + [key for row in cells.values() for key in row]
     )
