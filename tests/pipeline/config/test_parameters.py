@@ -94,7 +94,7 @@ def test_a_parameter_that_an_earlier_run_lacks_is_per_model():
 
 def test_the_settings_of_an_evaluation_leave_out_the_ensemble():
     settings = json.loads(run().evaluation_json())
-    assert settings == dict.fromkeys(("tta", "weather_rule"), "auto")
+    assert settings == {"tta": "always", "weather_rule": "auto"}
 
 
 def test_a_registered_version_replaces_the_source():
