@@ -11,15 +11,10 @@ it may be shrunk towards one that all labels share.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from planets.metrics.f2 import f2, f2_per_sample, f2_score
-
-_STARTS = (0.1, 0.2, 0.35)
-"""Initial thresholds: coordinate ascent ends in a local optimum, and the best of several is kept."""
 
 _GAIN = 1e-9
 """Smallest improvement of the summed F2 that counts: above rounding, far below one chip."""
@@ -74,15 +69,13 @@ def fit_thresholds(targets: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]
 def _shrunk(true: NDArray[np.bool_], scores: NDArray[np.float32]) -> list[NDArray[np.float64]]:
     """Return the thresholds for each of `_PRIORS`."""
     common = max(_COMMON.tolist(), key=lambda threshold: f2_score(true, scores >= threshold))
-    own = best_thresholds(true, scores, (common,)).clip(max=1)
+    own = _Search(true, scores).run(common).clip(max=1)
     positives = true.sum(0)
     means = ((positives * own + prior * common) / (positives + prior) if prior else own for prior in _PRIORS)
     return [mean.astype(np.float32).astype(np.float64) for mean in means]
 
 
-def best_thresholds(
-    targets: ArrayLike, scores: ArrayLike, starts: Sequence[float] = _STARTS
-) -> NDArray[np.float64]:
+def best_thresholds(targets: ArrayLike, scores: ArrayLike, start: float = 0.2) -> NDArray[np.float64]:
     """Return thresholds of which no single change improves F2 on these chips.
 
     Each lies midway between two neighboring scores and is a float32 number.
@@ -90,7 +83,7 @@ def best_thresholds(
     Args:
         targets: 0/1 of shape `(N, L)`.
         scores: probabilities of shape `(N, L)`, 0 to 1.
-        starts: initial thresholds, common to all labels; the result is at least as good as each of them.
+        start: initial threshold of all labels; the result is at least as good as it.
 
     Returns:
         Thresholds, float64 of shape `(L,)`; one above the largest score predicts the label for no chip.
@@ -98,10 +91,7 @@ def best_thresholds(
     Raises:
         ValueError: shapes differ, no rows, or scores outside 0 to 1 (logits, NaN).
     """
-    true, given = _checked(targets, scores)
-    search = _Search(true, given)
-    candidates = [search.run(start) for start in starts]
-    return max(candidates, key=lambda thresholds: f2_score(true, apply_thresholds(given, thresholds)))
+    return _Search(*_checked(targets, scores)).run(start)
 
 
 class _Search:
