@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ class Process:
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.created) < 0.1
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+            return process if same and _alive(process) else None
         except psutil.NoSuchProcess:
             return None
 
@@ -99,7 +100,7 @@ def marked(owner: Path) -> dict[str, list[psutil.Process]]:
         try:
             mark = process.environ().get(MARK, "")
             member = mark.endswith(suffix) and process.pid != os.getpid()
-            if member and process.status() != psutil.STATUS_ZOMBIE:
+            if member and _alive(process):
                 members.setdefault(mark.removesuffix(suffix), []).append(process)
         except psutil.Error:  # another user's, or it has just ended
             continue
@@ -141,11 +142,27 @@ def end(processes: Iterable[psutil.Process], grace: float = GRACE_SECONDS) -> No
     if grace:
         for member in members:
             _signal(member, signal.SIGTERM)
-        _, members = psutil.wait_procs(members, timeout=grace)
+        members = _wait(members, grace)
     for member in members:
         _signal(member, signal.SIGKILL)
-    psutil.wait_procs(members, timeout=END_SECONDS)
+    _wait(members, END_SECONDS)
     _children[:] = [child for child in _children if child.poll() is None]
+
+
+def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until the processes have ended, `seconds` at most; return those still alive."""
+    deadline = time.monotonic() + seconds
+    while (alive := [process for process in processes if _alive(process)]) and time.monotonic() < deadline:
+        psutil.wait_procs(alive, timeout=0.1)
+    return alive
+
+
+def _alive(process: psutil.Process) -> bool:
+    """Return if the process has not ended. A zombie has: a container without an init never reaps it."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal(process: psutil.Process, number: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from support.alive import alive
 from support.embedded import Embedded, agent, fetch, running, wait_for
 
 pytestmark = pytest.mark.slow
@@ -124,7 +125,7 @@ def test_stop_ends_the_process_of_the_task(stack: Embedded) -> None:
     stack.call("tasks.stop", task=task, status_reason="enough")
     done = ended(stack, task)
     assert done["status"] == "stopped"
-    wait_for(lambda: not psutil.pid_exists(int(line.split()[1])), "the end of the process")
+    wait_for(lambda: not alive(int(line.split()[1])), "the end of the process")
 
 
 def start_pipeline(server: Embedded, place: Path, code: str = PIPELINE) -> str:

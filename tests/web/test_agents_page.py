@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from support.alive import alive
 from support.browsing import link, listen
 from support.embedded import Embedded, agent, running, wait_for
 
@@ -93,7 +94,7 @@ def processes(task: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("CLEARML_TASK_ID") == task and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get("CLEARML_TASK_ID") == task and alive(process):
                 found.append(process)
         except psutil.Error:
             continue

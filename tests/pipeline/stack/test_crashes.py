@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.alive import alive
 from support.embedded import wait_for
 
 pytestmark = pytest.mark.slow
@@ -64,9 +65,7 @@ def processes_of(checkout):
     for process in psutil.process_iter():
         try:
             words = [*process.cmdline(), process.environ().get("CLEARML_CONFIG_FILE", "")]
-            if process.status() != psutil.STATUS_ZOMBIE and any(
-                word.startswith(str(checkout.stack)) for word in words
-            ):
+            if alive(process) and any(word.startswith(str(checkout.stack)) for word in words):
                 found.append(process)
         except psutil.Error:
             continue
@@ -102,7 +101,7 @@ def test_after_a_crash_of_the_server_up_starts_it_alone_and_the_run_completes(ch
     run.await_text("does not answer", "next try in")
     assert "server" in checkout("up", sets=ONE_WORKER)
     after = recorded(checkout)
-    assert after.pop("server").is_running()
+    assert alive(after.pop("server"))
     assert after == before
     assert run.end() == 0, run.printed
     train = next(step for step in checkout.report()["steps"] if step["name"].startswith("train_"))
@@ -127,9 +126,9 @@ def test_up_replaces_a_killed_agent_and_ends_the_step_that_it_left(checkout):
         agent = recorded(checkout)["cpu-0"]
         orphan = training_of(agent)
         kill(agent)
-        assert orphan.is_running()
+        assert alive(orphan)
         checkout("up", sets=ONE_WORKER)
-        assert not orphan.is_running()
+        assert not alive(orphan)
         again = recorded(checkout)["cpu-0"]
         assert again != agent
         orphan = training_of(again)
@@ -139,9 +138,9 @@ def test_up_replaces_a_killed_agent_and_ends_the_step_that_it_left(checkout):
         assert run.end() == 130, run.printed
         assert "was not stopped" in run.printed
         kill(again)
-        assert orphan.is_running()
+        assert alive(orphan)
         assert "cpu-0" in checkout("down")
-        assert not orphan.is_running()
+        assert not alive(orphan)
         assert processes_of(checkout) == []
     finally:
         run.process.kill()

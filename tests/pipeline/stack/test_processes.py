@@ -6,6 +6,7 @@ import sys
 
 import psutil
 import pytest
+from support.alive import alive
 
 from pipeline.config.settings import load_config
 from pipeline.stack import processes
@@ -37,7 +38,16 @@ def test_ending_a_family_ends_its_children(parent):
     child = psutil.Process(int(printed(parent)))
     processes.end(processes.family(parent))
     assert parent.handle() is None
-    assert not child.is_running()
+    assert not alive(child)
+
+
+@pytest.mark.timeout(processes.GRACE_SECONDS)
+def test_a_process_that_nobody_reaps_has_ended(parent):
+    """As in a container whose first process is no init."""
+    child = psutil.Process(int(printed(parent)))
+    processes.end([child])
+    assert child.status() == psutil.STATUS_ZOMBIE
+    assert parent.handle()
 
 
 def test_the_child_of_a_killed_process_is_found_by_its_mark(parent, tmp_path):
@@ -48,7 +58,7 @@ def test_the_child_of_a_killed_process_is_found_by_its_mark(parent, tmp_path):
     assert processes.marked(tmp_path) == {"parent": [child]}
     assert processes.marked(tmp_path.parent) == {}
     processes.end(processes.marked(tmp_path)["parent"], grace=0)
-    assert not child.is_running()
+    assert not alive(child)
 
 
 def test_what_is_remembered_is_found_again_while_it_lives(parent, tmp_path):

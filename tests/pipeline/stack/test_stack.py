@@ -7,6 +7,7 @@ import sys
 
 import psutil
 import pytest
+from support.alive import alive
 from support.checkouts import ROOT
 
 from pipeline.config.settings import load_config
@@ -84,9 +85,9 @@ def test_down_ends_a_step_whose_agent_and_server_were_killed(stack):
     kill(agent)
     for process in stack.running():
         kill(process)
-    assert step.is_running()
+    assert alive(step)
     assert stack.down() == ["cpu-0"]
-    assert not step.is_running()
+    assert not alive(step)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
