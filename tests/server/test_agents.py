@@ -13,8 +13,8 @@ from typing import Any
 
 import psutil
 import pytest
-from support.alive import alive
 from support.embedded import Embedded, agent, fetch, running, wait_for
+from support.processes import alive
 
 pytestmark = pytest.mark.slow
 

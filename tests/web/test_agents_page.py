@@ -9,9 +9,9 @@ from typing import Any
 import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from support.alive import alive
 from support.browsing import link, listen
 from support.embedded import Embedded, agent, running, wait_for
+from support.processes import alive
 
 pytestmark = pytest.mark.slow
 

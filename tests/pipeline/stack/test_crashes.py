@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support.alive import alive
 from support.embedded import wait_for
+from support.processes import alive, kill
 
 pytestmark = pytest.mark.slow
 
@@ -70,11 +70,6 @@ def processes_of(checkout):
         except psutil.Error:
             continue
     return found
-
-
-def kill(process):
-    process.kill()
-    psutil.wait_procs([process], timeout=60)
 
 
 def training_of(agent):

@@ -6,7 +6,7 @@ import sys
 
 import psutil
 import pytest
-from support.alive import alive
+from support.processes import alive, kill
 
 from pipeline.config.settings import load_config
 from pipeline.stack import processes
@@ -52,8 +52,7 @@ def test_a_process_that_nobody_reaps_has_ended(parent):
 
 def test_the_child_of_a_killed_process_is_found_by_its_mark(parent, tmp_path):
     child = psutil.Process(int(printed(parent)))
-    parent.handle().kill()
-    psutil.wait_procs([psutil.Process(parent.pid)], timeout=60)
+    kill(parent.handle())
     assert processes.family(parent) == []
     assert processes.marked(tmp_path) == {"parent": [child]}
     assert processes.marked(tmp_path.parent) == {}

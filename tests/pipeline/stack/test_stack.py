@@ -7,8 +7,8 @@ import sys
 
 import psutil
 import pytest
-from support.alive import alive
 from support.checkouts import ROOT
+from support.processes import alive, kill
 
 from pipeline.config.settings import load_config
 from pipeline.stack import processes
@@ -54,12 +54,6 @@ def pretend_agent(stack, name, code=SLEEPER):
     return agent
 
 
-def kill(process):
-    handle = process.handle()
-    handle.kill()
-    psutil.wait_procs([handle], timeout=60)
-
-
 def addresses(stack):
     announced = json.loads((stack.home / SERVER / "server.json").read_text())
     return announced["api"], announced["files"]
@@ -69,7 +63,7 @@ def test_up_restarts_a_crashed_server_at_its_address_and_leaves_living_agents_al
     before = up(stack, "stack.workers.cpu=0")[SERVER]
     agent = pretend_agent(stack, "cpu-0")
     place = addresses(stack)
-    kill(before)
+    kill(before.handle())
     after = up(stack, "stack.workers.cpu=1")
     assert after == {SERVER: after[SERVER], "cpu-0": agent}
     assert after[SERVER].pid != before.pid
@@ -82,9 +76,9 @@ def test_down_ends_a_step_whose_agent_and_server_were_killed(stack):
     while not (printed := agent.last_lines()):
         assert agent.handle()
     step = psutil.Process(int(printed))
-    kill(agent)
+    kill(agent.handle())
     for process in stack.running():
-        kill(process)
+        kill(process.handle())
     assert alive(step)
     assert stack.down() == ["cpu-0"]
     assert not alive(step)

@@ -1,6 +1,8 @@
-"""If a process still runs. One that has ended and that nobody has reaped yet does not."""
+"""Live processes. One that has ended and that nobody has reaped yet is not alive."""
 
 import psutil
+
+from .embedded import wait_for
 
 
 def alive(process: psutil.Process | int) -> bool:
@@ -10,3 +12,9 @@ def alive(process: psutil.Process | int) -> bool:
         return found.is_running() and found.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def kill(process: psutil.Process) -> None:
+    """End the process by SIGKILL."""
+    process.kill()
+    wait_for(lambda: not alive(process), "the end of the process")
