@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,18 +38,21 @@ class Check:
 
 
 def examine(config: Config, stack: Stack, named: Connection | None) -> Iterator[Check]:
-    """Yield all checks; server checks are skipped when it is unreachable."""
-    yield _python()
-    yield from _disks(stack)
-    yield from _importable(config)
-    if named is None and stack.connection() is None:
-        yield from _ports(config)
-        yield Check("server", False, "the embedded server does not run", command("up"))
-        return
-    connection = named or stack.connection()
-    if connection is not None:
-        connection.use()
-    yield from _server(config, "named in " + named.origin if named else "embedded")
+    """Yield all checks; those of a server that is not there are left out.
+
+    The imports take most of the time, so they run beside the other checks and come last.
+    """
+    stages = {
+        step.stage: sorted(part for part in step.code.parts if part.startswith(("steps", "planets")))
+        for step in steps_of(Run.parse(config, run_arguments(config)))
+    }
+    words = [sys.executable, "-P", "-c", IMPORT, json.dumps(stages)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, cwd="/", stdout=pipe, stderr=pipe, text=True) as imports:
+        yield _python()
+        yield from disks(stack)
+        yield from _connected(config, stack, named)
+        yield from _importable(stages, *imports.communicate())
 
 
 def _python() -> Check:
@@ -60,7 +63,7 @@ def _python() -> Check:
     )
 
 
-def _disks(stack: Stack) -> Iterator[Check]:
+def disks(stack: Stack) -> Iterator[Check]:
     """Check each disk once: that of the stack (server, cache), of the checkout, and of temporary files."""
     stack_folder = next(folder for folder in (stack.home, *stack.home.parents) if folder.exists())
     temporary = Path(tempfile.gettempdir())
@@ -89,16 +92,10 @@ for stage, modules in json.loads(sys.argv[1]).items():
 """Imports the modules of each stage, in one process, because torch takes seconds to import."""
 
 
-def _importable(config: Config) -> Iterator[Check]:
-    """Import the code of each step in a clean process and another folder, as an agent does."""
-    stages = {
-        step.stage: sorted(part for part in step.code.parts if part.startswith(("steps", "planets")))
-        for step in steps_of(Run.parse(config, run_arguments(config)))
-    }
-    command = [sys.executable, "-P", "-c", IMPORT, json.dumps(stages)]
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
-    seen = dict(json.loads(line) for line in done.stdout.splitlines())
-    last = (done.stderr.strip().splitlines() or ["the process ended"])[-1]
+def _importable(stages: Iterable[str], printed: str, errors: str) -> Iterator[Check]:
+    """Check what imports in a clean process and another folder printed: an agent imports a stage so."""
+    seen = dict(json.loads(line) for line in printed.splitlines())
+    last = (errors.strip().splitlines() or ["the process ended"])[-1]
     for stage in stages:
         error = seen.get(stage, last)
         yield Check(
@@ -107,6 +104,17 @@ def _importable(config: Config) -> Iterator[Check]:
             error or "imports in a clean process",
             "run `make setup`, or fix the named module",
         )
+
+
+def _connected(config: Config, stack: Stack, named: Connection | None) -> Iterator[Check]:
+    """Check the server, named or embedded, and its queues; without one, the ports that it will take."""
+    connection = named or stack.connection()
+    if connection is None:
+        yield from _ports(config)
+        yield Check("server", False, "the embedded server does not run", command("up"))
+        return
+    connection.use()
+    yield from _server(config, "named in " + named.origin if named else "embedded")
 
 
 def _ports(config: Config) -> Iterator[Check]:

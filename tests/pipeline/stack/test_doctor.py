@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from pipeline.config.folders import ROOT
-from pipeline.stack.doctor import examine
+from pipeline.stack.doctor import disks
 from pipeline.stack.stack import Stack
 
 
@@ -24,8 +24,7 @@ def test_the_disks_of_the_stack_and_of_temporary_files(
     free = {tmp_path: 4.9e9, memory: 1.9e9, ROOT: 99e9}
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(free[Path(folder)]))
     monkeypatch.setattr(tempfile, "tempdir", str(memory))
-    checks = examine(config=None, stack=Stack(tmp_path / "new" / ".stack"), named=None)
-    _python, stack, temporary = islice(checks, 3)
+    stack, temporary = islice(disks(Stack(tmp_path / "new" / ".stack")), 2)
     assert (stack.good, stack.seen) == (False, f"4.9 GB free in {tmp_path}")
     assert stack.remedy == f"free 5 GB on the disk of {tmp_path}"
     assert (temporary.good, temporary.seen) == (False, "1.9 GB free in /dev/shm")
