@@ -47,14 +47,15 @@ def select_best(
     per_chip = {evaluation.name: load_arrays(evaluation.task_id, "per_chip") for evaluation in evaluations}
     for evaluation in evaluations:
         print(f"{evaluation.name:24} valid_f2 {evaluation.valid_f2:.4f}  test_f2 {evaluation.test_f2:.4f}")
-    best = evaluations[0]
+    best, preferred = evaluations[0], ""
     singles = [evaluation for evaluation in evaluations if evaluation.name != ENSEMBLE]
     if best.name == ENSEMBLE and singles:
         gain = lead(per_chip[ENSEMBLE], per_chip[singles[0].name], seed).valid
         # A single network is cheaper to serve, so a share of noise must not decide for the ensemble.
         if not gain.better:
             best = singles[0]
-            print(f"the ensemble is not significantly better than {best.name} on validation: {gain}")
+            preferred = f"the ensemble is not significantly better than {best.name} on validation: {gain}"
+            print(preferred)
     leads = {
         other.name: lead(per_chip[best.name], per_chip[other.name], seed)
         for other in evaluations
@@ -66,6 +67,8 @@ def select_best(
         print(note)
     report_comparisons(best.name, leads)
     publication = decide(best, champion, when, seed)
+    if preferred:
+        publication = publication._replace(why=f"{publication.why}; {preferred}")
     if publication.published:
         publish(best)
     print(f"best is {best.name}: model {best.model_id}; {publication.why}")

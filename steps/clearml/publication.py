@@ -18,7 +18,7 @@ class Publication(NamedTuple):
 
     Attributes:
         published: True if this run publishes it.
-        why: the reason, in one line.
+        why: the reason, in one line; if an ensemble leads, also why a single network is preferred to it.
         rival: name of the model published before for the same chips; empty for the first one.
         rival_model_id: its id.
         rival_run_id: the run that evaluated it.
