@@ -83,7 +83,7 @@ def _page(predictor: Predictor) -> Any:
         scores = f"test F2 {info.scores['test_f2']:.4f}"
         gradio.Markdown(f"# {info.name}\n\nTags {info.label_set.card.subject}; {scores}.")
         files = gradio.File(label="JPEG files", file_count="multiple", file_types=list(SUFFIXES))
-        gallery = gradio.Gallery(label="Tags", columns=4, height="auto", object_fit="contain")
+        gallery = gradio.Gallery(label="Tags", columns=4, height="max-content", object_fit="contain")
         table = gradio.Dataframe(label="Labels", headers=list(HEADERS), interactive=False)
         files.change(predict, files, [gallery, table], api_name="predict")
     return page
