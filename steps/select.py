@@ -55,7 +55,6 @@ def select_best(
         if not gain.better:
             best = singles[0]
             preferred = f"the ensemble is not significantly better than {best.name} on validation: {gain}"
-            print(preferred)
     leads = {
         other.name: lead(per_chip[best.name], per_chip[other.name], seed)
         for other in evaluations

@@ -93,7 +93,7 @@ for stage, modules in json.loads(sys.argv[1]).items():
 
 
 def _importable(stages: Iterable[str], printed: str, errors: str) -> Iterator[Check]:
-    """Check what imports in a clean process and another folder printed: an agent imports a stage so."""
+    """Report for each stage if a clean process in another folder, like an agent's, could import its code."""
     seen = dict(json.loads(line) for line in printed.splitlines())
     last = (errors.strip().splitlines() or ["the process ended"])[-1]
     for stage in stages:

@@ -1,8 +1,7 @@
-"""Live processes. One that has ended and that nobody has reaped yet is not alive."""
+"""Processes that tests watch or kill. A zombie does not count as alive."""
 
 import psutil
-
-from .embedded import wait_for
+from support.embedded import wait_for
 
 
 def alive(process: psutil.Process | int) -> bool:

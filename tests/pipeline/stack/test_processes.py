@@ -43,7 +43,7 @@ def test_ending_a_family_ends_its_children(parent):
 
 @pytest.mark.timeout(processes.GRACE_SECONDS)
 def test_a_process_that_nobody_reaps_has_ended(parent):
-    """As in a container whose first process is no init."""
+    """As in a container without an init."""
     child = psutil.Process(int(printed(parent)))
     processes.end([child])
     assert child.status() == psutil.STATUS_ZOMBIE
