@@ -115,7 +115,8 @@ class LabelSet(_Described):
         """Raise UnknownTag, which suggests a label, unless `tag` is one of the labels."""
         if tag not in self._columns:
             close = difflib.get_close_matches(tag.lower(), self.labels, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"the labels are: {', '.join(self.labels)}"
+            known = f"the labels are: {', '.join(self.labels)}; for others, set dataset.labels=auto"
+            hint = f"did you mean {close[0]!r}?" if close else known
             raise UnknownTag(f"unknown tag {tag!r}; {hint}")
 
     def to_vector(self, tags: Iterable[str]) -> NDArray[np.uint8]:

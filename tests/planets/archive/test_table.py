@@ -90,7 +90,7 @@ class TestReadTable:
         [
             ("artisanal_mine", "did you mean 'artisinal_mine'?"),
             ("Primary", "did you mean 'primary'?"),
-            ("xyz", f"the labels are: {', '.join(LABELS)}"),
+            ("xyz", f"the labels are: {', '.join(LABELS)}; for others, set dataset.labels=auto"),
         ],
     )
     def test_an_unknown_tag(self, tmp_path: Path, tag: str, hint: str) -> None:
